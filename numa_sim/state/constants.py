@@ -1,0 +1,230 @@
+"""The kernel's own numbers: flags, GFP masks, page-table bits, and the codes rules answer with.
+
+Values of `linux-2.4.37` unless a name says otherwise (spec 1.5, 2.1, 4.1, 6.2, 11.3 and appendix A).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NIL: Final = -1
+"""End of an index-linked list."""
+
+# Sizes ---------------------------------------------------------------------------------------------------------
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 4096
+MAX_ORDER: Final = 10
+SECTION_SHIFT: Final = 9
+LINE_BYTES: Final = 64
+ACCESS_BUFFER: Final = 4096
+"""Accesses a task hands to the hardware at a time."""
+
+# Zones ---------------------------------------------------------------------------------------------------------
+ZONE_DMA: Final = 0
+ZONE_NORMAL: Final = 1
+ZONE_HIGHMEM: Final = 2
+NR_ZONES: Final = 3
+"""Zone slots of a node; the zone with index `i` of node `n` is ``zones[n * NR_ZONES + i]`` (2.4: node*3+zone)."""
+WMARK_MIN: Final = 0
+WMARK_LOW: Final = 1
+WMARK_HIGH: Final = 2
+
+# page.flags, include/linux/mm.h @2.4.37 --------------------------------------------------------------------------
+PG_locked: Final = 1 << 0
+PG_error: Final = 1 << 1
+PG_referenced: Final = 1 << 2
+PG_uptodate: Final = 1 << 3
+PG_dirty: Final = 1 << 4
+PG_lru: Final = 1 << 6
+PG_active: Final = 1 << 7
+PG_slab: Final = 1 << 8
+PG_highmem: Final = 1 << 11
+PG_checked: Final = 1 << 12
+PG_arch_1: Final = 1 << 13
+PG_reserved: Final = 1 << 14
+PG_launder: Final = 1 << 15
+PG_table: Final = 1 << 17
+"""Ours: the frame holds a page table (kernels of 2.4 cannot tell)."""
+PG_buddy: Final = 1 << 18
+"""Ours: first page of a free block, so that a double free is detected (2.6 has PG_buddy)."""
+
+# page.buffers: what try_to_release_page finds ----------------------------------------------------------------------
+BUFFERS_NONE: Final = 0
+BUFFERS_CLEAN: Final = 1
+BUFFERS_DIRTY: Final = 2
+"""Released only by a caller that may start I/O."""
+BUFFERS_BUSY: Final = 3
+"""Never released."""
+
+# address_space.writepage: what the method does ---------------------------------------------------------------------
+WRITEPAGE_NONE: Final = 0
+WRITEPAGE_ASYNC: Final = 1
+"""Queue the write, leave the page locked until it ends."""
+WRITEPAGE_SYNC: Final = 2
+"""Done at once (a RAM-backed device): the page is unlocked on return."""
+WRITEPAGE_REFUSE: Final = 3
+"""Set the page dirty again and unlock it (a ram disk, a full file system)."""
+MAPPING_NONE: Final = 0
+MAPPING_SWAP: Final = 1
+"""``page.mapping`` of pages in the swap cache: swapper_space."""
+
+# GFP, include/linux/mm.h @2.4.37 -------------------------------------------------------------------------------------
+GFP_DMA_BIT: Final = 0x01
+GFP_HIGHMEM_BIT: Final = 0x02
+GFP_WAIT_BIT: Final = 0x10
+GFP_HIGH_BIT: Final = 0x20
+GFP_IO_BIT: Final = 0x40
+GFP_HIGHIO_BIT: Final = 0x80
+GFP_FS_BIT: Final = 0x100
+GFP_ATOMIC: Final = GFP_HIGH_BIT
+GFP_NOIO: Final = GFP_HIGH_BIT | GFP_WAIT_BIT
+GFP_NOFS: Final = GFP_HIGH_BIT | GFP_WAIT_BIT | GFP_IO_BIT | GFP_HIGHIO_BIT
+GFP_USER: Final = GFP_WAIT_BIT | GFP_IO_BIT | GFP_HIGHIO_BIT | GFP_FS_BIT
+GFP_HIGHUSER: Final = GFP_USER | GFP_HIGHMEM_BIT
+GFP_KERNEL: Final = GFP_USER | GFP_HIGH_BIT
+GFP_KSWAPD: Final = GFP_USER
+GFP_ZONEMASK: Final = 0x0F
+
+# task.flags, include/linux/sched.h @2.4.37 ---------------------------------------------------------------------------
+PF_MEMALLOC: Final = 0x00000800
+PF_MEMDIE: Final = 0x00001000
+PF_FREE_PAGES: Final = 0x00002000
+PF_NOIO: Final = 0x00004000
+PF_KTHREAD: Final = 0x00200000
+"""Ours in 2.4: the task has no user memory (kswapd)."""
+
+# vma.flags ------------------------------------------------------------------------------------------------------------
+VM_READ: Final = 0x1
+VM_WRITE: Final = 0x2
+VM_EXEC: Final = 0x4
+VM_SHARED: Final = 0x8
+VM_LOCKED: Final = 0x2000
+VM_RESERVED: Final = 0x80000
+
+# Page-table entries (spec 11.3); a not-present entry that is not 0 names a swap slot ---------------------------------
+PTE_PRESENT: Final = 0x001
+PTE_RW: Final = 0x002
+PTE_USER: Final = 0x004
+PTE_ACCESSED: Final = 0x020
+PTE_DIRTY: Final = 0x040
+PTE_PROTNONE: Final = 0x080
+PTE_TABLE: Final = 0x067
+"""Flags of an upper-level entry; its "frame number" field holds the row of the table below in `tables`."""
+PROT_READONLY: Final = 0x25
+PROT_SHARED: Final = 0x27
+
+# Swap (spec 6) ---------------------------------------------------------------------------------------------------------
+MAX_SWAPFILES: Final = 32
+SWAPFILE_CLUSTER: Final = 256
+SWAP_MAP_MAX: Final = 0x7FFF
+SWAP_MAP_BAD: Final = 0x8000
+SWP_USED: Final = 1
+SWP_WRITEOK: Final = 3
+SWAP_CLUSTER_MAX: Final = 32
+
+# I/O ring: what compiled rules ask of the devices ---------------------------------------------------------------------
+IO_READ: Final = 0
+IO_WRITE: Final = 1
+
+# What alloc_pages answers when it is not a pfn ------------------------------------------------------------------------
+ALLOC_FAIL: Final = -1
+ALLOC_RECLAIM: Final = -2
+"""The caller must reclaim (``tasks[t].reclaim_*`` says what) and then call `alloc_after_reclaim`."""
+
+# What a reclaim step answers ---------------------------------------------------------------------------------------------
+RECLAIM_FAILED: Final = 0
+RECLAIM_DONE: Final = 1
+RECLAIM_WAIT: Final = 2
+"""Wait until the page ``tasks[t].wait_pfn`` is unlocked (its reference is held), then call again."""
+RECLAIM_YIELD: Final = 3
+"""The step's cost reached ``vm.reclaim_quantum_ns``: charge ``tasks[t].cost_ns``, then call again."""
+
+# What a page fault answers --------------------------------------------------------------------------------------------------
+FAULT_SEGV: Final = 0
+FAULT_MINOR: Final = 1
+FAULT_MAJOR: Final = 2
+FAULT_OOM: Final = 3
+FAULT_WAIT: Final = 4
+"""Wait until ``tasks[t].wait_pfn`` is unlocked (its reference is held), then call again."""
+FAULT_RECLAIM: Final = 5
+"""An allocation needs reclaim: run it, call `alloc_after_reclaim`, then call again."""
+
+# Why the access loop stopped ------------------------------------------------------------------------------------------------
+STOP_HORIZON: Final = 0
+"""Every CPU's clock has reached the next event's time."""
+STOP_BUFFER: Final = 1
+STOP_SLICE: Final = 2
+STOP_FAULT: Final = 3
+"""The access needs the kernel's slow path; ``tasks[t].fault_*`` says why."""
+STOP_KICK: Final = 4
+"""A rule queued I/O or woke a daemon: Python must act at this instant."""
+
+# task.state --------------------------------------------------------------------------------------------------------------------
+TASK_UNUSED: Final = 0
+TASK_RUNNING: Final = 1
+"""Runnable: on a CPU or on its run queue."""
+TASK_SLEEPING: Final = 2
+TASK_DEAD: Final = 3
+
+# Memory channel models ----------------------------------------------------------------------------------------------------------
+CHANNEL_QUEUE: Final = 0
+"""Deterministic FIFO server: M/D/1 under Poisson load."""
+CHANNEL_CURVE: Final = 1
+"""Measured latency as a function of requested load, the FIFO server kept as the hard ceiling."""
+CHANNEL_NONE: Final = 2
+"""No contention: unloaded latency always (the null model)."""
+
+VMSTAT: Final = (
+    "numa_hit", "numa_miss", "numa_foreign", "local_node", "other_node", "interleave_hit",
+    "pgalloc", "pgfree", "pgfault", "pgmajfault",
+    "pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct",
+    "pgrefill", "pgactivate", "pgdeactivate",
+    "allocstall", "pageoutrun", "kswapd_wakeup", "pgalloc_fail",
+    "pswpin", "pswpout", "swap_ra", "swap_cache_add", "swap_cache_del", "swap_cache_hit", "swap_cache_miss",
+    "swap_out_ptes", "zero_page_maps", "anon_write_faults", "cow_faults", "swap_faults", "zero_page_cow",
+    "table_pages", "table_pages_freed", "oom_kill",
+)  # fmt: skip
+"""Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
+(
+    NUMA_HIT, NUMA_MISS, NUMA_FOREIGN, LOCAL_NODE, OTHER_NODE, INTERLEAVE_HIT,
+    PGALLOC, PGFREE, PGFAULT, PGMAJFAULT,
+    PGSCAN_KSWAPD, PGSCAN_DIRECT, PGSTEAL_KSWAPD, PGSTEAL_DIRECT,
+    PGREFILL, PGACTIVATE, PGDEACTIVATE,
+    ALLOCSTALL, PAGEOUTRUN, KSWAPD_WAKEUP, PGALLOC_FAIL,
+    PSWPIN, PSWPOUT, SWAP_RA, SWAP_CACHE_ADD, SWAP_CACHE_DEL, SWAP_CACHE_HIT, SWAP_CACHE_MISS,
+    SWAP_OUT_PTES, ZERO_PAGE_MAPS, ANON_WRITE_FAULTS, COW_FAULTS, SWAP_FAULTS, ZERO_PAGE_COW,
+    TABLE_PAGES, TABLE_PAGES_FREED, OOM_KILL,
+) = range(len(VMSTAT))  # fmt: skip
+
+TIME_PARTS: Final = (
+    "compute", "local", "remote", "queueing", "tlb_walk", "minor_fault", "major_fault", "direct_reclaim", "swap_wait",
+    "context_switch", "run_queue", "sleep", "syscall", "shootdown", "daemon",
+)  # fmt: skip
+"""Where a task's time goes, in the order of the columns of ``Kernel.time_parts``; they sum to its run time."""
+(
+    PART_COMPUTE, PART_LOCAL, PART_REMOTE, PART_QUEUEING, PART_TLB_WALK, PART_MINOR_FAULT, PART_MAJOR_FAULT,
+    PART_DIRECT_RECLAIM, PART_SWAP_WAIT, PART_CONTEXT_SWITCH, PART_RUN_QUEUE, PART_SLEEP, PART_SYSCALL,
+    PART_SHOOTDOWN, PART_DAEMON,
+) = range(len(TIME_PARTS))  # fmt: skip
+
+EVENTS: Final = (
+    "none",
+    "rmqueue", "wakeup_kswapd", "try_to_free_pages", "yield", "alloc_failed",
+    "writepage", "try_to_release_page", "wait_on_page", "leave_page_cache", "leave_swap_cache", "freed",
+    "kmem_cache_reap", "shrink_dcache", "shrink_icache",
+    "do_anonymous_page", "zero_page", "do_wp_page", "do_swap_page", "swap_cache_hit", "segv",
+    "try_to_swap_out", "swap_readpage", "swap_writepage", "end_swap_read", "end_swap_write",
+    "kswapd_sleep", "kswapd_wake", "oom_kill", "task_start", "task_exit", "context_switch", "flush_tlb_page",
+    "flush_tlb_mm", "mmap", "munmap", "pte_alloc", "pte_free", "task_wake", "slice_end", "bad_page",
+)  # fmt: skip
+"""Names of the logged events (mostly kernel functions), in the order of their codes."""
+(
+    EV_NONE,
+    EV_RMQUEUE, EV_WAKEUP_KSWAPD, EV_TRY_TO_FREE_PAGES, EV_YIELD, EV_ALLOC_FAILED,
+    EV_WRITEPAGE, EV_TRY_TO_RELEASE_PAGE, EV_WAIT_ON_PAGE, EV_LEAVE_PAGE_CACHE, EV_LEAVE_SWAP_CACHE, EV_FREED,
+    EV_KMEM_CACHE_REAP, EV_SHRINK_DCACHE, EV_SHRINK_ICACHE,
+    EV_DO_ANONYMOUS_PAGE, EV_ZERO_PAGE, EV_DO_WP_PAGE, EV_DO_SWAP_PAGE, EV_SWAP_CACHE_HIT, EV_SEGV,
+    EV_TRY_TO_SWAP_OUT, EV_SWAP_READPAGE, EV_SWAP_WRITEPAGE, EV_END_SWAP_READ, EV_END_SWAP_WRITE,
+    EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_OOM_KILL, EV_TASK_START, EV_TASK_EXIT, EV_CONTEXT_SWITCH, EV_FLUSH_TLB_PAGE,
+    EV_FLUSH_TLB_MM, EV_MMAP, EV_MUNMAP, EV_PTE_ALLOC, EV_PTE_FREE, EV_TASK_WAKE, EV_SLICE_END, EV_BAD_PAGE,
+) = range(len(EVENTS))  # fmt: skip

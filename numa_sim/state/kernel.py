@@ -1,0 +1,201 @@
+"""The whole machine's state: one bundle of arrays that every rule takes first."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from numa_sim.state import layout
+from numa_sim.state.constants import (
+    ACCESS_BUFFER,
+    CHANNEL_NONE,
+    MAPPING_SWAP,
+    MAX_ORDER,
+    MAX_SWAPFILES,
+    NIL,
+    NR_ZONES,
+    SECTION_SHIFT,
+    SWAPFILE_CLUSTER,
+    TIME_PARTS,
+    VMSTAT,
+    WRITEPAGE_ASYNC,
+)
+
+_LAZY_BYTES = 1 << 22
+
+
+class Kernel(NamedTuple):
+    """State arrays of one machine (shapes in brackets; records are described in `numa_sim.state.layout`)."""
+
+    vm: Any  # VM [1]: everything global
+    pages: Any  # PAGE [frames]: mem_map
+    tags: Any  # i8 [frames]: what each frame contains, as a 48-bit tag
+    section_zone: Any  # i2 [frames >> section_shift]: zone of each section, NIL = hole
+    zones: Any  # ZONE [nodes * 3]
+    nodes: Any  # NODE [nodes]
+    buddy_map: Any  # i1: one byte per pair of buddies, all orders of all zones
+    zonelists: Any  # i2 [nodes, 16, zones + 1]: zone ids in fallback order, closed by NIL; index gfp & 15
+    node_order: Any  # i2 [nodes, nodes + 1]: nodes whose zonelists alloc_pages tries, closed by NIL
+    distance: Any  # i8 [nodes, nodes]: SLIT
+    tasks: Any  # TASK [tasks]; task 0 = swapper, task 1 = kswapd
+    mms: Any  # MM [mms]; mm 0 = init_mm
+    vmas: Any  # VMA [vmas]
+    tables: Any  # i8 [rows, entries]: page tables
+    table_info: Any  # TABLE [rows]
+    mappings: Any  # ADDRESS_SPACE [mappings]
+    swap_info: Any  # SWAP_INFO [32]
+    swap_map: Any  # i4 [slots]: use counts
+    swap_cache: Any  # i4 [slots]: pfn + 1 of the page in the swap cache, 0 = none
+    swap_tags: Any  # i8 [slots]: contents on the device
+    io: Any  # IO_REQUEST [ring]
+    events: Any  # EVENT [recorded]
+    cpus: Any  # CPU [cpus]
+    tlb: Any  # TLB_ENTRY [cpus, sets, ways]
+    tlb_victim: Any  # i1 [cpus, sets]: next way to replace
+    accesses: Any  # ACCESS [tasks, ACCESS_BUFFER]
+    latency: Any  # i8 [nodes, nodes]: unloaded ns from a CPU of node i to memory of node j
+    paths: Any  # i2 [nodes, nodes, hops + 1]: channels an access passes, closed by NIL; the controller first
+    channels: Any  # CHANNEL [nodes + links]
+    curves: Any  # i8 [curves, 65]: extra ns at 0/64 .. 64/64 of capacity
+    traffic: Any  # TRAFFIC [nodes, nodes]
+    vmstat: Any  # i8 [nodes, counters]
+    time_parts: Any  # i8 [tasks, parts]
+    costs: Any  # COSTS [1]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much room to make; every bound of the simulation is one of these."""
+
+    nodes: int
+    cpus: int
+    frames: int
+    tasks: int = 16
+    mms: int = 16
+    vmas: int = 1024
+    tables: int | None = None  # rows; None: as many as the frames could ever need
+    table_entries: int = 512
+    mappings: int = 16
+    swap_slots: int = 1
+    io_ring: int = 1 << 14
+    events: int = 1
+    links: int = 0
+    curves: int = 1
+    tlb_sets: int = 128
+    tlb_ways: int = 8
+    section_shift: int = SECTION_SHIFT
+
+
+def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
+    """Zeroed array, taken from the system untouched, so that only what is written costs memory."""
+    dtype = np.dtype(dtype)
+    shape = shape if isinstance(shape, tuple) else (shape,)
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if n_bytes >= _LAZY_BYTES and hasattr(mmap, "MAP_NORESERVE"):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+        array: Any = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, n_bytes, flags=flags))
+    else:
+        array = np.zeros(shape, dtype)
+    return array.view(np.recarray) if dtype.names else array
+
+
+def new_kernel(sizes: Sizes) -> Kernel:
+    """Make the arrays of a machine that has not booted: no frame belongs to a zone yet.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        Bounds; see its fields.
+
+    Returns
+    -------
+    Kernel
+        Links are NIL, tasks 0 (swapper) and 1 (kswapd) exist, mm 0 is init_mm, mapping 1 is swapper_space.
+    """
+    n, c = sizes.nodes, sizes.cpus
+    tables = sizes.tables if sizes.tables is not None else min(sizes.frames, sizes.frames // 128 + (1 << 16))
+    k = Kernel(
+        vm=zeros(1, layout.VM),
+        pages=zeros(sizes.frames, layout.PAGE),
+        tags=zeros(sizes.frames, np.int64),
+        section_zone=np.full((sizes.frames + (1 << sizes.section_shift) - 1) >> sizes.section_shift, NIL, np.int16),
+        zones=zeros(n * NR_ZONES, layout.ZONE),
+        nodes=zeros(n, layout.NODE),
+        buddy_map=zeros(sizes.frames + n * NR_ZONES * 64, np.int8),
+        zonelists=np.full((n, 16, n * NR_ZONES + 1), NIL, np.int16),
+        node_order=np.full((n, n + 1), NIL, np.int16),
+        distance=np.full((n, n), 20, np.int64),
+        tasks=zeros(sizes.tasks + 2, layout.TASK),
+        mms=zeros(sizes.mms + 1, layout.MM),
+        vmas=zeros(sizes.vmas, layout.VMA),
+        tables=zeros((tables, sizes.table_entries), np.int64),
+        table_info=zeros(tables, layout.TABLE),
+        mappings=zeros(sizes.mappings, layout.ADDRESS_SPACE),
+        swap_info=zeros(MAX_SWAPFILES, layout.SWAP_INFO),
+        swap_map=zeros(sizes.swap_slots, np.int32),
+        swap_cache=zeros(sizes.swap_slots, np.int32),
+        swap_tags=zeros(sizes.swap_slots, np.int64),
+        io=zeros(sizes.io_ring, layout.IO_REQUEST),
+        events=zeros(sizes.events, layout.EVENT),
+        cpus=zeros(c, layout.CPU),
+        tlb=zeros((c, sizes.tlb_sets, sizes.tlb_ways), layout.TLB_ENTRY),
+        tlb_victim=zeros((c, sizes.tlb_sets), np.int8),
+        accesses=zeros((sizes.tasks + 2, ACCESS_BUFFER), layout.ACCESS),
+        latency=zeros((n, n), np.int64),
+        paths=np.full((n, n, layout.MAX_HOPS + 2), NIL, np.int16),
+        channels=zeros(n + sizes.links, layout.CHANNEL),
+        curves=zeros((sizes.curves, layout.CURVE_POINTS), np.int64),
+        traffic=zeros((n, n), layout.TRAFFIC),
+        vmstat=zeros((n, len(VMSTAT)), np.int64),
+        time_parts=zeros((sizes.tasks + 2, len(TIME_PARTS)), np.int64),
+        costs=zeros(1, layout.COSTS),
+    )
+    _set_links(k, sizes)
+    return k
+
+
+def _set_links(k: Kernel, sizes: Sizes) -> None:
+    """Everything whose "nothing" is not zero, and the 2.4.37 defaults of the sysctls (spec 4.7)."""
+    vm = k.vm[0]
+    vm.nr_nodes, vm.nr_cpus, vm.nr_frames = sizes.nodes, sizes.cpus, sizes.frames
+    vm.section_shift = sizes.section_shift
+    for name in (
+        "current_task", "pgdat_list", "zero_pfn", "active_head", "active_tail", "inactive_head", "inactive_tail",
+        "swap_list_head", "swap_list_next", "table_free", "oom_victim", "bug_pfn", "oom_lastkill_ns",
+    ):  # fmt: skip
+        setattr(vm, name, NIL)
+    vm.vm_passes, vm.vm_cache_scan_ratio, vm.vm_mapped_ratio = 60, 6, 100
+    vm.vm_lru_balance_ratio, vm.vm_vfs_scan_ratio, vm.vm_anon_lru = 2, 6, 0
+    vm.page_cluster, vm.swapfile_cluster, vm.swap_readahead = 3, SWAPFILE_CLUSTER, 1
+    vm.zero_page = vm.pageout = vm.local_pages = 1
+    vm.kswapd_asleep = 1
+    vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
+    vm.event_hash_a = vm.event_hash_b = 1
+    k.zones.free_head[:] = NIL
+    for field in ("mm", "local_pfn", "got_pfn", "wait_pfn", "cpu"):
+        k.tasks[field] = NIL
+    k.nodes.pgdat_next = NIL
+    k.mms.pgd = NIL
+    k.mms.mmap = NIL
+    k.mms.owner = NIL
+    k.mms[0].used = 1
+    k.vmas.vm_next = NIL
+    k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))
+    k.cpus.task = NIL
+    k.cpus.mm = NIL
+    k.cpus.walk_vpn = NIL
+    k.channels.model = CHANNEL_NONE
+    k.channels.line_ps = 1
+    k.mappings[MAPPING_SWAP].kind = 1
+    k.mappings[MAPPING_SWAP].writepage = WRITEPAGE_ASYNC
+    assert k.zones.free_head.shape[1] == MAX_ORDER
+
+
+def bytes_per_frame(k: Kernel) -> float:
+    """Host bytes reserved per simulated frame by the arrays that grow with memory."""
+    per_frame = (k.pages, k.tags, k.section_zone, k.buddy_map)
+    return float(sum(a.nbytes for a in per_frame)) / float(k.vm[0].nr_frames)

@@ -1,0 +1,356 @@
+"""The kernel's structures as numpy records, with the kernel's field names.
+
+A record of value 0 is a valid "nothing here" (except list links, which mean something only while the record is on
+a list), so arrays can be taken from the system untouched and cost memory only where the simulation writes.
+Units: times in ns unless the name ends in ``_ps``; sizes in pages unless it says bytes; links are indexes, NIL = -1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from numa_sim.state.constants import MAX_ORDER, NR_ZONES
+
+MAX_VIRGIN_RUNS = 8
+MAX_HOPS = 8
+CURVE_POINTS = 65
+
+PAGE = np.dtype(
+    [
+        # struct page, include/linux/mm.h @2.4.37
+        ("flags", "i4"),
+        ("count", "i4"),
+        ("mapping", "i2"),  # index into `mappings`: 0 none, 1 swapper_space
+        ("buffers", "i1"),  # BUFFERS_*; != NONE holds one reference
+        ("order", "i1"),  # order of the block while free (head) or as allocated (head); checks only
+        ("list_next", "i4"),  # buddy list while free
+        ("list_prev", "i4"),
+        ("lru_next", "i4"),  # towards the tail
+        ("lru_prev", "i4"),  # towards the head
+        ("index", "i8"),  # in the swap cache: swap entry; page table: its row
+    ],
+    align=True,
+)
+"""40 bytes; contents tags (8) and buddy map (1) are arrays of their own."""
+
+ZONE = np.dtype(
+    [
+        # struct zone_struct, include/linux/mmzone.h @2.4.37
+        ("node", "i4"),
+        ("index", "i4"),  # ZONE_DMA, ZONE_NORMAL, ZONE_HIGHMEM
+        ("start_pfn", "i8"),
+        ("size", "i8"),  # frames spanned, holes included; 0 = no such zone
+        ("realsize", "i8"),  # without holes; what watermarks are made from
+        ("free_pages", "i8"),
+        ("need_balance", "i8"),
+        ("watermarks", "i8", (NR_ZONES, 3)),  # [class][min, low, high]
+        ("nr_active_pages", "i8"),  # cumulative per class: a page counts in its zone and all higher ones
+        ("nr_inactive_pages", "i8"),
+        ("nr_cache_pages", "i8"),
+        ("free_head", "i8", (MAX_ORDER,)),  # first block of each order's free list
+        ("nr_free", "i8", (MAX_ORDER,)),  # blocks on each list, virgin ones included
+        ("map_start", "i8", (MAX_ORDER,)),  # where this order's pair bits start in `buddy_map` (top order unused)
+        ("nr_virgin", "i8"),  # ours: never-touched tail of the top order's list, as frame ranges
+        ("virgin_start", "i8", (MAX_VIRGIN_RUNS,)),
+        ("virgin_end", "i8", (MAX_VIRGIN_RUNS,)),
+        ("wait_table_size", "i8"),
+    ],
+    align=True,
+)
+
+NODE = np.dtype(
+    [
+        # pg_data_t, include/linux/mmzone.h @2.4.37
+        ("node_start_pfn", "i8"),
+        ("node_size", "i8"),
+        ("nr_zones", "i8"),
+        ("pgdat_next", "i8"),  # pgdat_list: reverse order of initialisation
+        ("mem_map_start", "i8"),  # boot-reserved frames not marked one by one: [start, end)
+        ("mem_map_end", "i8"),
+        ("nr_cpus", "i8"),
+        ("reserved_pages", "i8"),  # never handed to the buddy: bootmem, holes excluded
+    ],
+    align=True,
+)
+
+VM = np.dtype(
+    [
+        # The instant, set by the loop and the processes before any rule runs
+        ("now_ns", "i8"),
+        ("current_task", "i8"),
+        ("current_cpu", "i8"),
+        # Geometry
+        ("nr_nodes", "i8"),
+        ("nr_cpus", "i8"),
+        ("nr_frames", "i8"),
+        ("section_shift", "i8"),
+        ("highest_zone", "i8"),  # highest zone index present anywhere
+        ("levels", "i8"),  # page-table levels: 2 (i386) or 4 (x86-64)
+        ("entry_bits", "i8"),  # 10 or 9
+        ("task_size_vpn", "i8"),  # first virtual page beyond user space
+        ("total_pages", "i8"),  # num_physpages
+        ("pgdat_list", "i8"),  # first node of the list, NIL if none
+        ("zero_pfn", "i8"),  # ZERO_PAGE
+        # LRU lists, mm/swap.c
+        ("active_head", "i8"),
+        ("active_tail", "i8"),
+        ("inactive_head", "i8"),
+        ("inactive_tail", "i8"),
+        ("nr_active_pages", "i8"),
+        ("nr_inactive_pages", "i8"),
+        # sysctls and switches
+        ("vm_passes", "i8"),
+        ("vm_cache_scan_ratio", "i8"),
+        ("vm_mapped_ratio", "i8"),
+        ("vm_lru_balance_ratio", "i8"),
+        ("vm_vfs_scan_ratio", "i8"),
+        ("vm_anon_lru", "i8"),
+        ("page_cluster", "i8"),
+        ("swapfile_cluster", "i8"),  # 256; 0 = no clusters (first fit)
+        ("swap_readahead", "i8"),  # 1; 0 = read only the wanted page
+        ("zero_page", "i8"),  # 1; 0 = a read fault allocates
+        ("pageout", "i8"),  # 1; 0 = swap_out does nothing
+        ("local_pages", "i8"),  # 1; 0 = balance_classzone keeps no local page
+        ("oom_killer", "i8"),  # CONFIG_OOM_KILLER
+        ("numa_nearest", "i8"),  # spec C-1: 0 strict24, 1 nearest
+        ("reclaim_quantum_ns", "i8"),  # most a reclaim step may cost before it yields; 0 = no bound
+        ("slab_reap", "i8"),  # pages kmem_cache_reap finds (no slab model yet; replays set it)
+        # swap, mm/swapfile.c
+        ("swap_list_head", "i8"),
+        ("swap_list_next", "i8"),
+        ("nr_swap_pages", "i8"),
+        ("total_swap_pages", "i8"),
+        ("nr_swapfiles", "i8"),
+        ("least_priority", "i8"),
+        ("nr_swapcache_pages", "i8"),
+        ("page_cache_size", "i8"),
+        # swap_out cursor and mm list
+        ("swap_mm", "i8"),  # 0 = init_mm
+        ("mmlist_nr", "i8"),
+        # kswapd
+        ("kswapd_asleep", "i8"),
+        ("kswapd_wanted", "i8"),  # a rule woke it; Python clears this when it acts
+        # page-table pool
+        ("table_free", "i8"),  # first free row, NIL = none
+        ("table_used", "i8"),  # rows ever used (rows beyond are untouched)
+        # I/O ring
+        ("io_head", "i8"),
+        ("io_tail", "i8"),
+        # out_of_memory, mm/oom_kill.c
+        ("oom_first_ns", "i8"),
+        ("oom_last_ns", "i8"),
+        ("oom_lastkill_ns", "i8"),
+        ("oom_count", "i8"),
+        ("oom_victim", "i8"),  # task chosen by the last out_of_memory, NIL = none; Python delivers the kill
+        # event log and hash
+        ("event_count", "i8"),
+        ("event_hash_a", "i8"),
+        ("event_hash_b", "i8"),
+        ("record_events", "i8"),
+        ("events_used", "i8"),
+        # first broken rule found by a detecting rule: EV_BAD_PAGE kinds, see kernel.page_alloc
+        ("bug", "i8"),
+        ("bug_pfn", "i8"),
+        ("free_vma", "i8"),  # free list of `vmas`
+    ],
+    align=True,
+)
+
+TASK = np.dtype(
+    [
+        # struct task_struct
+        ("pid", "i8"),
+        ("state", "i8"),
+        ("flags", "i8"),
+        ("mm", "i8"),  # NIL for kernel threads
+        ("cpu", "i8"),  # CPU it runs on or last ran on
+        ("min_flt", "i8"),
+        ("maj_flt", "i8"),
+        ("utime_ns", "i8"),
+        ("start_ns", "i8"),
+        ("end_ns", "i8"),
+        ("nice", "i8"),
+        ("root", "i8"),  # uid 0 or CAP_SYS_ADMIN
+        ("rawio", "i8"),  # CAP_SYS_RAWIO
+        ("killed", "i8"),  # SIGKILL pending
+        ("local_pfn", "i8"),  # local_pages: the one page reclaim kept for this task, NIL = none
+        ("local_order", "i8"),
+        ("allocation_order", "i8"),
+        # the allocation in progress while reclaim runs
+        ("alloc_node", "i8"),  # node whose zonelist this attempt uses
+        ("alloc_first_node", "i8"),
+        ("alloc_attempt", "i8"),  # position in node_order (strict24)
+        ("alloc_gfp", "i8"),
+        ("alloc_order", "i8"),
+        ("got_pfn", "i8"),  # page the slow path obtained, taken by the next matching alloc of this task
+        ("got_gfp", "i8"),
+        # try_to_free_pages_zone in progress
+        ("reclaim_zone", "i8"),  # classzone
+        ("reclaim_gfp", "i8"),
+        ("reclaim_stage", "i8"),
+        ("reclaim_pass", "i8"),
+        ("reclaim_nr", "i8"),  # pages still wanted
+        ("reclaim_max_scan", "i8"),
+        ("reclaim_max_mapped", "i8"),
+        ("reclaim_failed_swapout", "i8"),
+        ("wait_pfn", "i8"),
+        ("cost_ns", "i8"),  # CPU time the last step cost
+        # the page fault in progress
+        ("fault_vpn", "i8"),
+        ("fault_write", "i8"),
+        ("fault_status", "i8"),
+        ("fault_start_ns", "i8"),
+        # access buffer
+        ("access_next", "i8"),
+        ("access_end", "i8"),
+        ("accesses_done", "i8"),
+    ],
+    align=True,
+)
+
+MM = np.dtype(
+    [
+        # struct mm_struct; mm 0 is init_mm
+        ("used", "i8"),
+        ("pgd", "i8"),  # row of the top-level table
+        ("mmap", "i8"),  # first VMA, NIL = none
+        ("map_count", "i8"),
+        ("rss", "i8"),
+        ("total_vm", "i8"),
+        ("swap_address", "i8"),  # virtual page number; task_size_vpn = finished
+        ("mmlist_next", "i8"),
+        ("mmlist_prev", "i8"),
+        ("cpu_vm_mask", "i8", (4,)),  # bit c = CPU c may hold TLB entries of this mm (up to 256 CPUs)
+        ("nr_tables", "i8"),
+        ("owner", "i8"),  # a task using it
+    ],
+    align=True,
+)
+
+VMA = np.dtype(
+    [
+        # struct vm_area_struct; addresses as virtual page numbers
+        ("vm_start", "i8"),
+        ("vm_end", "i8"),
+        ("vm_flags", "i8"),
+        ("vm_page_prot", "i8"),
+        ("vm_next", "i8"),
+        ("vm_mm", "i8"),
+    ],
+    align=True,
+)
+
+TABLE = np.dtype([("pfn", "i8"), ("next", "i8"), ("used", "i8")], align=True)
+"""A page table's frame, its link while free, and how many of its entries are not empty."""
+
+ADDRESS_SPACE = np.dtype([("kind", "i4"), ("writepage", "i4"), ("nrpages", "i8")], align=True)
+"""struct address_space: kind 0 = a file, 1 = swapper_space; writepage = WRITEPAGE_*."""
+
+SWAP_INFO = np.dtype(
+    [
+        # struct swap_info_struct, include/linux/swap.h
+        ("flags", "i8"),
+        ("prio", "i8"),
+        ("next", "i8"),
+        ("lowest_bit", "i8"),
+        ("highest_bit", "i8"),
+        ("cluster_next", "i8"),
+        ("cluster_nr", "i8"),
+        ("pages", "i8"),
+        ("max", "i8"),
+        ("map_start", "i8"),  # where its slots start in swap_map, swap_cache and swap_tags
+        ("writepage", "i8"),  # WRITEPAGE_ASYNC, or WRITEPAGE_SYNC for a RAM-backed device
+        ("sync_ns", "i8"),  # CPU cost of one page on a RAM-backed device
+        ("pages_read", "i8"),
+        ("pages_written", "i8"),
+        ("inuse_pages", "i8"),
+    ],
+    align=True,
+)
+
+IO_REQUEST = np.dtype([("op", "i4"), ("type", "i4"), ("offset", "i8"), ("pfn", "i8"), ("task", "i8")], align=True)
+
+EVENT = np.dtype([("t_ns", "i8"), ("a", "i8"), ("b", "i8"), ("code", "i4"), ("task", "i4")], align=True)
+
+CPU = np.dtype(
+    [
+        ("clock_ns", "i8"),
+        ("running", "i8"),  # 1 while the hardware executes a task's accesses
+        ("task", "i8"),
+        ("mm", "i8"),  # active_mm
+        ("node", "i8"),
+        ("slice_end_ns", "i8"),
+        ("stop_reason", "i8"),
+        ("walk_vpn", "i8"),  # page-walk cache: vpn >> entry_bits of the last leaf table, NIL = empty
+        ("walk_row", "i8"),
+        ("cache_credit", "i8"),
+        ("tlb_hits", "i8"),
+        ("tlb_misses", "i8"),
+        ("tlb_flushes", "i8"),
+        ("tlb_invlpg", "i8"),
+        ("ipis_received", "i8"),
+        ("ipis_sent", "i8"),
+        ("context_switches", "i8"),
+        ("busy_ns", "i8"),
+        ("accesses", "i8"),
+        ("lazy", "i8"),  # TLBSTATE_LAZY: a kernel thread or idle keeps the mm
+    ],
+    align=True,
+)
+
+TLB_ENTRY = np.dtype([("vpn", "i8"), ("pte", "i8")], align=True)
+"""vpn + 1 (0 = invalid) and the PTE as it was when loaded (with ACCESSED; DIRTY once a write went through it)."""
+
+ACCESS = np.dtype([("vpn", "i8"), ("compute_ns", "i4"), ("lines", "i2"), ("write", "i2")], align=True)
+"""One access: a page, CPU time spent before it (cache hits, arithmetic), cache lines moved, read 0 / write 1."""
+
+CHANNEL = np.dtype(
+    [
+        # a memory controller (channel n = node n) or a link (nr_nodes + link)
+        ("model", "i8"),
+        ("line_ps", "i8"),  # service time of one cache line at capacity
+        ("busy_until_ps", "i8"),
+        ("curve", "i8"),  # row of `curves`
+        ("window_ns", "i8"),  # over which requested load is measured
+        ("window_start_ns", "i8"),
+        ("window_lines", "i8"),
+        ("extra_ns", "i8"),  # loaded minus idle latency in this window
+        ("lines", "i8"),
+        ("queue_ns", "i8"),
+        ("busy_ps", "i8"),
+    ],
+    align=True,
+)
+
+TRAFFIC = np.dtype([("accesses", "i8"), ("lines", "i8"), ("latency_ns", "i8"), ("queue_ns", "i8")], align=True)
+"""Of one (CPU node, memory node) pair."""
+
+COSTS = np.dtype(
+    [
+        # What kernel and hardware work takes (config table `costs`, with sources)
+        ("tlb_walk_level_ns", "i8"),
+        ("cache_hit_ns", "i8"),
+        ("line_ns", "i8"),  # each further line of one access (the core streams)
+        ("cache_miss_1024ths", "i8"),  # share of lines that miss the CPU's caches, of 1024
+        ("minor_fault_ns", "i8"),
+        ("zero_page_fault_ns", "i8"),
+        ("clear_page_ns", "i8"),
+        ("copy_page_ns", "i8"),
+        ("swap_fault_ns", "i8"),
+        ("table_alloc_ns", "i8"),
+        ("alloc_slow_ns", "i8"),
+        ("scan_page_ns", "i8"),
+        ("scan_pte_ns", "i8"),
+        ("unmap_pte_ns", "i8"),
+        ("free_page_ns", "i8"),
+        ("submit_io_ns", "i8"),
+        ("end_io_ns", "i8"),
+        ("context_switch_ns", "i8"),
+        ("tlb_flush_ns", "i8"),
+        ("invlpg_ns", "i8"),
+        ("ipi_ns", "i8"),  # per hop of distance 10: scaled by SLIT distance / 10
+        ("ipi_handler_ns", "i8"),
+        ("syscall_ns", "i8"),
+    ],
+    align=True,
+)
