@@ -1,0 +1,152 @@
+"""Errors a user of numa_sim can cause or must be told about.
+
+Every class keeps ``args`` equal to its constructor arguments, so an error can be pickled, sent between worker
+processes and rebuilt as ``type(e)(*e.args)`` (SimPy re-raises the failure of a process that way).  ``str(e)`` is one
+line meant to be shown to a person as it stands.
+"""
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ConfigError",
+    "InvariantViolation",
+    "NumaSimError",
+    "RunFolderError",
+    "SimulationError",
+    "TopologyError",
+    "TraceFormatError",
+]
+
+
+def _one_line(*parts: object) -> str:
+    """Join the non-empty parts with ``": "`` and fold line breaks and runs of blanks into single blanks."""
+    texts = (" ".join(str(part).split()) for part in parts)
+    return ": ".join(text for text in texts if text)
+
+
+class NumaSimError(Exception):
+    """Root of all errors numa_sim raises on purpose."""
+
+    def __str__(self) -> str:
+        return _one_line(*self.args)
+
+
+class ConfigError(NumaSimError):
+    """A configuration is wrong.
+
+    Parameters
+    ----------
+    file : str
+        File (or other origin, such as ``"--set"``) that holds the value; may be empty.
+    path : str
+        Dotted path of the value inside it, for example ``"machine.nodes[1].memory"``; may be empty.
+    message : str
+        What is wrong.
+    allowed : iterable of str, optional
+        Values that would have been accepted.
+    """
+
+    def __init__(self, file: object, path: str, message: str, allowed: Iterable[object] = ()) -> None:
+        super().__init__(file, path, message, allowed if isinstance(allowed, tuple) else tuple(allowed))
+        self.file = str(file)
+        self.path = path
+        self.message = message
+        self.allowed = tuple(str(value) for value in self.args[3])
+
+    def __str__(self) -> str:
+        text = _one_line(self.file, self.path, self.message)
+        return f"{text} (allowed: {', '.join(self.allowed)})" if self.allowed else text
+
+
+class TopologyError(NumaSimError):
+    """A machine description is wrong or cannot be read.
+
+    Parameters
+    ----------
+    source : str
+        File, directory or preset it came from.
+    where : str
+        Line, element or field in it, for example ``"line 12"``; may be empty.
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, source: object, where: str, message: str) -> None:
+        super().__init__(source, where, message)
+        self.source = str(source)
+        self.where = where
+        self.message = message
+
+
+class TraceFormatError(NumaSimError):
+    """A workload trace cannot be read.
+
+    Parameters
+    ----------
+    file : str
+        Trace file.
+    where : str
+        ``"line 12"`` for text, ``"byte 4096"`` for binary traces.
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, file: object, where: str, message: str) -> None:
+        super().__init__(file, where, message)
+        self.file = str(file)
+        self.where = where
+        self.message = message
+
+
+class InvariantViolation(NumaSimError):
+    """The simulated kernel broke one of its own rules: a defect of numa_sim, not of its input.
+
+    Parameters
+    ----------
+    what : str
+        The rule that was broken.
+    t_ns : int
+        Simulated time at which it was noticed, ns.
+    details : str
+        Values that show it; may be empty.
+    """
+
+    def __init__(self, what: str, t_ns: int, details: object = "") -> None:
+        super().__init__(what, t_ns, details)
+        self.what = what
+        self.t_ns = t_ns
+        self.details = details
+
+    def __str__(self) -> str:
+        return _one_line("invariant violated", f"{self.what} at t={self.t_ns} ns", self.details)
+
+
+class RunFolderError(NumaSimError):
+    """A run folder cannot be created, read or trusted.
+
+    Parameters
+    ----------
+    folder : str
+        The run folder.
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, folder: object, message: str) -> None:
+        super().__init__(folder, message)
+        self.folder = str(folder)
+        self.message = message
+
+
+class SimulationError(NumaSimError):
+    """A simulation cannot go on although its configuration was accepted.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
