@@ -1,0 +1,113 @@
+"""The two LRU lists and who is on them: mm/swap.c @2.4.37 (`mark_page_accessed` is mm/filemap.c's).
+
+The lists are global; the counters are per zone and cumulative per class: a page of zone z counts in z and in every
+higher zone slot of its node, so that ``zones[class].nr_inactive_pages`` is what an allocation of that class may use.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.state.constants import NR_ZONES, PGACTIVATE, PG_active, PG_lru, PG_referenced
+from numa_sim.state.events import count
+from numa_sim.state.kernel import Kernel
+from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
+
+
+@rule
+def delta_nr_active_pages(k: Kernel, pfn: int, delta: int) -> None:
+    """Add `delta` to nr_active_pages of the page's zone and every higher zone of its node."""
+    z = k.section_zone[pfn >> k.vm[0].section_shift]
+    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+        k.zones[slot].nr_active_pages += delta
+
+
+@rule
+def delta_nr_inactive_pages(k: Kernel, pfn: int, delta: int) -> None:
+    """Add `delta` to nr_inactive_pages of the page's zone and every higher zone of its node."""
+    z = k.section_zone[pfn >> k.vm[0].section_shift]
+    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+        k.zones[slot].nr_inactive_pages += delta
+
+
+@rule
+def delta_nr_cache_pages(k: Kernel, pfn: int, delta: int) -> None:
+    """Add `delta` to nr_cache_pages of the page's zone and every higher zone of its node."""
+    z = k.section_zone[pfn >> k.vm[0].section_shift]
+    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+        k.zones[slot].nr_cache_pages += delta
+
+
+@rule
+def add_page_to_active_list(k: Kernel, pfn: int) -> None:
+    """Put a page that is on no list at the head of the active list (include/linux/swap.h)."""
+    k.pages[pfn].flags |= PG_active
+    active_add(k, pfn)
+    k.vm[0].nr_active_pages += 1
+    delta_nr_active_pages(k, pfn, 1)
+
+
+@rule
+def add_page_to_inactive_list(k: Kernel, pfn: int) -> None:
+    """Put a page that is on no list at the head of the inactive list (include/linux/swap.h)."""
+    inactive_add(k, pfn)
+    k.vm[0].nr_inactive_pages += 1
+    delta_nr_inactive_pages(k, pfn, 1)
+
+
+@rule
+def del_page_from_active_list(k: Kernel, pfn: int) -> None:
+    """Unlink a page of the active list and clear its ACTIVE flag (include/linux/swap.h)."""
+    active_del(k, pfn)
+    k.pages[pfn].flags &= ~PG_active
+    k.vm[0].nr_active_pages -= 1
+    delta_nr_active_pages(k, pfn, -1)
+
+
+@rule
+def del_page_from_inactive_list(k: Kernel, pfn: int) -> None:
+    """Unlink a page of the inactive list (include/linux/swap.h)."""
+    inactive_del(k, pfn)
+    k.vm[0].nr_inactive_pages -= 1
+    delta_nr_inactive_pages(k, pfn, -1)
+
+
+@rule
+def lru_cache_add(k: Kernel, pfn: int) -> None:
+    """Put `pfn` at the head of the inactive list, unless it is on a list already."""
+    page = k.pages[pfn]
+    if page.flags & PG_lru == 0:
+        page.flags |= PG_lru
+        add_page_to_inactive_list(k, pfn)
+
+
+@rule
+def lru_cache_del(k: Kernel, pfn: int) -> None:
+    """Take `pfn` off whichever list it is on; nothing happens to a page on none."""
+    page = k.pages[pfn]
+    if page.flags & PG_lru != 0:
+        page.flags &= ~PG_lru
+        if page.flags & PG_active != 0:
+            del_page_from_active_list(k, pfn)
+        else:
+            del_page_from_inactive_list(k, pfn)
+
+
+@rule
+def activate_page(k: Kernel, pfn: int) -> None:
+    """Move an inactive page to the head of the active list; other pages stay where they are."""
+    flags = k.pages[pfn].flags
+    if flags & PG_lru != 0 and flags & PG_active == 0:
+        del_page_from_inactive_list(k, pfn)
+        add_page_to_active_list(k, pfn)
+        count(k, k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node, PGACTIVATE, 1)
+
+
+@rule
+def mark_page_accessed(k: Kernel, pfn: int) -> None:
+    """Note a use of `pfn`: the first sets REFERENCED, the second activates an inactive page and clears it again."""
+    page = k.pages[pfn]
+    if page.flags & PG_active == 0 and page.flags & PG_referenced != 0:
+        activate_page(k, pfn)
+        page.flags &= ~PG_referenced
+    else:
+        page.flags |= PG_referenced
