@@ -58,7 +58,7 @@ class Kernel(NamedTuple):
     tlb_victim: Any  # i1 [cpus, sets]: next way to replace
     accesses: Any  # ACCESS [tasks, ACCESS_BUFFER]
     latency: Any  # i8 [nodes, nodes]: unloaded ns from a CPU of node i to memory of node j
-    paths: Any  # i2 [nodes, nodes, hops + 1]: channels an access passes, closed by NIL; the controller first
+    paths: Any  # i2 [nodes, nodes, hops + 1]: channels an access passes, closed by NIL; the controller last
     channels: Any  # CHANNEL [nodes + links]
     curves: Any  # i8 [curves, 65]: extra ns at 0/64 .. 64/64 of capacity
     traffic: Any  # TRAFFIC [nodes, nodes]
@@ -182,6 +182,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mms.pgd = NIL
     k.mms.mmap = NIL
     k.mms.owner = NIL
+    k.mms.mmap_cache = NIL
     k.mms[0].used = 1
     k.vmas.vm_next = NIL
     k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))

@@ -152,6 +152,7 @@ VM = np.dtype(
         ("bug", "i8"),
         ("bug_pfn", "i8"),
         ("free_vma", "i8"),  # free list of `vmas`
+        ("tlbstate_lock_until_ns", "i8"),  # one shoot-down at a time, machine-wide (spec C-18)
     ],
     align=True,
 )
@@ -200,6 +201,7 @@ TASK = np.dtype(
         ("fault_write", "i8"),
         ("fault_status", "i8"),
         ("fault_start_ns", "i8"),
+        ("fault_major", "i8"),  # it had to start a read
         # access buffer
         ("access_next", "i8"),
         ("access_end", "i8"),
@@ -220,9 +222,10 @@ MM = np.dtype(
         ("swap_address", "i8"),  # virtual page number; task_size_vpn = finished
         ("mmlist_next", "i8"),
         ("mmlist_prev", "i8"),
-        ("cpu_vm_mask", "i8", (4,)),  # bit c = CPU c may hold TLB entries of this mm (up to 256 CPUs)
+        ("cpu_vm_mask", "i8", (8,)),  # bit c & 31 of word c >> 5: CPU c may hold TLB entries of this mm
         ("nr_tables", "i8"),
         ("owner", "i8"),  # a task using it
+        ("mmap_cache", "i8"),  # VMA of the last find_vma, NIL = none
     ],
     align=True,
 )

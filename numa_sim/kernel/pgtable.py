@@ -1,0 +1,191 @@
+"""Radix page tables in frames taken from the allocator (spec 7.3, 10.6; include/asm-i386/pgtable.h @2.4).
+
+A table is one row of ``k.tables``; ``k.table_info[row]`` names its frame and counts its entries.  An upper-level
+entry holds the row of the table below where hardware would hold its frame number (the frame is
+``table_info[row].pfn``); a leaf entry is exactly a PTE.  Geometry: ``vm.levels`` tables of ``2**vm.entry_bits``
+entries: 2 x 1024 on i386, 4 x 512 on x86-64.
+
+Simplified: freed tables go straight back to the allocator (2.4.37's per-CPU quicklists come with address spaces).
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.numa import alloc_pages
+from numa_sim.state.constants import (
+    ALLOC_FAIL,
+    EV_PTE_ALLOC,
+    EV_PTE_FREE,
+    GFP_KERNEL,
+    NIL,
+    NR_ZONES,
+    PAGE_SHIFT,
+    PG_table,
+    PTE_TABLE,
+    TABLE_PAGES,
+    TABLE_PAGES_FREED,
+)
+from numa_sim.state.events import count, log_event
+from numa_sim.state.kernel import Kernel
+
+
+@rule
+def leaf_row(k: Kernel, mm: int, vpn: int) -> int:
+    """Row of the leaf table that maps `vpn`, NIL if there is none."""
+    vm = k.vm[0]
+    row = k.mms[mm].pgd
+    level = vm.levels - 1
+    mask = (1 << vm.entry_bits) - 1
+    while level > 0 and row != NIL:
+        upper = k.tables[row, (vpn >> (level * vm.entry_bits)) & mask]
+        row = upper >> PAGE_SHIFT if upper != 0 else NIL
+        level -= 1
+    return row
+
+
+@rule
+def get_pte(k: Kernel, mm: int, vpn: int) -> int:
+    """The PTE of `vpn`; 0 = never mapped."""
+    row = leaf_row(k, mm, vpn)
+    if row == NIL:
+        return 0
+    return k.tables[row, vpn & ((1 << k.vm[0].entry_bits) - 1)]
+
+
+@rule
+def set_pte(k: Kernel, row: int, index: int, value: int) -> None:
+    """Write one entry of the table in `row`, keeping count of the entries that are not empty."""
+    k.table_info[row].used += (value != 0) - (k.tables[row, index] != 0)
+    k.tables[row, index] = value
+
+
+@rule
+def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
+    """One page for task `t`: the page its slow path already obtained, else alloc_pages from the CPU's own node.
+
+    Returns
+    -------
+    int
+        pfn, ALLOC_FAIL, or ALLOC_RECLAIM (then the fault is to be restarted after reclaim).
+    """
+    task = k.tasks[t]
+    if task.got_pfn != NIL:
+        pfn = task.got_pfn
+        task.got_pfn = NIL
+        if task.got_gfp == gfp:
+            return pfn
+        free_pages(k, pfn, 0)
+    pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, 0)
+    task.got_gfp = gfp
+    return pfn
+
+
+@rule
+def _new_row(k: Kernel) -> int:
+    vm = k.vm[0]
+    row = vm.table_free
+    if row != NIL:
+        vm.table_free = k.table_info[row].next
+        return row
+    if vm.table_used == k.tables.shape[0]:
+        return NIL
+    vm.table_used += 1
+    return vm.table_used - 1
+
+
+@rule
+def new_table(k: Kernel, t: int, mm: int) -> int:
+    """An empty table in a fresh frame: row >= 0, ALLOC_FAIL, or ALLOC_RECLAIM (pte_alloc_one @2.4, GFP_KERNEL)."""
+    pfn = alloc_for_task(k, t, GFP_KERNEL)
+    if pfn < 0:
+        return pfn
+    row = _new_row(k)
+    if row == NIL:
+        free_pages(k, pfn, 0)
+        return ALLOC_FAIL
+    page = k.pages[pfn]
+    page.flags |= PG_table
+    page.index = row
+    k.table_info[row].pfn = pfn
+    k.table_info[row].used = 0
+    k.mms[mm].nr_tables += 1
+    count(k, page_zone(k, pfn) // NR_ZONES, TABLE_PAGES, 1)
+    log_event(k, EV_PTE_ALLOC, pfn, row)
+    k.tasks[t].cost_ns += k.costs[0].table_alloc_ns
+    return row
+
+
+@rule
+def free_table(k: Kernel, mm: int, row: int) -> None:
+    """Give back the (empty) table in `row` and its frame."""
+    pfn = k.table_info[row].pfn
+    k.pages[pfn].flags &= ~PG_table
+    k.mms[mm].nr_tables -= 1
+    k.table_info[row].next = k.vm[0].table_free
+    k.table_info[row].pfn = NIL
+    k.vm[0].table_free = row
+    count(k, page_zone(k, pfn) // NR_ZONES, TABLE_PAGES_FREED, 1)
+    log_event(k, EV_PTE_FREE, pfn, row)
+    free_pages(k, pfn, 0)
+
+
+@rule
+def pte_alloc(k: Kernel, t: int, mm: int, vpn: int) -> int:
+    """Leaf row for `vpn`, making the tables on the way; ALLOC_FAIL or ALLOC_RECLAIM if a frame is missing.
+
+    Restartable: tables already made stay, and the walk finds them again.
+    """
+    vm = k.vm[0]
+    mask = (1 << vm.entry_bits) - 1
+    if k.mms[mm].pgd == NIL:
+        row = new_table(k, t, mm)
+        if row < 0:
+            return row
+        k.mms[mm].pgd = row
+    row = k.mms[mm].pgd
+    level = vm.levels - 1
+    while level > 0:
+        index = (vpn >> (level * vm.entry_bits)) & mask
+        upper = k.tables[row, index]
+        if upper == 0:
+            below = new_table(k, t, mm)
+            if below < 0:
+                return below
+            set_pte(k, row, index, below << PAGE_SHIFT | PTE_TABLE)
+            row = below
+        else:
+            row = upper >> PAGE_SHIFT
+        level -= 1
+    return row
+
+
+@rule
+def free_pgtables(k: Kernel, mm: int, start: int, end: int) -> None:
+    """Free the tables that map pages of [start, end) and have become empty, from the leaves up.
+
+    Simplified from 2.4's rule of whole 4 MB slots between the neighbouring areas: a table goes when it is empty.
+    """
+    vm = k.vm[0]
+    mask = (1 << vm.entry_bits) - 1
+    for level in range(1, vm.levels):
+        span = 1 << (level * vm.entry_bits)
+        vpn = start // span * span
+        while vpn < end:
+            # Descend to the table that holds the entry of this level.
+            row = k.mms[mm].pgd
+            at = vm.levels - 1
+            while at > level and row != NIL:
+                upper = k.tables[row, (vpn >> (at * vm.entry_bits)) & mask]
+                row = upper >> PAGE_SHIFT if upper != 0 else NIL
+                at -= 1
+            if row == NIL:
+                vpn += span << vm.entry_bits
+                vpn = vpn // (span << vm.entry_bits) * (span << vm.entry_bits)
+                continue
+            index = (vpn >> (level * vm.entry_bits)) & mask
+            entry = k.tables[row, index]
+            if entry != 0 and k.table_info[entry >> PAGE_SHIFT].used == 0:
+                set_pte(k, row, index, 0)
+                free_table(k, mm, entry >> PAGE_SHIFT)
+            vpn += span

@@ -1,0 +1,149 @@
+"""TLB flushes and cross-CPU shoot-down, arch/i386/kernel/smp.c @2.4 (spec 11.4).
+
+A CPU's TLB is a set-associative array of (vpn, pte); the hardware fills it (`numa_sim.hardware`), the kernel empties
+it here.  ``mm.cpu_vm_mask`` names the CPUs that may hold entries of an address space: those get an interrupt and the
+sender spins until the last one has answered.  One shoot-down at a time, machine-wide (tlbstate_lock).
+
+Simplified: an interrupted CPU loses the handler's time after its current access; interrupts are never masked.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.state.constants import (
+    EV_FLUSH_TLB_MM,
+    EV_FLUSH_TLB_PAGE,
+    NIL,
+    PART_SHOOTDOWN,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.kernel import Kernel
+
+_MASK_BITS = 32
+
+
+@rule
+def cpu_in_mask(k: Kernel, mm: int, cpu: int) -> bool:
+    """Whether `cpu` may hold TLB entries of `mm`."""
+    return (k.mms[mm].cpu_vm_mask[cpu >> 5] >> (cpu & 31)) & 1 != 0
+
+
+@rule
+def set_cpu_mask(k: Kernel, mm: int, cpu: int) -> None:
+    """Enter `cpu` in ``mm.cpu_vm_mask``."""
+    k.mms[mm].cpu_vm_mask[cpu >> 5] |= 1 << (cpu & 31)
+
+
+@rule
+def clear_cpu_mask(k: Kernel, mm: int, cpu: int) -> None:
+    """Take `cpu` out of ``mm.cpu_vm_mask``."""
+    k.mms[mm].cpu_vm_mask[cpu >> 5] &= ~(1 << (cpu & 31))
+
+
+@rule
+def invalidate_page(k: Kernel, cpu: int, vpn: int) -> None:
+    """Drop the entry of `vpn` from one CPU's TLB (invlpg)."""
+    index = vpn & (k.tlb.shape[1] - 1)
+    for way in range(k.tlb.shape[2]):
+        if k.tlb[cpu, index, way].vpn == vpn + 1:
+            k.tlb[cpu, index, way].vpn = 0
+    k.cpus[cpu].tlb_invlpg += 1
+
+
+@rule
+def invalidate_all(k: Kernel, cpu: int) -> None:
+    """Drop every entry of one CPU's TLB and its page-walk cache (writing CR3)."""
+    for index in range(k.tlb.shape[1]):
+        for way in range(k.tlb.shape[2]):
+            k.tlb[cpu, index, way].vpn = 0
+    k.cpus[cpu].walk_vpn = NIL
+    k.cpus[cpu].tlb_flushes += 1
+
+
+@rule
+def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
+    """Flush `vpn` (NIL = everything of `mm`) on every CPU that may hold it; return the initiator's cost in ns."""
+    vm = k.vm[0]
+    costs = k.costs[0]
+    here = vm.current_cpu
+    cost = 0
+    slowest_ns = 0
+    for cpu in range(vm.nr_cpus):
+        if not cpu_in_mask(k, mm, cpu):
+            continue
+        target = k.cpus[cpu]
+        if cpu == here:
+            if target.mm != mm or target.lazy != 0:
+                clear_cpu_mask(k, mm, cpu)  # leave_mm: a kernel thread runs here on a borrowed mm
+                invalidate_all(k, cpu)
+                cost += costs.tlb_flush_ns
+            elif vpn == NIL:
+                invalidate_all(k, cpu)
+                cost += costs.tlb_flush_ns
+            else:
+                invalidate_page(k, cpu, vpn)
+                cost += costs.invlpg_ns
+            continue
+        k.cpus[here].ipis_sent += 1
+        target.ipis_received += 1
+        ack_ns = costs.ipi_ns * k.distance[k.cpus[here].node, target.node] // 10 + costs.ipi_handler_ns
+        if ack_ns > slowest_ns:
+            slowest_ns = ack_ns
+        if target.lazy != 0 or target.mm != mm:
+            clear_cpu_mask(k, mm, cpu)
+            invalidate_all(k, cpu)
+        elif vpn == NIL:
+            invalidate_all(k, cpu)
+        else:
+            invalidate_page(k, cpu, vpn)
+        if target.running != 0:
+            target.clock_ns += costs.ipi_handler_ns
+            k.time_parts[target.task, PART_SHOOTDOWN] += costs.ipi_handler_ns
+    if slowest_ns > 0:
+        # The machine-wide lock: wait for the shoot-down before ours to end.
+        if vm.tlbstate_lock_until_ns > vm.now_ns:
+            cost += vm.tlbstate_lock_until_ns - vm.now_ns
+        vm.tlbstate_lock_until_ns = max(vm.tlbstate_lock_until_ns, vm.now_ns) + slowest_ns
+        cost += slowest_ns
+    return cost
+
+
+@rule
+def flush_tlb_page(k: Kernel, mm: int, vpn: int) -> None:
+    """flush_tlb_page @2.4: after a PTE of `mm` changed; the cost goes to the current task's ``cost_ns``."""
+    cost = _shoot_down(k, mm, vpn)
+    log_event(k, EV_FLUSH_TLB_PAGE, mm, vpn)
+    if k.vm[0].current_task >= 0:
+        k.tasks[k.vm[0].current_task].cost_ns += cost
+
+
+@rule
+def flush_tlb_mm(k: Kernel, mm: int) -> None:
+    """flush_tlb_mm / flush_tlb_range @2.4 SMP: everything of `mm`, everywhere."""
+    cost = _shoot_down(k, mm, NIL)
+    log_event(k, EV_FLUSH_TLB_MM, mm, 0)
+    if k.vm[0].current_task >= 0:
+        k.tasks[k.vm[0].current_task].cost_ns += cost
+
+
+@rule
+def switch_mm(k: Kernel, cpu: int, mm: int) -> bool:
+    """switch_mm @2.4: `cpu` goes to address space `mm`; return whether the TLB was flushed.
+
+    Going back to the same mm after a kernel thread or idle costs nothing unless a shoot-down made us leave it.
+    """
+    this = k.cpus[cpu]
+    if this.mm == mm:
+        this.lazy = 0
+        if cpu_in_mask(k, mm, cpu):
+            return False
+        set_cpu_mask(k, mm, cpu)
+        invalidate_all(k, cpu)
+        return True
+    if this.mm != NIL:
+        clear_cpu_mask(k, this.mm, cpu)
+    this.mm = mm
+    this.lazy = 0
+    set_cpu_mask(k, mm, cpu)
+    invalidate_all(k, cpu)
+    return True
