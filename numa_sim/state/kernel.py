@@ -26,6 +26,29 @@ from numa_sim.state.constants import (
 )
 
 _LAZY_BYTES = 1 << 22
+_SHADOWED = frozenset(("flags", "size", "max"))
+
+
+class Record(np.record):
+    """One record whose fields win over numpy's attributes of the same name (``page.flags``, ``zone.size``)."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _SHADOWED and name in np.void.__getattribute__(self, "dtype").fields:
+            return self[name]
+        return super().__getattribute__(name)
+
+
+class Records(np.recarray[Any, Any]):
+    """An array of `Record`.  Whole columns of shadowed names need brackets: ``pages["flags"]``."""
+
+    def __array_finalize__(self, obj: Any) -> None:
+        """Keep the record type, which np.recarray would set back to np.record."""
+
+    def __setattr__(self, attr: str, val: Any) -> None:
+        if attr == "dtype":
+            np.ndarray.__setattr__(self, attr, val)
+        else:
+            super().__setattr__(attr, val)
 
 
 class Kernel(NamedTuple):
@@ -100,7 +123,7 @@ def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
         array: Any = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, n_bytes, flags=flags))
     else:
         array = np.zeros(shape, dtype)
-    return array.view(np.recarray) if dtype.names else array
+    return array.view(np.dtype((Record, dtype))).view(Records) if dtype.names else array
 
 
 def new_kernel(sizes: Sizes) -> Kernel:
