@@ -29,7 +29,7 @@ _LAZY_BYTES = 1 << 22
 _SHADOWED = frozenset(("flags", "size", "max"))
 
 
-class Record(np.record):
+class Record(np.record):  # type: ignore[misc]  # numpy's stubs say final
     """One record whose fields win over numpy's attributes of the same name (``page.flags``, ``zone.size``)."""
 
     def __getattribute__(self, name: str) -> Any:
