@@ -98,7 +98,7 @@ class TraceFormatError(NumaSimError):
         self.message = message
 
 
-class InvariantViolation(NumaSimError):
+class InvariantViolation(NumaSimError):  # noqa: N818  (reads as what it reports)
     """The simulated kernel broke one of its own rules: a defect of numa_sim, not of its input.
 
     Parameters
