@@ -1,0 +1,61 @@
+"""Memory controllers and links: what an access waits for because others use the same wires.
+
+Each node's memory controller and each link is a *channel*: a FIFO server that moves one cache line in ``line_ps``.
+An access passes the links of the shortest path and then the controller; what it waits is added to the unloaded
+latency of the (CPU node, memory node) pair.  Three models:
+
+* ``queue``: the wait in the FIFO.  With Poisson arrivals this is exactly M/D/1.
+* ``curve``: measured loaded latency as a function of the load *requested* in the last window, never less than what
+  the FIFO says, so capacity stays a hard ceiling.
+* ``none``: no wait at all, the null model.
+
+Simplified: reads and writes cost the same, there are no banks, and a write-back is not a separate transfer.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.state.constants import CHANNEL_CURVE, CHANNEL_NONE, NIL
+from numa_sim.state.kernel import Kernel
+
+_CURVE_STEPS = 64
+
+
+@rule
+def pass_channel(k: Kernel, channel: int, t_ps: int, lines: int) -> int:
+    """Send `lines` through one channel from instant `t_ps` on; return the wait in ps."""
+    c = k.channels[channel]
+    service_ps = lines * c.line_ps
+    wait_ps = c.busy_until_ps - t_ps
+    if wait_ps < 0:
+        wait_ps = 0
+    c.busy_until_ps = t_ps + wait_ps + service_ps
+    c.lines += lines
+    if c.model == CHANNEL_CURVE:
+        elapsed_ns = t_ps // 1000 - c.window_start_ns
+        if elapsed_ns >= c.window_ns:
+            # Requested load of the windows that have passed, in 64ths of capacity.
+            step = c.window_lines * c.line_ps * _CURVE_STEPS // (elapsed_ns * 1000)
+            c.extra_ns = k.curves[c.curve, min(step, _CURVE_STEPS)]
+            c.window_start_ns = t_ps // 1000
+            c.window_lines = 0
+        c.window_lines += lines
+        wait_ps = max(wait_ps, c.extra_ns * 1000)
+    c.queue_ns += wait_ps // 1000
+    return wait_ps
+
+
+@rule
+def queueing_ns(k: Kernel, cpu_node: int, memory_node: int, t_ns: int, lines: int) -> int:
+    """What an access of `lines` cache lines issued at `t_ns` waits on its way, in ns (rounded up)."""
+    if k.channels[memory_node].model == CHANNEL_NONE:
+        return 0
+    t_ps = t_ns * 1000
+    waited_ps = 0
+    hop = 0
+    channel = k.paths[cpu_node, memory_node, 0]
+    while channel != NIL:
+        waited_ps += pass_channel(k, channel, t_ps + waited_ps, lines)
+        hop += 1
+        channel = k.paths[cpu_node, memory_node, hop]
+    return (waited_ps + 999) // 1000

@@ -1,0 +1,333 @@
+"""Page faults on anonymous memory, mm/memory.c @2.4.37 (spec 7.4 to 7.7) and unmapping (7.9).
+
+A fault is *restartable*: when it must sleep (a page under I/O) or reclaim, it returns FAULT_WAIT or FAULT_RECLAIM
+with everything done so far in place, and the caller calls it again later; like the kernel it looks at the PTE afresh
+each time.  Costs go to ``tasks[t].cost_ns``.
+
+Simplified: address spaces are not shared, so no page is ever copied for a second owner (fork comes later), and every
+area is private and anonymous.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte_alloc, set_pte
+from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
+from numa_sim.kernel.swap_state import (
+    can_share_swap_page,
+    free_page_and_swap_cache,
+    free_swap_and_cache,
+    lookup_swap_cache,
+    read_swap_cache_async,
+    remove_exclusive_swap_page,
+    vm_swap_full,
+)
+from numa_sim.kernel.swapfile import swap_free, swap_duplicate, valid_swaphandles
+from numa_sim.kernel.tlb import flush_tlb_mm, flush_tlb_page
+from numa_sim.state.constants import (
+    ALLOC_RECLAIM,
+    ANON_WRITE_FAULTS,
+    COW_FAULTS,
+    EV_DO_ANONYMOUS_PAGE,
+    EV_DO_SWAP_PAGE,
+    EV_DO_WP_PAGE,
+    EV_SEGV,
+    EV_SWAP_CACHE_HIT,
+    EV_ZERO_PAGE,
+    FAULT_MAJOR,
+    FAULT_MINOR,
+    FAULT_OOM,
+    FAULT_RECLAIM,
+    FAULT_SEGV,
+    FAULT_WAIT,
+    GFP_HIGHUSER,
+    MAPPING_SWAP,
+    NIL,
+    NR_ZONES,
+    PAGE_SHIFT,
+    PG_dirty,
+    PG_locked,
+    PGFAULT,
+    PGMAJFAULT,
+    PTE_ACCESSED,
+    PTE_DIRTY,
+    PTE_PRESENT,
+    PTE_RW,
+    SWAP_CACHE_HIT,
+    SWAP_CACHE_MISS,
+    SWAP_FAULTS,
+    SWAP_RA,
+    VM_WRITE,
+    ZERO_PAGE_COW,
+    ZERO_PAGE_MAPS,
+)
+from numa_sim.state.events import count, log_event
+from numa_sim.state.kernel import Kernel
+
+
+@rule
+def find_vma(k: Kernel, mm: int, vpn: int) -> int:
+    """First area of `mm` that ends above `vpn` (it may start above it), NIL if none (spec 8.1, list order)."""
+    cached = k.mms[mm].mmap_cache
+    if cached != NIL and k.vmas[cached].vm_start <= vpn < k.vmas[cached].vm_end:
+        return cached
+    vma = k.mms[mm].mmap
+    while vma != NIL and k.vmas[vma].vm_end <= vpn:
+        vma = k.vmas[vma].vm_next
+    if vma != NIL:
+        k.mms[mm].mmap_cache = vma
+    return vma
+
+
+@rule
+def _page_for_fault(k: Kernel, t: int) -> int:
+    """A user page for task `t`: pfn, or the FAULT_* answer as a negative number."""
+    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
+    if pfn >= 0:
+        return pfn
+    return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
+
+
+@rule
+def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write: int) -> int:
+    """First touch (spec 7.5): a read maps ZERO_PAGE write-protected, a write gets a cleared page."""
+    vm = k.vm[0]
+    task = k.tasks[t]
+    costs = k.costs[0]
+    node = k.cpus[vm.current_cpu].node
+    vma_prot = k.vmas[k.mms[mm].mmap_cache].vm_page_prot
+    if write == 0 and vm.zero_page != 0:
+        set_pte(k, row, index, vm.zero_pfn << PAGE_SHIFT | (vma_prot & ~PTE_RW))
+        task.cost_ns += costs.zero_page_fault_ns
+        count(k, node, ZERO_PAGE_MAPS, 1)
+        log_event(k, EV_ZERO_PAGE, vpn, 0)
+        return FAULT_MINOR
+    pfn = _page_for_fault(k, t)
+    if pfn < 0:
+        return -pfn
+    k.tags[pfn] = 0
+    k.mms[mm].rss += 1
+    if vm.vm_anon_lru != 0:
+        lru_cache_add(k, pfn)
+    mark_page_accessed(k, pfn)
+    pte = pfn << PAGE_SHIFT | vma_prot | PTE_RW
+    if write != 0:
+        pte |= PTE_DIRTY
+        count(k, node, ANON_WRITE_FAULTS, 1)
+    set_pte(k, row, index, pte)
+    task.cost_ns += costs.minor_fault_ns + costs.clear_page_ns
+    log_event(k, EV_DO_ANONYMOUS_PAGE, vpn, pfn)
+    return FAULT_MINOR
+
+
+@rule
+def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> int:
+    """Write to a write-protected page (spec 7.6): reuse it if nobody else has it, else copy (ZERO_PAGE: clear)."""
+    task = k.tasks[t]
+    costs = k.costs[0]
+    node = k.cpus[k.vm[0].current_cpu].node
+    pte = k.tables[row, index]
+    old = pte >> PAGE_SHIFT
+    if old != k.vm[0].zero_pfn and k.pages[old].flags & PG_locked == 0 and can_share_swap_page(k, old) != 0:
+        set_pte(k, row, index, pte | PTE_RW | PTE_DIRTY | PTE_ACCESSED)
+        flush_tlb_page(k, mm, vpn)
+        task.cost_ns += costs.minor_fault_ns
+        count(k, node, COW_FAULTS, 1)
+        log_event(k, EV_DO_WP_PAGE, vpn, old)
+        return FAULT_MINOR
+    new = _page_for_fault(k, t)
+    if new < 0:
+        return -new
+    vma_prot = k.vmas[k.mms[mm].mmap_cache].vm_page_prot
+    if old == k.vm[0].zero_pfn:
+        k.tags[new] = 0
+        k.mms[mm].rss += 1
+        task.cost_ns += costs.minor_fault_ns + costs.clear_page_ns
+        count(k, node, ZERO_PAGE_COW, 1)
+    else:
+        k.tags[new] = k.tags[old]
+        task.cost_ns += costs.minor_fault_ns + costs.copy_page_ns
+        count(k, node, COW_FAULTS, 1)
+    if k.vm[0].vm_anon_lru != 0:
+        lru_cache_add(k, new)
+    set_pte(k, row, index, new << PAGE_SHIFT | vma_prot | PTE_RW | PTE_DIRTY)
+    flush_tlb_page(k, mm, vpn)
+    if old != k.vm[0].zero_pfn:
+        free_pages(k, old, 0)
+    log_event(k, EV_DO_WP_PAGE, vpn, new)
+    return FAULT_MINOR
+
+
+@rule
+def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
+    """Start reads of the aligned block of slots around `entry` (spec 6.7); 0, or FAULT_RECLAIM to be called again."""
+    if k.vm[0].swap_readahead == 0:
+        return 0
+    first, n = valid_swaphandles(k, entry)
+    for offset in range(first, first + n):
+        pfn = read_swap_cache_async(k, t, (entry & 0xFF) | offset << 8)
+        if pfn == ALLOC_RECLAIM:
+            return FAULT_RECLAIM
+        if pfn < 0:
+            return 0
+        count(k, page_zone(k, pfn) // NR_ZONES, SWAP_RA, 1)
+        free_pages(k, pfn, 0)
+    return 0
+
+
+@rule
+def _swap_page(k: Kernel, t: int, entry: int) -> int:
+    """The swap-cache page of `entry`, referenced, read if need be: pfn, or the FAULT_* answer as a negative number."""
+    task = k.tasks[t]
+    node = k.cpus[k.vm[0].current_cpu].node
+    if task.wait_pfn != NIL:
+        # Called again after sleeping on this page: it is ours unless reclaim took it out of the cache meanwhile.
+        pfn = task.wait_pfn
+        task.wait_pfn = NIL
+        page = k.pages[pfn]
+        if page.mapping == MAPPING_SWAP and page.index == entry:
+            return pfn
+        free_pages(k, pfn, 0)
+    pfn = lookup_swap_cache(k, entry)
+    if pfn != NIL:
+        if task.fault_major == 0:
+            count(k, node, SWAP_CACHE_HIT, 1)
+            log_event(k, EV_SWAP_CACHE_HIT, entry, pfn)
+        return pfn
+    if task.fault_major == 0:
+        task.fault_major = 1
+        count(k, node, SWAP_CACHE_MISS, 1)
+    if swapin_readahead(k, t, entry) == FAULT_RECLAIM:
+        return -FAULT_RECLAIM
+    pfn = read_swap_cache_async(k, t, entry)
+    if pfn >= 0:
+        return pfn
+    return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
+
+
+@rule
+def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write: int) -> int:
+    """Bring a page back from swap (spec 7.7); sleeps by returning FAULT_WAIT while the page is under I/O."""
+    task = k.tasks[t]
+    entry = k.tables[row, index]
+    pfn = _swap_page(k, t, entry)
+    if pfn < 0:
+        return -pfn
+    page = k.pages[pfn]
+    if page.flags & PG_locked != 0:
+        task.wait_pfn = pfn
+        return FAULT_WAIT
+    mark_page_accessed(k, pfn)
+    page.flags |= PG_locked
+    swap_free(k, entry)
+    if vm_swap_full(k):
+        remove_exclusive_swap_page(k, pfn)
+    k.mms[mm].rss += 1
+    pte = pfn << PAGE_SHIFT | (k.vmas[k.mms[mm].mmap_cache].vm_page_prot & ~PTE_RW)
+    if write != 0 and can_share_swap_page(k, pfn) != 0:
+        pte |= PTE_RW | PTE_DIRTY
+    page.flags &= ~PG_locked
+    set_pte(k, row, index, pte)
+    task.cost_ns += k.costs[0].swap_fault_ns
+    count(k, k.cpus[k.vm[0].current_cpu].node, SWAP_FAULTS, 1)
+    log_event(k, EV_DO_SWAP_PAGE, vpn, pfn)
+    return FAULT_MAJOR if task.fault_major != 0 else FAULT_MINOR
+
+
+@rule
+def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
+    """do_page_fault and handle_pte_fault @2.4.37 for user accesses (spec 7.1, 7.4); counts the fault when it ends.
+
+    Returns
+    -------
+    int
+        FAULT_MINOR or FAULT_MAJOR (done), FAULT_WAIT or FAULT_RECLAIM (call again), FAULT_SEGV, FAULT_OOM.
+    """
+    task = k.tasks[t]
+    mm = task.mm
+    vma = find_vma(k, mm, vpn)
+    if vma == NIL or k.vmas[vma].vm_start > vpn or (write != 0 and k.vmas[vma].vm_flags & VM_WRITE == 0):
+        log_event(k, EV_SEGV, vpn, write)
+        return FAULT_SEGV
+    row = pte_alloc(k, t, mm, vpn)
+    if row < 0:
+        return FAULT_RECLAIM if row == ALLOC_RECLAIM else FAULT_OOM
+    index = vpn & ((1 << k.vm[0].entry_bits) - 1)
+    pte = k.tables[row, index]
+    if pte == 0:
+        status = do_anonymous_page(k, t, mm, row, index, vpn, write)
+    elif pte & PTE_PRESENT == 0:
+        status = do_swap_page(k, t, mm, row, index, vpn, write)
+    elif write != 0 and pte & PTE_RW == 0:
+        status = do_wp_page(k, t, mm, row, index, vpn)
+    else:
+        # Somebody completed it meanwhile: only the bits are missing.
+        set_pte(k, row, index, pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0))
+        status = FAULT_MINOR
+    if status == FAULT_MINOR or status == FAULT_MAJOR:
+        node = k.cpus[k.vm[0].current_cpu].node
+        count(k, node, PGFAULT, 1)
+        if status == FAULT_MAJOR:
+            task.maj_flt += 1
+            count(k, node, PGMAJFAULT, 1)
+        else:
+            task.min_flt += 1
+        task.fault_major = 0
+    return status
+
+
+@rule
+def abandon_fault(k: Kernel, t: int) -> None:
+    """Drop what a fault that will not be completed still holds (the task is being killed)."""
+    task = k.tasks[t]
+    if task.got_pfn != NIL:
+        free_pages(k, task.got_pfn, 0)
+        task.got_pfn = NIL
+    if task.wait_pfn != NIL:
+        free_pages(k, task.wait_pfn, 0)
+        task.wait_pfn = NIL
+    task.fault_major = 0
+
+
+@rule
+def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
+    """Drop every page and swap slot of [start, end) (spec 7.9, zap_pte_range @2.4.37); return PTEs dropped."""
+    bits = k.vm[0].entry_bits
+    span = 1 << bits
+    dropped = 0
+    vpn = start
+    while vpn < end:
+        stop = min(end, (vpn // span + 1) * span)
+        row = leaf_row(k, mm, vpn) if k.mms[mm].pgd != NIL else NIL
+        if row != NIL and k.table_info[row].used > 0:
+            for at in range(vpn, stop):
+                pte = k.tables[row, at & (span - 1)]
+                if pte == 0:
+                    continue
+                set_pte(k, row, at & (span - 1), 0)
+                dropped += 1
+                if pte & PTE_PRESENT == 0:
+                    free_swap_and_cache(k, pte)
+                    continue
+                pfn = pte >> PAGE_SHIFT
+                if pfn == k.vm[0].zero_pfn:
+                    continue
+                if pte & PTE_DIRTY != 0:
+                    k.pages[pfn].flags |= PG_dirty
+                k.mms[mm].rss -= 1
+                free_page_and_swap_cache(k, pfn)
+        vpn = stop
+    return dropped
+
+
+@rule
+def unmap_range(k: Kernel, t: int, mm: int, start: int, end: int) -> int:
+    """Unmap [start, end) of `mm`: PTEs, TLB entries everywhere, then empty tables; return PTEs dropped."""
+    # Flushed before the frames are freed, as late 2.4 does on SMP: no CPU may use a frame that has a new owner.
+    flush_tlb_mm(k, mm)
+    dropped = zap_page_range(k, mm, start, end)
+    k.tasks[t].cost_ns += dropped * k.costs[0].unmap_pte_ns
+    if k.mms[mm].pgd != NIL:
+        free_pgtables(k, mm, start, end)
+    return dropped
