@@ -1,0 +1,129 @@
+"""Two numbers that say whether two runs were the same run: the hash of what happened and that of how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import numpy as np
+
+from numa_sim.state.constants import MAX_ORDER, NR_ZONES
+from numa_sim.state.kernel import Kernel
+
+__all__ = ["event_hash", "state_hash", "touched_frames"]
+
+_CHUNK: Final = 1 << 16
+
+_OBSERVING: Final = {
+    # How the run was watched and how the host ran it, not what the machine is in.
+    "vm": ("current_task", "current_cpu", "record_events", "events_used"),
+    "tasks": ("access_next", "access_end"),
+    "cpus": ("stop_reason",),
+}
+_SMALL: Final = (
+    "section_zone", "zones", "nodes", "zonelists", "node_order", "distance", "tasks", "mms", "vmas", "mappings",
+    "swap_info", "cpus", "tlb", "tlb_victim", "latency", "paths", "channels", "curves", "traffic", "vmstat",
+    "time_parts", "costs",
+)  # fmt: skip
+
+
+def event_hash(k: Kernel) -> str:
+    """Hash of all events so far: their number (hex) and the two lanes of the running hash.
+
+    The same whether or not the events were recorded.
+    """
+    vm = k.vm[0]
+    return f"{int(vm.event_count):x}-{int(vm.event_hash_a):08x}{int(vm.event_hash_b):08x}"
+
+
+def state_hash(k: Kernel) -> str:
+    """BLAKE2b (128 bits, hex) of the machine's state.
+
+    Field by field and little-endian, so it is the same in every process and on every platform.  Frames the
+    simulation never touched are left out, and so are recorded events, access buffers and other things that depend
+    on how the run was observed; the slots of a swap area nobody used are represented by its `swap_info` alone.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    _feed(digest, "vm", k.vm)
+    for name in _SMALL:
+        _feed(digest, name, getattr(k, name))
+    for start, end in touched_frames(k):
+        digest.update(f"frames {start} {end}\n".encode())
+        for at in range(start, end, _CHUNK):
+            to = min(at + _CHUNK, end)
+            _feed(digest, "pages", k.pages[at:to])
+            _feed(digest, "tags", k.tags[at:to])
+    _feed_buddy_map(digest, k)
+    used = int(k.vm[0].table_used)
+    _feed(digest, "table_info", k.table_info[:used])
+    for at in range(0, used, 256):
+        _feed(digest, "tables", k.tables[at : min(at + 256, used)])
+    _feed_swap(digest, k)
+    ring = len(k.io)
+    in_flight = [i % ring for i in range(int(k.vm[0].io_head), int(k.vm[0].io_tail))]
+    _feed(digest, "io", k.io[in_flight])
+    return digest.hexdigest()
+
+
+def touched_frames(k: Kernel, zone: int | None = None) -> list[tuple[int, int]]:
+    """Ranges of frames [start, end) the simulation may have written to, ascending.
+
+    All frames of the zones (or of one zone) but those still virgin and the node's boot-reserved `mem_map`, which
+    no record describes one by one.
+    """
+    ranges = []
+    for z in range(len(k.zones)) if zone is None else (zone,):
+        record = k.zones[z]
+        start, size = int(record.start_pfn), int(record.size)
+        if size == 0:
+            continue
+        n_virgin, node = int(record.nr_virgin), k.nodes[z // NR_ZONES]
+        holes = [(int(record.virgin_start[i]), int(record.virgin_end[i])) for i in range(n_virgin)]
+        holes.append((int(node.mem_map_start), int(node.mem_map_end)))
+        for hole_start, hole_end in sorted(holes):
+            if hole_end <= start or hole_start >= int(record.start_pfn) + size or hole_start >= hole_end:
+                continue
+            if hole_start > start:
+                ranges.append((start, hole_start))
+            start = hole_end
+        if start < int(record.start_pfn) + size:
+            ranges.append((start, int(record.start_pfn) + size))
+    return sorted(ranges)
+
+
+def _feed(digest: Any, name: str, array: Any) -> None:
+    """Add an array: its name and shape, then its fields one by one (padding between fields is not state)."""
+    array = array.view(np.ndarray)
+    digest.update(f"{name} {array.shape}\n".encode())
+    for field in array.dtype.names or (None,):
+        if field is not None and field in _OBSERVING.get(name, ()):
+            continue
+        values = array if field is None else array[field]
+        little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+        digest.update(f"{field or ''} {little.dtype.str}\n".encode())
+        digest.update(little.data if little.size else b"")
+
+
+def _feed_buddy_map(digest: Any, k: Kernel) -> None:
+    """Add the pair bits of the touched frames; all others are still 0."""
+    for z in range(len(k.zones)):
+        first = int(k.zones[z].start_pfn)
+        for start, end in touched_frames(k, z):
+            for order in range(MAX_ORDER - 1):
+                at = int(k.zones[z].map_start[order])
+                low = at + ((start - first) >> (order + 1))
+                high = at + ((end - first - 1) >> (order + 1)) + 1
+                _feed(digest, f"buddy_map {z} {order}", k.buddy_map[low:high])
+
+
+def _feed_swap(digest: Any, k: Kernel) -> None:
+    """Add the slots of every area that was ever used."""
+    for area in range(len(k.swap_info)):
+        info = k.swap_info[area]
+        if int(info.max) == 0 or (int(info.inuse_pages) == 0 and int(info.pages_written) == 0):
+            continue
+        start = int(info.map_start)
+        for at in range(start, start + int(info.max), _CHUNK):
+            to = min(at + _CHUNK, start + int(info.max))
+            for name in ("swap_map", "swap_cache", "swap_tags"):
+                _feed(digest, f"{name} {area}", getattr(k, name)[at:to])

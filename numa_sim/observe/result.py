@@ -1,0 +1,95 @@
+"""What a finished run hands on: everything reports, run folders and pictures are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from numa_sim.observe.sampler import TimeSeries
+from numa_sim.state.kernel import Kernel
+
+__all__ = ["MODEL_VERSION", "InputFile", "RunResult", "SwapArea", "TaskRow"]
+
+MODEL_VERSION: Final = "1"
+"""Grows whenever the same configuration and seed give other results than before."""
+
+ExitState = Literal["ok", "oom", "until"]
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A user task: its name, its index in ``Kernel.tasks``, and the kind of program it ran."""
+
+    name: str
+    task: int
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class SwapArea:
+    """A swap area, in the order of swapon: its name and the device model behind it."""
+
+    name: str
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file the run read: its name (without folders), size in bytes and SHA-256 (hex)."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run, in memory.
+
+    Parameters
+    ----------
+    config : mapping
+        The resolved configuration, of JSON types.
+    config_sha256 : str
+        Its SHA-256, hex.
+    seed : int
+        Root seed.
+    kernel : Kernel
+        The machine's state at the end.
+    tasks : tuple of TaskRow
+        User tasks.
+    timeseries : TimeSeries
+        Samples.
+    end_ns : int
+        Simulated time of the end, ns.
+    exit_state : {"ok", "oom", "until"}
+        All tasks exited; at least one was killed for lack of memory; the time limit came first.
+    machine_name, node_names, swap_areas
+        What to call things in reports; nodes without a name are called by their number.
+    warnings : tuple of str
+        What the user should know about this run.
+    inputs : tuple of InputFile
+        Files read, other than the configuration.
+    wall_seconds : float
+        Host time the run took, s.
+    check_level : str
+        How thoroughly invariants were checked.
+    """
+
+    config: Mapping[str, Any]
+    config_sha256: str
+    seed: int
+    kernel: Kernel
+    tasks: tuple[TaskRow, ...]
+    timeseries: TimeSeries
+    end_ns: int
+    exit_state: ExitState
+    machine_name: str = ""
+    node_names: tuple[str, ...] = ()
+    swap_areas: tuple[SwapArea, ...] = ()
+    warnings: tuple[str, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
+    wall_seconds: float = 0.0
+    check_level: str = "off"
+    model_version: str = MODEL_VERSION
