@@ -1,0 +1,1 @@
+"""Workloads: programs, access patterns and recorded traces."""

@@ -1,0 +1,245 @@
+"""Programs: generators of operations, and the handle a program asks for them.
+
+A program is written like a SimPy process, but knows nothing of time or machines::
+
+    def hog(task):
+        heap = yield task.mmap(3 * GiB)
+        yield task.touch(heap, zipf(0.99), accesses=20_000_000, write=0.3)
+        yield task.munmap(heap)
+
+The machine executes each operation it yields and sends back a `Region` for `Mmap` and None for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from numa_sim.errors import ConfigError
+from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_WRITE
+from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
+from numa_sim.workloads.patterns.sequential import sequential
+from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
+from numa_sim.workloads.streams import stream
+
+PROT_DEFAULT = VM_READ | VM_WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A range of virtual pages a task has mapped.
+
+    Attributes
+    ----------
+    start_vpn : int
+        First virtual page number (address / 4096).
+    pages : int
+        Length.
+    name : str
+        What the program calls it; for messages only.
+    """
+
+    start_vpn: int
+    pages: int
+    name: str = ""
+
+    @property
+    def end_vpn(self) -> int:
+        """First virtual page after it."""
+        return self.start_vpn + self.pages
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in bytes."""
+        return self.pages * PAGE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Mmap:
+    """mmap(2) of anonymous private memory; answered with a `Region`."""
+
+    size_pages: int
+    at_vpn: int | None = None
+    name: str = ""
+    prot: int = PROT_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Access memory until `source` has nothing left; `region` is None for sources that name pages themselves."""
+
+    region: Region | None
+    source: AccessSource
+
+
+@dataclass(frozen=True, slots=True)
+class Munmap:
+    """munmap(2) of pages ``region.start_vpn + offset_pages`` on; like Linux it may cover holes and several VMAs."""
+
+    region: Region
+    offset_pages: int
+    length_pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Leave the CPU for `ns`."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Use the CPU for `ns` without touching memory."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the task; reaching the end of the program does the same."""
+
+
+Operation: TypeAlias = Mmap | Touch | Munmap | Sleep | Compute | Exit
+
+
+class TaskHandle:
+    """What a program sees of its task: makes checked operations, and random streams of its own.
+
+    Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints
+    in ns or text (``"10ms"``).  Wrong arguments raise `ConfigError`.
+
+    Attributes
+    ----------
+    name : str
+        Unique within the run: the streams are named after it.
+    pid : int
+        Process id.
+    seed : int
+        The run's root seed.
+    """
+
+    def __init__(self, name: str, pid: int, seed: int = 0) -> None:
+        self.name = name
+        self.pid = pid
+        self.seed = seed
+        self._touches = 0
+        self._streams: dict[str, np.random.Generator] = {}
+
+    def __repr__(self) -> str:
+        return f"TaskHandle({self.name!r}, pid={self.pid})"
+
+    def rng(self, name: str = "program") -> np.random.Generator:
+        """Return the task's random stream `name`; the same generator at every call."""
+        if name not in self._streams:
+            self._streams[name] = stream(self.seed, f"task/{self.name}/{name}")
+        return self._streams[name]
+
+    def mmap(self, size: int | str, at: int | None = None, name: str = "", prot: int = PROT_DEFAULT) -> Mmap:
+        """Map `size` of memory, at address `at` (bytes) or where the kernel likes; ``yield`` gives the `Region`."""
+        size_bytes = self._size(size, "mmap.size")
+        require(size_bytes > 0, f"{self.name}: mmap.size", f"{size}", "above 0")
+        at_vpn = None if at is None else self._size(at, "mmap.at") >> PAGE_SHIFT
+        return Mmap(_pages_up(size_bytes), at_vpn, name, prot)
+
+    def touch(
+        self,
+        region: Region,
+        pattern: Pattern | None = None,
+        accesses: int | None = None,
+        write: float = 0.0,
+        lines: int = 1,
+        compute: int | str = 0,
+        offset: int | str = 0,
+        length: int | str | None = None,
+    ) -> Touch:
+        """Access `region`, or the part of it from `offset` over `length`, following `pattern`.
+
+        Parameters
+        ----------
+        region : Region
+            What `mmap` gave.
+        pattern : Pattern, optional
+            See `numa_sim.workloads.patterns`; default `sequential`.
+        accesses : int, optional
+            How many; default the pattern's natural length.
+        write : float
+            Share that writes, 0 to 1.
+        lines : int
+            Cache lines each access moves, 1 to 64.
+        compute : int or str
+            CPU time before each access, at most 2**31 - 1 ns.
+        offset, length : int or str, optional
+            Part of the region: offset rounded down, length up to whole pages.
+        """
+        if not isinstance(region, Region):
+            raise ConfigError(
+                "", f"{self.name}: touch.region", f"got {type(region).__name__}", ("what yield task.mmap() gave",)
+            )
+        pattern = sequential() if pattern is None else pattern
+        if not isinstance(pattern, Pattern) or isinstance(pattern, type):
+            raise ConfigError("", f"{self.name}: touch.pattern", f"got {pattern!r}", ("an access pattern",))
+        compute_ns = self._time(compute, "touch.compute")
+        require(compute_ns <= MAX_COMPUTE_NS, f"{self.name}: touch.compute", f"{compute_ns} ns", "below 2**31 ns")
+        first, pages = self._part(region, offset, length, "touch")
+        self._touches += 1
+        rng = stream(self.seed, f"task/{self.name}/touch {self._touches}")
+        binding = Binding(region.start_vpn + first, pages, accesses, float(write), lines, compute_ns, rng)
+        return Touch(region, pattern.bind(binding))
+
+    def munmap(self, region: Region, offset: int | str = 0, length: int | str | None = None) -> Munmap:
+        """Unmap `region` or the part of it from `offset` over `length`."""
+        first, pages = self._part(region, offset, length, "munmap")
+        return Munmap(region, first, pages)
+
+    def sleep(self, time: int | str) -> Sleep:
+        """Leave the CPU for `time`."""
+        return Sleep(self._time(time, "sleep"))
+
+    def compute(self, time: int | str) -> Compute:
+        """Use the CPU for `time`."""
+        return Compute(self._time(time, "compute"))
+
+    def exit(self) -> Exit:
+        """End the task here."""
+        return Exit()
+
+    def _part(self, region: Region, offset: int | str, length: int | str | None, what: str) -> tuple[int, int]:
+        """First page and number of pages of a part of `region`."""
+        offset_bytes = self._size(offset, f"{what}.offset")
+        first = offset_bytes >> PAGE_SHIFT
+        require(first < region.pages, f"{self.name}: {what}.offset", f"{offset}", f"below {region.size_bytes} bytes")
+        if length is None:
+            return first, region.pages - first
+        length_bytes = self._size(length, f"{what}.length")
+        pages = _pages_up(length_bytes)
+        require(
+            length_bytes > 0 and first + pages <= region.pages,
+            f"{self.name}: {what}.length",
+            f"{length}",
+            f"1 to {(region.pages - first) * PAGE_SIZE} bytes",
+        )
+        return first, pages
+
+    def _size(self, value: int | str, path: str) -> int:
+        try:
+            return parse_bytes(value) if isinstance(value, str) else check_bytes(value, path)
+        except (TypeError, ValueError) as problem:
+            raise ConfigError("", f"{self.name}: {path}", str(problem)) from None
+
+    def _time(self, value: int | str, path: str) -> int:
+        try:
+            return parse_ns(value) if isinstance(value, str) else check_ns(value, path)
+        except (TypeError, ValueError) as problem:
+            raise ConfigError("", f"{self.name}: {path}", str(problem)) from None
+
+
+Program: TypeAlias = Callable[[TaskHandle], Generator[Operation, Any, None]]
+"""What a task runs: called once with its handle, then driven operation by operation."""
+
+
+def _pages_up(size_bytes: int) -> int:
+    return -(-size_bytes // PAGE_SIZE)
