@@ -64,6 +64,8 @@ WRITEPAGE_SYNC: Final = 2
 """Done at once (a RAM-backed device): the page is unlocked on return."""
 WRITEPAGE_REFUSE: Final = 3
 """Set the page dirty again and unlock it (a ram disk, a full file system)."""
+WRITEPAGE_SWAP: Final = 4
+"""swap_writepage: write the page to its swap slot (what swapper_space does)."""
 MAPPING_NONE: Final = 0
 MAPPING_SWAP: Final = 1
 """``page.mapping`` of pages in the swap cache: swapper_space."""

@@ -22,7 +22,7 @@ from numa_sim.state.constants import (
     SWAPFILE_CLUSTER,
     TIME_PARTS,
     VMSTAT,
-    WRITEPAGE_ASYNC,
+    WRITEPAGE_SWAP,
 )
 
 _LAZY_BYTES = 1 << 22
@@ -215,7 +215,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.channels.model = CHANNEL_NONE
     k.channels.line_ps = 1
     k.mappings[MAPPING_SWAP].kind = 1
-    k.mappings[MAPPING_SWAP].writepage = WRITEPAGE_ASYNC
+    k.mappings[MAPPING_SWAP].writepage = WRITEPAGE_SWAP
     assert k.zones.free_head.shape[1] == MAX_ORDER
 
 
