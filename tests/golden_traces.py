@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,20 +60,15 @@ def golden_folder() -> Path:
     return Path(os.environ.get("NUMA_SIM_GOLDEN") or Path(__file__).parent / "golden")
 
 
-def read(path: Path) -> tuple[dict[str, Any], Iterator[Command]]:
-    """The header of the file, and its commands one by one."""
-    stream = gzip.open(path, "rt", encoding="utf-8")
-    header = json.loads(stream.readline())
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a {FORMAT} file")
-
-    def commands() -> Iterator[Command]:
-        with stream:
-            for number, text in enumerate(stream, start=2):
-                record = json.loads(text)
-                yield Command(path.name, number, record["seq"], record["op"], record["args"], record)
-
-    return header, commands()
+def read(path: Path) -> tuple[dict[str, Any], list[Command]]:
+    """The header of the file, and its commands."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        header = json.loads(stream.readline())
+        if header.get("format") != FORMAT:
+            raise ValueError(f"{path}: not a {FORMAT} file")
+        records = [json.loads(text) for text in stream]
+    commands = [Command(path.name, at, r["seq"], r["op"], r["args"], r) for at, r in enumerate(records, start=2)]
+    return header, commands
 
 
 def golden_files(subject: str, kernel: str = "2.4.37") -> list[Path]:

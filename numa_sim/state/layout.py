@@ -153,6 +153,7 @@ VM = np.dtype(
         ("bug_pfn", "i8"),
         ("free_vma", "i8"),  # free list of `vmas`
         ("tlbstate_lock_until_ns", "i8"),  # one shoot-down at a time, machine-wide (spec C-18)
+        ("in_interrupt", "i8"),  # in_interrupt(): replays set it; the simulator allocates in process context only
     ],
     align=True,
 )

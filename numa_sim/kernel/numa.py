@@ -1,0 +1,127 @@
+"""Which node's memory an allocation gets: mm/numa.c @2.4.37 (`alloc_pages`, `alloc_pages_node`).
+
+`strict24` (real 2.4): every node on its turn gets a whole attempt, reclaim included, before the next node is tried:
+the preferred node, its successors in pgdat_list to the end, then pgdat_list from its head.  `nearest` (spec C-1, as
+later kernels): one attempt over a zonelist that continues over the other nodes.  Both come out of the same rules,
+because the boot writes `node_order` and `zonelists` accordingly (see `numa_sim.kernel.mmzone`).
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.buddy import page_zone
+from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
+from numa_sim.state.constants import (
+    ALLOC_FAIL,
+    ALLOC_RECLAIM,
+    LOCAL_NODE,
+    MAX_ORDER,
+    NIL,
+    NUMA_FOREIGN,
+    NUMA_HIT,
+    NUMA_MISS,
+    OTHER_NODE,
+    PGALLOC_FAIL,
+)
+from numa_sim.state.events import count
+from numa_sim.state.kernel import Kernel
+
+
+@rule
+def zone_statistics(k: Kernel, preferred: int, pfn: int) -> None:
+    """Count where a page came from: on the node asked for or not, near the asking CPU or not.
+
+    `zone_statistics` of 2.6 (2.4 counts nothing); the preferred node is the one the caller asked for, also when it
+    has no memory.
+    """
+    node = k.zones[page_zone(k, pfn)].node
+    if node == preferred:
+        count(k, node, NUMA_HIT, 1)
+    else:
+        count(k, node, NUMA_MISS, 1)
+        count(k, preferred, NUMA_FOREIGN, 1)
+    if node == k.cpus[k.vm[0].current_cpu].node:
+        count(k, node, LOCAL_NODE, 1)
+    else:
+        count(k, node, OTHER_NODE, 1)
+
+
+@rule
+def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
+    """Remember the attempt that must reclaim, count the one that succeeded."""
+    if pfn == ALLOC_RECLAIM:
+        k.tasks[t].alloc_first_node = preferred
+        k.tasks[t].alloc_attempt = attempt
+    elif pfn != ALLOC_FAIL:
+        zone_statistics(k, preferred, pfn)
+    return pfn
+
+
+@rule
+def _try_nodes(k: Kernel, t: int, preferred: int, gfp: int, order: int, attempt: int) -> int:
+    """Attempts on the nodes of `preferred`'s order from position `attempt` on, until one does not fail."""
+    while True:
+        node = NIL
+        if attempt < k.node_order.shape[1]:
+            node = k.node_order[preferred, attempt]
+        if node == NIL:
+            count(k, preferred, PGALLOC_FAIL, 1)
+            return ALLOC_FAIL
+        pfn = alloc_attempt(k, t, node, gfp, order)
+        if pfn != ALLOC_FAIL:
+            return _conclude(k, t, preferred, attempt, pfn)
+        attempt += 1
+
+
+@rule
+def alloc_pages(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """Allocate 2**order pages for task `t`, preferably on `node`.
+
+    Returns
+    -------
+    int
+        First frame, count 1; ALLOC_FAIL; or ALLOC_RECLAIM: the caller runs `reclaim_begin` and `reclaim_run` on
+        ``tasks[t].reclaim_zone`` with ``tasks[t].reclaim_gfp``, then calls `alloc_after_reclaim`.
+    """
+    if order >= MAX_ORDER:
+        count(k, node, PGALLOC_FAIL, 1)
+        return ALLOC_FAIL
+    return _try_nodes(k, t, node, gfp, order, 0)
+
+
+@rule
+def alloc_pages_node(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """As `alloc_pages`, but from `node`'s own zonelist only: with CONFIG_NUMA the kernel does not fall back here."""
+    if order >= MAX_ORDER:
+        count(k, node, PGALLOC_FAIL, 1)
+        return ALLOC_FAIL
+    pfn = alloc_attempt(k, t, node, gfp, order)
+    if pfn == ALLOC_FAIL:
+        count(k, node, PGALLOC_FAIL, 1)
+    # Past the end of the node order, so that no other node is tried after reclaim either.
+    return _conclude(k, t, node, k.node_order.shape[1], pfn)
+
+
+@rule
+def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
+    """Go on with the allocation of task `t` that answered ALLOC_RECLAIM.
+
+    Parameters
+    ----------
+    freed : int
+        1 if reclaim ended with RECLAIM_DONE, 0 with RECLAIM_FAILED.
+
+    Returns
+    -------
+    int
+        As `alloc_pages`.
+    """
+    task = k.tasks[t]
+    preferred = task.alloc_first_node
+    attempt = task.alloc_attempt
+    gfp = task.alloc_gfp
+    order = task.alloc_order
+    pfn = attempt_after_reclaim(k, t, freed)
+    if pfn != ALLOC_FAIL:
+        return _conclude(k, t, preferred, attempt, pfn)
+    return _try_nodes(k, t, preferred, gfp, order, attempt + 1)

@@ -1,0 +1,198 @@
+"""One node's allocation attempt: `__alloc_pages` and `balance_classzone` of mm/page_alloc.c @2.4.37.
+
+The attempt is cut in two where the kernel calls `try_to_free_pages_zone`: `alloc_attempt` answers ALLOC_RECLAIM,
+its caller reclaims, and `attempt_after_reclaim` goes on behind that call.  `numa_sim.kernel.numa` strings the nodes'
+attempts together and is what the rest of the kernel calls.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.buddy import free_pages_ok, page_zone, rmqueue
+from numa_sim.state.constants import (
+    ALLOC_FAIL,
+    ALLOC_RECLAIM,
+    ALLOCSTALL,
+    EV_ALLOC_FAILED,
+    EV_RMQUEUE,
+    EV_WAKEUP_KSWAPD,
+    GFP_WAIT_BIT,
+    GFP_ZONEMASK,
+    KSWAPD_WAKEUP,
+    NIL,
+    PF_FREE_PAGES,
+    PF_MEMALLOC,
+    PF_MEMDIE,
+    WMARK_HIGH,
+    WMARK_LOW,
+    WMARK_MIN,
+)
+from numa_sim.state.events import count, log_event
+from numa_sim.state.kernel import Kernel
+
+NO_MARK = -1
+"""In place of a watermark: take a page wherever there is one."""
+
+
+@rule
+def wakeup_kswapd(k: Kernel, class_zone: int) -> None:
+    """Ask for balancing of a class zone; wake kswapd if it sleeps.  The start of the slow path of `__alloc_pages`."""
+    vm = k.vm[0]
+    k.zones[class_zone].need_balance = 1
+    if vm.kswapd_asleep != 0:
+        vm.kswapd_asleep = 0
+        vm.kswapd_wanted = 1
+        log_event(k, EV_WAKEUP_KSWAPD, class_zone, 0)
+        count(k, k.zones[class_zone].node, KSWAPD_WAKEUP, 1)
+
+
+@rule
+def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int) -> int:
+    """Try the zones of a zonelist in order, each only above its mark for this class (spec 3.4).
+
+    Parameters
+    ----------
+    mark : int
+        WMARK_MIN, WMARK_LOW, WMARK_HIGH, or NO_MARK.
+    shift : int
+        The mark is divided by 2**shift (2 for requests that cannot wait).
+
+    Returns
+    -------
+    int
+        First frame, or NIL.
+    """
+    row = gfp & GFP_ZONEMASK
+    class_index = k.zones[k.zonelists[node, row, 0]].index
+    at = 0
+    while True:
+        zone_id = k.zonelists[node, row, at]
+        if zone_id == NIL:
+            return NIL
+        zone = k.zones[zone_id]
+        # zone_free_pages(): what would be left; never below zero
+        left = max(zone.free_pages - (1 << order), 0)
+        if mark == NO_MARK or left > (zone.watermarks[class_index, mark] >> shift):
+            pfn = rmqueue(k, zone_id, order)
+            log_event(k, EV_RMQUEUE, zone_id, pfn)
+            if pfn != NIL:
+                return pfn
+        at += 1
+
+
+@rule
+def _fail(k: Kernel, node: int, order: int) -> int:
+    """The attempt fails and says so (the kernel prints "N-order allocation failed")."""
+    log_event(k, EV_ALLOC_FAILED, node, order)
+    return ALLOC_FAIL
+
+
+@rule
+def _want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """First half of `balance_classzone`: task `t` is now a reclaimer (until `attempt_after_reclaim`)."""
+    task = k.tasks[t]
+    class_zone = k.zonelists[node, gfp & GFP_ZONEMASK, 0]
+    task.flags |= PF_MEMALLOC | PF_FREE_PAGES
+    task.allocation_order = order
+    task.alloc_node = node
+    task.alloc_gfp = gfp
+    task.alloc_order = order
+    task.reclaim_zone = class_zone
+    task.reclaim_gfp = gfp
+    count(k, k.zones[class_zone].node, ALLOCSTALL, 1)
+    return ALLOC_RECLAIM
+
+
+@rule
+def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """`__alloc_pages` @2.4.37 on one node's zonelist, up to the first call of reclaim.
+
+    The time of everything after the first pass (`costs.alloc_slow_ns`) goes to the task.
+
+    Returns
+    -------
+    int
+        First frame; ALLOC_FAIL; or ALLOC_RECLAIM: PF_MEMALLOC and PF_FREE_PAGES of the task are set, and
+        `reclaim_zone` (class zone) and `reclaim_gfp` say what `try_to_free_pages_zone` must be called with.
+    """
+    class_zone = k.zonelists[node, gfp & GFP_ZONEMASK, 0]
+    if class_zone == NIL:
+        return ALLOC_FAIL
+    pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)
+    if pfn != NIL:
+        return pfn
+
+    task = k.tasks[t]
+    task.cost_ns += k.costs[0].alloc_slow_ns
+    wakeup_kswapd(k, class_zone)
+    can_wait = gfp & GFP_WAIT_BIT != 0
+    shift = 0
+    if not can_wait:
+        shift = 2
+    pfn = zone_pass(k, node, gfp, order, WMARK_MIN, shift)
+    if pfn != NIL:
+        return pfn
+    if task.flags & PF_MEMALLOC != 0 and (k.vm[0].in_interrupt == 0 or task.flags & PF_MEMDIE != 0):
+        # A reclaimer, or a task being killed: down to the last page, and no reclaim inside reclaim.
+        pfn = zone_pass(k, node, gfp, order, NO_MARK, 0)
+        if pfn != NIL:
+            return pfn
+        return ALLOC_FAIL
+    if not can_wait:
+        return _fail(k, node, order)
+    return _want_reclaim(k, t, node, gfp, order)
+
+
+@rule
+def take_local_page(k: Kernel, t: int, freed: int) -> int:
+    """Second half of `balance_classzone`: the page kept while task `t` reclaimed.
+
+    It is the task's own if reclaim succeeded and the page has the order and a zone index the request allows (the
+    node is not compared in late 2.4); otherwise it goes back to the buddy lists.
+
+    Returns
+    -------
+    int
+        First frame with count 1, or NIL.
+    """
+    task = k.tasks[t]
+    task.flags &= ~(PF_MEMALLOC | PF_FREE_PAGES)
+    pfn: int = task.local_pfn
+    if pfn == NIL:
+        return NIL
+    order = task.local_order
+    task.local_pfn = NIL
+    class_index = k.zones[task.reclaim_zone].index
+    if freed != 0 and order == task.alloc_order and k.zones[page_zone(k, pfn)].index <= class_index:
+        k.pages[pfn].count = 1
+        return pfn
+    free_pages_ok(k, pfn, order)
+    return NIL
+
+
+@rule
+def attempt_after_reclaim(k: Kernel, t: int, freed: int) -> int:
+    """Go on with the attempt of `alloc_attempt` after reclaim freed enough (`freed` 1) or gave up (0).
+
+    Returns
+    -------
+    int
+        As `alloc_attempt`: after a success, ALLOC_RECLAIM again until a page is above the min mark; after a failure
+        one last look above the high mark, in case somebody else was killed meanwhile.
+    """
+    task = k.tasks[t]
+    node = task.alloc_node
+    gfp = task.alloc_gfp
+    order = task.alloc_order
+    pfn = take_local_page(k, t, freed)
+    if pfn != NIL:
+        return pfn
+    if freed != 0:
+        pfn = zone_pass(k, node, gfp, order, WMARK_MIN, 0)
+        if pfn != NIL:
+            return pfn
+        return _want_reclaim(k, t, node, gfp, order)
+    pfn = zone_pass(k, node, gfp, order, WMARK_HIGH, 0)
+    if pfn != NIL:
+        return pfn
+    return _fail(k, node, order)

@@ -1,0 +1,61 @@
+"""What a kernel profile is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Constants of one kernel version, under the kernel's own names where it has one (spec appendix A).
+
+    Parameters
+    ----------
+    name : str
+        What a configuration calls it, such as ``linux-2.4.37``.
+    zone_balance_ratio : tuple of int
+        Per zone index: the min mark is pages / ratio (boot option ``memfrac=``).
+    zone_balance_min, zone_balance_max : int
+        Bounds of the min mark, pages.
+    lower_zone_reserve_ratio : tuple of int
+        For DMA and NORMAL: what a lower zone keeps from requests that could use a higher one.
+    pages_per_waitqueue, wait_table_max : int
+        Size of a zone's hash of page wait queues.
+    small_machine_mib, page_cluster_small, page_cluster : int
+        `swap_setup`: below this memory the swap read-ahead is 2**page_cluster_small pages, else 2**page_cluster.
+    struct_page_bytes : mapping
+        Architecture to sizeof(struct page), which decides how much memory `mem_map` takes at boot.
+    kernel_start_bytes, kernel_image_bytes : int
+        Where the kernel image lies on the boot node, and its size with data and bss.
+    zero_page_offset_pages : int
+        Which page of the image is ZERO_PAGE.
+    bootmem_goal_bytes : int
+        Where `alloc_bootmem` starts to look, so as to spare ISA DMA memory.
+    sysctl : mapping
+        Defaults of the ``vm.*`` sysctls, by their names in ``vm``.
+    """
+
+    name: str
+    zone_balance_ratio: tuple[int, int, int]
+    zone_balance_min: int
+    zone_balance_max: int
+    lower_zone_reserve_ratio: tuple[int, int]
+    pages_per_waitqueue: int
+    wait_table_max: int
+    small_machine_mib: int
+    page_cluster_small: int
+    page_cluster: int
+    struct_page_bytes: MappingProxyType[str, int]
+    kernel_start_bytes: int
+    kernel_image_bytes: int
+    zero_page_offset_pages: int
+    bootmem_goal_bytes: int
+    sysctl: MappingProxyType[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by name, so that a worker process gets its own registered profile."""
+        from numa_sim.kernel.profiles import get
+
+        return get, (self.name,)
