@@ -1,0 +1,180 @@
+"""Address spaces as far as anonymous memory needs them: mm/mmap.c @2.4.37 (spec 8.2 to 8.4).
+
+Plain functions, called rarely.  Addresses are virtual page numbers.  Simplified: every mapping is private, anonymous
+and writable or not; merging, protection changes, limits and the tree indexes come with the address-space work.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import entry
+from numa_sim.errors import SimulationError
+from numa_sim.kernel.memory import unmap_range
+from numa_sim.kernel.pgtable import free_table
+from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
+from numa_sim.state.constants import (
+    EV_MMAP,
+    EV_MUNMAP,
+    NIL,
+    PROT_READONLY,
+    PROT_SHARED,
+    VM_READ,
+    VM_WRITE,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.kernel import Kernel
+
+_unmap_range = entry(unmap_range)
+_free_table = entry(free_table)
+_mmlist_add = entry(mmlist_add)
+_mmlist_del = entry(mmlist_del)
+_log_event = entry(log_event)
+
+
+def mmap_base_vpn(k: Kernel) -> int:
+    """TASK_UNMAPPED_BASE: a third of user space, where the search for a free range starts."""
+    return int(k.vm[0].task_size_vpn) // 3
+
+
+def mm_alloc(k: Kernel, t: int) -> int:
+    """A fresh, empty address space for task `t`, linked into the mm list right after init_mm (as exec does)."""
+    for mm in range(1, len(k.mms)):
+        if k.mms[mm].used == 0:
+            break
+    else:
+        raise SimulationError(f"more than {len(k.mms) - 1} address spaces at a time")
+    this = k.mms[mm]
+    this.used, this.owner = 1, t
+    this.pgd = this.mmap = this.mmap_cache = NIL
+    this.map_count = this.rss = this.total_vm = this.swap_address = 0
+    this.cpu_vm_mask[:] = 0
+    _mmlist_add(k, mm, 0)
+    k.tasks[t].mm = mm
+    return mm
+
+
+def mmput(k: Kernel, t: int) -> int:
+    """Drop task `t`'s address space and everything in it (exit_mmap); return PTEs dropped."""
+    mm = int(k.tasks[t].mm)
+    dropped = 0
+    while k.mms[mm].mmap != NIL:
+        vma = int(k.mms[mm].mmap)
+        dropped += do_munmap(k, t, int(k.vmas[vma].vm_start), int(k.vmas[vma].vm_end - k.vmas[vma].vm_start))
+    if k.mms[mm].pgd != NIL:
+        _free_table(k, mm, int(k.mms[mm].pgd))
+        k.mms[mm].pgd = NIL
+    _mmlist_del(k, mm)
+    k.mms[mm].used = 0
+    k.mms[mm].owner = NIL
+    for cpu in k.cpus:
+        if cpu.mm == mm:
+            cpu.mm = NIL
+            cpu.walk_vpn = NIL
+    k.tasks[t].mm = NIL
+    return dropped
+
+
+def _areas(k: Kernel, mm: int) -> list[int]:
+    areas = []
+    vma = int(k.mms[mm].mmap)
+    while vma != NIL:
+        areas.append(vma)
+        vma = int(k.vmas[vma].vm_next)
+    return areas
+
+
+def get_unmapped_area(k: Kernel, mm: int, pages: int) -> int:
+    """First fit at or above TASK_UNMAPPED_BASE (spec 8.2); NIL if user space is full."""
+    start = mmap_base_vpn(k)
+    for vma in _areas(k, mm):
+        if k.vmas[vma].vm_end <= start:
+            continue
+        if start + pages <= k.vmas[vma].vm_start:
+            break
+        start = int(k.vmas[vma].vm_end)
+    return start if start + pages <= k.vm[0].task_size_vpn else NIL
+
+
+def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int) -> int:
+    vma = int(k.vm[0].free_vma)
+    if vma == NIL:
+        raise SimulationError(f"more than {len(k.vmas)} memory areas at a time")
+    k.vm[0].free_vma = k.vmas[vma].vm_next
+    area = k.vmas[vma]
+    area.vm_start, area.vm_end, area.vm_flags, area.vm_mm = start, end, flags, mm
+    area.vm_page_prot = PROT_SHARED if flags & VM_WRITE else PROT_READONLY
+    return vma
+
+
+def _insert_vma(k: Kernel, mm: int, vma: int) -> None:
+    before = NIL
+    for other in _areas(k, mm):
+        if k.vmas[other].vm_start > k.vmas[vma].vm_start:
+            break
+        before = other
+    if before == NIL:
+        k.vmas[vma].vm_next = k.mms[mm].mmap
+        k.mms[mm].mmap = vma
+    else:
+        k.vmas[vma].vm_next = k.vmas[before].vm_next
+        k.vmas[before].vm_next = vma
+    k.mms[mm].map_count += 1
+    k.mms[mm].total_vm += k.vmas[vma].vm_end - k.vmas[vma].vm_start
+
+
+def _remove_vma(k: Kernel, mm: int, vma: int) -> None:
+    after = k.vmas[vma].vm_next
+    if k.mms[mm].mmap == vma:
+        k.mms[mm].mmap = after
+    else:
+        for other in _areas(k, mm):
+            if k.vmas[other].vm_next == vma:
+                k.vmas[other].vm_next = after
+                break
+    k.mms[mm].map_count -= 1
+    k.mms[mm].total_vm -= k.vmas[vma].vm_end - k.vmas[vma].vm_start
+    k.mms[mm].mmap_cache = NIL
+    k.vmas[vma].vm_next = k.vm[0].free_vma
+    k.vm[0].free_vma = vma
+
+
+def do_mmap(k: Kernel, t: int, pages: int, at_vpn: int = NIL, flags: int = VM_READ | VM_WRITE) -> int:
+    """Map `pages` anonymous pages for task `t`; first virtual page, or NIL if there is no room (ENOMEM).
+
+    Parameters
+    ----------
+    at_vpn : int
+        Fixed place (MAP_FIXED: what lies there is unmapped first); NIL lets the kernel choose.
+    """
+    mm = int(k.tasks[t].mm)
+    if at_vpn == NIL:
+        at_vpn = get_unmapped_area(k, mm, pages)
+        if at_vpn == NIL:
+            return NIL
+    elif at_vpn < 0 or at_vpn + pages > k.vm[0].task_size_vpn:
+        return NIL
+    else:
+        do_munmap(k, t, at_vpn, pages)
+    _insert_vma(k, mm, _new_vma(k, mm, at_vpn, at_vpn + pages, flags))
+    _log_event(k, EV_MMAP, at_vpn, pages)
+    return at_vpn
+
+
+def do_munmap(k: Kernel, t: int, start: int, pages: int) -> int:
+    """Unmap what is mapped in [start, start + pages); return PTEs dropped (nothing mapped is success: 0)."""
+    mm = int(k.tasks[t].mm)
+    end = start + pages
+    dropped = 0
+    for vma in _areas(k, mm):
+        area = k.vmas[vma]
+        low, high, flags = int(area.vm_start), int(area.vm_end), int(area.vm_flags)
+        if high <= start or low >= end:
+            continue
+        _remove_vma(k, mm, vma)
+        # The four fix-ups of unmap_fixup: whole, tail, head, middle.
+        if low < start:
+            _insert_vma(k, mm, _new_vma(k, mm, low, start, flags))
+        if high > end:
+            _insert_vma(k, mm, _new_vma(k, mm, end, high, flags))
+        dropped += int(_unmap_range(k, t, mm, max(low, start), min(high, end)))
+        _log_event(k, EV_MUNMAP, max(low, start), min(high, end) - max(low, start))
+    return dropped

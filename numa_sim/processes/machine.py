@@ -1,0 +1,337 @@
+"""The machine: a SimPy environment whose hardware runs between events.
+
+``step()`` first lets the compiled access loop run up to the next event's time, then processes that event.  A CPU that
+needs the kernel stops the loop, and its task's process resumes at exactly that instant.  So shared state is touched in
+exact time order, and SimPy pays only for what sleeps or decides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import simpy
+
+from numa_sim.compiled import entry
+from numa_sim.config.model import Config
+from numa_sim.errors import SimulationError
+from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
+from numa_sim.kernel.page_io import end_request
+from numa_sim.observe.invariants import check_kernel
+from numa_sim.observe.result import InputFile, RunResult, SwapArea, TaskRow
+from numa_sim.observe.sampler import TimeSeries
+from numa_sim.processes import build
+from numa_sim.processes.block import MAX_REQUEST_PAGES, Request, make_device
+from numa_sim.processes.cpu import Cpu, cpu_for_daemon
+from numa_sim.processes.kswapd import Kswapd
+from numa_sim.processes.task import TaskProcess
+from numa_sim.state.constants import (
+    NIL,
+    PG_locked,
+    STOP_BUFFER,
+    STOP_SLICE,
+    TASK_RUNNING,
+)
+from numa_sim.topology import Topology
+
+_run_hardware = entry(run_hardware)
+_end_request = entry(end_request)
+
+FIRST_USER_TASK = 2
+"""Rows 0 (swapper) and 1 (kswapd) of ``kernel.tasks`` are the kernel's own."""
+FIRST_USER_PID = 100
+_FOREVER_NS = 1 << 62
+
+
+class Machine(simpy.Environment):
+    """A NUMA machine, booted and ready to run programs.
+
+    Parameters
+    ----------
+    config : Config
+        What to build; its workloads are added at once.
+    topology : Topology, optional
+        Instead of the one `config` names.
+
+    Examples
+    --------
+    >>> from numa_sim import Machine, zipf                                   # doctest: +SKIP
+    >>> def hog(task):
+    ...     heap = yield task.mmap("3GiB")
+    ...     yield task.touch(heap, zipf(0.99), accesses=20_000_000, write=0.3)
+    >>> machine = Machine.of(preset="xeon8163-2s", memory_per_node="1GiB")   # doctest: +SKIP
+    >>> machine.add(hog, cpus=[0]); run = machine.run()                      # doctest: +SKIP
+    """
+
+    def __init__(self, config: Config, topology: Topology | None = None) -> None:
+        super().__init__(initial_time=0)
+        self.config = config
+        self.seed = int(config.run.seed)
+        self.topology = topology if topology is not None else build.topology_of(config)
+        self.kernel = build.build_kernel(config, self.topology)
+        self.time_slice_ns = int(config.kernel.time_slice)
+        self.check_level = config.run.check
+        self.tasks: list[TaskProcess] = []
+        self.warnings: list[str] = []
+        self.inputs: list[InputFile] = []
+        self.on_hardware = 0
+        self._pages_awaited: dict[int, simpy.Event] = {}
+        self._devices = [make_device(area) for area in config.machine.swap]
+        self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
+        self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd)
+        self.timeseries = TimeSeries(self.kernel)
+        build.add_workloads(self, config)
+
+    @classmethod
+    def of(cls, **machine: Any) -> Machine:
+        """A machine from the keys of the ``[machine]`` table (``preset=...``, ``memory_per_node=...``, ``swap=[...]``).
+
+        ``kernel``, ``costs`` and ``run`` are taken as the tables of those names.
+        """
+        tables = {name: machine.pop(name) for name in ("kernel", "costs", "run") if name in machine}
+        return cls(Config.of(machine=machine, **tables))
+
+    # Time -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def now_ns(self) -> int:
+        """Simulated time in ns."""
+        return int(self._now)
+
+    def step(self) -> None:
+        """Let the hardware run up to the next event, then process that event (or what stopped the hardware)."""
+        if self.on_hardware:
+            next_ns = self._queue[0][0] if self._queue else _FOREVER_NS
+            if next_ns > self._now:
+                stopped = _run_hardware(self.kernel, int(next_ns))
+                if stopped != HORIZON:
+                    self._now = int(self.kernel.vm[0].now_ns)
+                    if stopped == KICK:
+                        self.attend()
+                    else:
+                        self._trap(self.cpus[stopped])
+                    if self.check_level == "full":
+                        check_kernel(self.kernel, self.now_ns)
+                    return
+        super().step()
+        if self.check_level == "full":
+            check_kernel(self.kernel, self.now_ns)
+
+    def _trap(self, cpu: Cpu) -> None:
+        """The hardware stopped on `cpu`: serve it here if no process need know, else resume its task, now."""
+        task = cpu.current
+        assert task is not None
+        record = cpu.record
+        stop = int(record.stop_reason)
+        if stop == STOP_BUFFER and task.refill():
+            record.running = 1
+            return
+        if stop == STOP_SLICE and not cpu.queue:
+            record.slice_end_ns = self.now_ns + self.time_slice_ns
+            record.running = 1
+            return
+        self.on_hardware -= 1
+        # Nothing else happens at this instant, so the event needs no place in the queue.
+        trap = task.trap
+        trap._ok, trap._value = True, stop
+        callbacks, trap.callbacks = trap.callbacks, None  # type: ignore[assignment]
+        for callback in callbacks or ():
+            callback(trap)
+
+    def enter_hardware(self, cpu: Cpu) -> None:
+        """`cpu` runs its current task's accesses from its clock on."""
+        cpu.record.running = 1
+        self.on_hardware += 1
+
+    def leave_hardware(self, cpu: Cpu) -> None:
+        """Take `cpu` off the hardware from outside (a kill)."""
+        cpu.record.running = 0
+        self.on_hardware -= 1
+
+    def enter_kernel(self, task: int, cpu: int) -> None:
+        """Tell the rules who calls, where and when."""
+        vm = self.kernel.vm[0]
+        vm.now_ns = self.now_ns
+        vm.current_task = task
+        vm.current_cpu = cpu
+
+    # What rules ask for -------------------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Act on what the rules asked for: I/O queued, kswapd woken, a victim chosen."""
+        vm = self.kernel.vm[0]
+        if vm.io_head != vm.io_tail:
+            self._submit_io()
+        if vm.kswapd_wanted:
+            self.kswapd.wake()
+        if vm.oom_victim != NIL:
+            victim = self.tasks[int(vm.oom_victim) - FIRST_USER_TASK]
+            vm.oom_victim = NIL
+            self.warn(f"Out of Memory: Killed process {int(victim.record.pid)} ({victim.name}).")
+            victim.kill("out of memory")
+
+    def _submit_io(self) -> None:
+        """Hand the queued page transfers to their devices, neighbours merged into one request."""
+        k = self.kernel
+        vm = k.vm[0]
+        size = len(k.io)
+        run: list[int] = []
+        first: Any = None
+        for at in range(int(vm.io_head), int(vm.io_tail)):
+            op, area, offset, pfn, _ = k.io[at % size].tolist()
+            if run and (
+                (op, area) != first[:2] or offset != first[2] + len(run) or len(run) == MAX_REQUEST_PAGES
+            ):
+                self._start(Request(*first, tuple(run)))
+                run = []
+            if not run:
+                first = (op, area, offset)
+            run.append(pfn)
+        vm.io_head = vm.io_tail
+        if run:
+            self._start(Request(*first, tuple(run)))
+
+    def _start(self, request: Request) -> None:
+        done_ns = self._devices[request.area].completion_ns(self.now_ns, request.offset, len(request.pfns))
+        done = self.timeout(done_ns - self.now_ns, value=request)
+        done.callbacks.append(self._end_io)
+
+    def _end_io(self, event: simpy.Event) -> None:
+        """The device's interrupt: pages become readable or clean, whoever waits for them wakes."""
+        request: Request = event.value
+        k = self.kernel
+        cpu = self.cpu_for_daemon(0)
+        self.enter_kernel(0, cpu.number)
+        for position, pfn in enumerate(request.pfns):
+            _end_request(k, request.op, request.area, request.offset + position, pfn)
+            waiter = self._pages_awaited.pop(pfn, None)
+            if waiter is not None:
+                waiter.succeed()
+        cpu.lend(int(k.costs[0].end_io_ns) * len(request.pfns))
+
+    def page_event(self, pfn: int) -> simpy.Event | None:
+        """Event of the end of I/O on a page; None if it is not locked."""
+        if not self.kernel.pages[pfn].flags & PG_locked:
+            return None
+        event = self._pages_awaited.get(pfn)
+        if event is None:
+            event = self._pages_awaited[pfn] = simpy.Event(self)
+        return event
+
+    # Who runs where -------------------------------------------------------------------------------------------------------
+
+    def choose_cpu(self, task: TaskProcess) -> Cpu:
+        """CPU for a task that becomes runnable: its last one if idle, an idle one, else the shortest queue."""
+        allowed = [self.cpus[number] for number in task.allowed]
+        if task.cpu is not None and task.cpu.load == 0:
+            return task.cpu
+        return min(allowed, key=lambda cpu: (cpu.load, cpu.number))
+
+    def cpu_for_daemon(self, node: int) -> Cpu:
+        """CPU on which a kernel thread works for `node`."""
+        return cpu_for_daemon(self.cpus, node)
+
+    # Programs -------------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        program: Callable[[Any], Any],
+        *,
+        name: str | None = None,
+        cpus: Iterable[int] | None = None,
+        start_ns: int = 0,
+        nice: int = 0,
+        kind: str = "program",
+    ) -> TaskProcess:
+        """Add a task that runs `program`.
+
+        Parameters
+        ----------
+        program : callable
+            Called with a `TaskHandle`, returns a generator of operations, like a SimPy process.
+        name : str, optional
+            For reports; the function's name by default.
+        cpus : iterable of int, optional
+            CPUs it may run on; all by default.
+        start_ns : int
+            When it starts, in ns.
+        nice : int
+            For the OOM killer's badness.
+        """
+        index = FIRST_USER_TASK + len(self.tasks)
+        if index >= len(self.kernel.tasks):
+            raise SimulationError(f"more than {len(self.kernel.tasks) - FIRST_USER_TASK} tasks")
+        chosen = tuple(cpus) if cpus is not None else tuple(range(len(self.cpus)))
+        if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
+            raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
+        record = self.kernel.tasks[index]
+        record.pid, record.nice, record.state = FIRST_USER_PID + len(self.tasks), nice, TASK_RUNNING
+        label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
+        task = TaskProcess(self, index, label, program, chosen, start_ns, kind)
+        self.tasks.append(task)
+        return task
+
+    def warn(self, message: str) -> None:
+        """Note something the user should know about this run."""
+        self.warnings.append(f"at {self.now_ns} ns: {message}")
+
+    # Running ----------------------------------------------------------------------------------------------------------------
+
+    def run_to_end(self, progress: Callable[[Machine], None] | None = None) -> RunResult:
+        """Run until every task has ended or the configured limit; return what happened.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the machine at every sample.
+        """
+        started = time.perf_counter()
+        if not self.tasks:
+            raise SimulationError("nothing to run: no workload was given")
+        self.timeseries.sample(self.now_ns)
+        self.process(self._sample(progress))
+        everybody = simpy.AllOf(self, [task.process for task in self.tasks])
+        limit = self.config.run.until
+        end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(int(limit))])
+        super().run(until=end)
+        self._close_accounts()
+        self.timeseries.sample(self.now_ns)
+        check_kernel(self.kernel, self.now_ns)
+        return self._result(everybody.processed, time.perf_counter() - started)
+
+    def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
+        while True:
+            yield self.timeout(int(self.config.run.sample))
+            self.timeseries.sample(self.now_ns)
+            if progress is not None:
+                progress(self)
+
+    def _close_accounts(self) -> None:
+        """Tasks still alive: their accounts end at the instant up to which their time is charged."""
+        for task in self.tasks:
+            if task.process.is_alive:
+                task.close_account()
+
+    def _result(self, all_ended: bool, wall_seconds: float) -> RunResult:
+        killed = any(task.outcome == "out of memory" for task in self.tasks)
+        config = self.config
+        return RunResult(
+            config=config.resolved(),
+            config_sha256=config.sha256,
+            seed=self.seed,
+            kernel=self.kernel,
+            tasks=tuple(TaskRow(task.name, task.index, task.kind) for task in self.tasks),
+            timeseries=self.timeseries,
+            end_ns=self.now_ns,
+            exit_state="oom" if killed else "ok" if all_ended else "until",
+            machine_name=self.topology.name,
+            swap_areas=tuple(
+                SwapArea(name, area.device)
+                for name, area in zip(config.machine.swap_names(), config.machine.swap, strict=True)
+            ),
+            warnings=tuple(self.warnings),
+            inputs=tuple(self.inputs),
+            wall_seconds=wall_seconds,
+            check_level=config.run.check,
+        )
