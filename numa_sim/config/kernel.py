@@ -1,0 +1,83 @@
+"""Table ``[kernel]``: the profile, its sysctls and the switches that turn single mechanisms off."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from numa_sim.config.quantities import Section, time
+
+RATIO_MAX = 1_000_000
+
+
+class Sysctl(Section):
+    """Table ``[kernel.sysctl]``: tunables of mm/vmscan.c and mm/swap.c @2.4.37 under /proc/sys/vm.
+
+    The kernel takes any integer; here zero is refused where the kernel would divide by it.
+    """
+
+    vm_passes: int = Field(60, ge=1, le=RATIO_MAX, alias="vm.vm_passes", description="passes of try_to_free_pages_zone")
+    vm_cache_scan_ratio: int = Field(
+        6,
+        ge=1,
+        le=RATIO_MAX,
+        alias="vm.vm_cache_scan_ratio",
+        description="one pass scans 1/n of the inactive list",
+    )
+    vm_mapped_ratio: int = Field(
+        100, ge=0, le=RATIO_MAX, alias="vm.vm_mapped_ratio", description="mapped pages met before swap_out is called"
+    )
+    vm_lru_balance_ratio: int = Field(
+        2, ge=0, le=RATIO_MAX, alias="vm.vm_lru_balance_ratio", description="balance of active and inactive list"
+    )
+    vm_vfs_scan_ratio: int = Field(
+        6, ge=1, le=RATIO_MAX, alias="vm.vm_vfs_scan_ratio", description="share of the dentry and inode caches shrunk"
+    )
+    vm_anon_lru: int = Field(
+        0, ge=0, le=1, alias="vm.vm_anon_lru", description="1: anonymous pages go on the LRU list when mapped"
+    )
+    page_cluster: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        alias="vm.page-cluster",
+        description="log2 of pages read ahead; else by memory size",
+    )
+
+
+class Switches(Section):
+    """Table ``[kernel.switches]``: single mechanisms, each of which can be turned off for comparison."""
+
+    kswapd: bool = Field(True, description="false: nobody reclaims in the background")
+    pageout: bool = Field(True, description="false: swap_out finds nothing")
+    clusters: bool = Field(True, description="false: swap slots first fit, no clusters of 256")
+    readahead: bool = Field(True, description="false: swap-in reads only the wanted page")
+    zero_page: bool = Field(True, description="false: a read fault allocates a page")
+    local_pages: bool = Field(True, description="false: balance_classzone keeps no page for its caller")
+    tlb: bool = Field(True, description="false: no translation is cached, every access walks")
+
+
+Ratio = Annotated[int, Field(ge=1, le=RATIO_MAX)]
+
+
+class Kernel(Section):
+    """Table ``[kernel]``."""
+
+    profile: Literal["linux-2.4.37"] = Field("linux-2.4.37", description="which kernel's rules and constants")
+    numa_fallback: Literal["strict24", "nearest"] = Field(
+        "strict24",
+        description="strict24: node by node in pgdat_list order, as 2.4 did; nearest: one list by distance",
+    )
+    sysctl: Sysctl = Sysctl()
+    switches: Switches = Switches()
+    oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
+    lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] = Field(
+        (256, 32), description="boot option lower_zone_reserve: DMA, NORMAL"
+    )
+    memfrac: Annotated[tuple[Ratio, Ratio, Ratio], Field(strict=False)] = Field(
+        (128, 128, 128), description="boot option memfrac: DMA, NORMAL, HIGHMEM"
+    )
+    time_slice: Annotated[int, time(low=1000, high=10_000_000_000)] = Field(
+        60_000_000, description="time slice of a nice 0 task: 6 ticks at HZ 100 (kernel/sched.c NICE_TO_TICKS)"
+    )

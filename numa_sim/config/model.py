@@ -1,0 +1,79 @@
+"""The whole configuration of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from numa_sim.config.costs import Costs
+from numa_sim.config.kernel import Kernel
+from numa_sim.config.machine import Machine
+from numa_sim.config.quantities import Section, refuse
+from numa_sim.config.run import Run
+from numa_sim.config.workload import MAX_TASKS, Workload
+
+
+class Config(Section):
+    """A run: machine, kernel, costs, workloads and the run itself.
+
+    Frozen; equal configurations have equal `sha256`.  Made by `numa_sim.config.load`, or from Python with
+    ``Config.model_validate({...})``, where integers may stand for quantities in bytes, ns and bytes/s.
+    """
+
+    machine: Machine
+    kernel: Kernel = Kernel()
+    costs: Costs = Costs()
+    workload: Annotated[tuple[Workload, ...], Field(strict=False)] = Field(
+        (), max_length=MAX_TASKS, description="the tasks"
+    )
+    run: Run = Run()
+
+    _origin: str = PrivateAttr("<python>")
+    _base: Path = PrivateAttr(default_factory=Path)
+
+    @model_validator(mode="after")
+    def _names_and_number(self) -> Self:
+        names: dict[str, int] = {}
+        tasks = 0
+        for index, workload in enumerate(self.workload):
+            if workload.name in names:
+                taken = f"workload {names[workload.name]} has the name {workload.name!r} already"
+                raise refuse(taken, ("a name of its own",), f"workload.{index}.name")
+            names[workload.name] = index
+            tasks += workload.count
+            if tasks > MAX_TASKS:
+                raise refuse(f"more than {MAX_TASKS} tasks", (f"{MAX_TASKS} in all",), f"workload.{index}.count")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """File the configuration came from, for messages; ``<python>`` when built in Python."""
+        return self._origin
+
+    @property
+    def base(self) -> Path:
+        """Directory that relative file names are relative to."""
+        return self._base
+
+    def located(self, origin: str, base: Path) -> Config:
+        """Remember where the configuration came from (not part of its value); returns itself."""
+        self._origin = origin
+        self._base = base
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Every value, defaults included, as plain JSON types; loading it again gives an equal configuration."""
+        document: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        for area, name in zip(document["machine"]["swap"], self.machine.swap_names(), strict=True):
+            area["name"] = name
+        return document
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the canonical JSON text of `resolved`."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,21 @@
+"""Table ``[run]``: how long, with which seed, and what is recorded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from numa_sim.config.quantities import PositiveTime, Section, time
+
+
+class Run(Section):
+    """Table ``[run]``."""
+
+    until: PositiveTime | None = Field(None, description="when the run ends at the latest; else with its last task")
+    seed: int = Field(0, ge=0, le=(1 << 63) - 1, description="root of every random stream")
+    sample: Annotated[int, time(low=1000)] = Field(10_000_000, description="interval of the time series")
+    check: Literal["none", "cheap", "full"] = Field(
+        "none", description="invariants: none; cheap: at every sample; full: after every event"
+    )
+    record_events: int = Field(0, ge=0, le=1_000_000_000, description="events kept in events.parquet")

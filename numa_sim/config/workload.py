@@ -1,0 +1,170 @@
+"""Tables ``[[workload]]``: tasks, each running a program of operations or replaying a recorded trace."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from numa_sim.config.patterns import Accesses, Pattern
+from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse
+
+MAX_TASKS = 4096
+MAX_NESTING = 8
+
+RegionName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Mmap(Section):
+    """Map anonymous memory, private, readable and writable."""
+
+    op: Literal["mmap"]
+    as_: RegionName = Field(alias="as", description="name by which later operations know the region")
+    size: PositiveSize = Field(description="size, rounded up to whole pages as mmap(2) does")
+    at: str | None = Field(
+        None,
+        pattern=r"^0x[0-9a-fA-F]{1,12}$",
+        description='address like "0x40000000", rounded down to a page; else first fit',
+    )
+
+    def at_bytes(self) -> int | None:
+        """Wanted address in bytes, or None when the kernel may choose."""
+        return None if self.at is None else int(self.at, 16)
+
+
+class Touch(Section):
+    """Access pages of a region."""
+
+    op: Literal["touch"]
+    on: RegionName = Field(description="region, as an earlier mmap named it")
+    pattern: Pattern = Field(description="which page is next")
+    accesses: Accesses = Field(description="how many accesses")
+    write: float = Field(0.0, ge=0.0, le=1.0, description="share of accesses that write")
+    lines: int = Field(1, ge=1, le=64, description="cache lines of 64 bytes moved per access")
+    compute: ShortTime = Field(0, description="CPU time before each access")
+    offset: Size = Field(0, description="where in the region, rounded down to whole pages")
+    length: PositiveSize | None = Field(
+        None, description="how much of it, rounded up to whole pages; else up to its end"
+    )
+
+
+class Munmap(Section):
+    """Unmap a region or a part of it."""
+
+    op: Literal["munmap"]
+    on: RegionName = Field(description="region, as an earlier mmap named it")
+    offset: Size = Field(0, description="where in the region, rounded down to whole pages")
+    length: PositiveSize | None = Field(
+        None, description="how much of it, rounded up to whole pages; else up to its end"
+    )
+
+
+class Sleep(Section):
+    """Leave the CPU for a time."""
+
+    op: Literal["sleep"]
+    for_: Time = Field(alias="for", description="how long")
+
+
+class Compute(Section):
+    """Use the CPU without touching memory."""
+
+    op: Literal["compute"]
+    for_: Time = Field(alias="for", description="how long")
+
+
+class Exit(Section):
+    """End the task; a program without it ends after its last operation."""
+
+    op: Literal["exit"]
+
+
+class Repeat(Section):
+    """Run operations several times."""
+
+    op: Literal["repeat"]
+    times: int = Field(ge=1, le=1_000_000_000, description="how often")
+    program: Annotated[tuple[Operation, ...], Field(strict=False)] = Field(
+        min_length=1, max_length=10_000, description="operations to repeat"
+    )
+
+
+Operation = Annotated[Mmap | Touch | Munmap | Sleep | Compute | Exit | Repeat, Field(discriminator="op")]
+Repeat.model_rebuild()
+
+
+class Trace(Section):
+    """A recorded trace of page accesses that the task replays."""
+
+    file: str = Field(min_length=1, description="trace file, relative to the configuration file")
+    format: Literal["numa_sim", "lackey", "oracleGeneral", "csv"] = Field(
+        "numa_sim",
+        description="numa_sim: run-length form (.npz); lackey: valgrind text; oracleGeneral: libCacheSim; csv",
+    )
+    cache_hit: ShortTime = Field(1, description="CPU time of each access of a record: they hit the CPU's caches")
+    limit: int | None = Field(None, ge=1, le=10**12, description="records replayed; else all")
+    instructions: bool = Field(True, description="false: instruction fetches are left out")
+
+
+class Workload(Section):
+    """One kind of task: a program or a trace, in `count` copies."""
+
+    name: str = Field(min_length=1, max_length=64, description="name in reports; copies get a number each")
+    count: int = Field(1, ge=1, le=MAX_TASKS, description="copies")
+    cpus: CpuList | None = Field(None, min_length=1, description='CPUs it may run on, like "0-3"; else all')
+    nice: int = Field(0, ge=-20, le=19, description="nice value: scales its time slice")
+    start: Time = Field(0, description="when it starts")
+    program: Annotated[tuple[Operation, ...], Field(strict=False)] | None = Field(
+        None, min_length=1, max_length=10_000, description="operations"
+    )
+    trace: Trace | None = Field(None, description="recorded trace instead of a program")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.program is None) == (self.trace is None):
+            raise refuse("exactly one of program and trace must be given", ("program", "trace"))
+        if self.program is not None:
+            _Reader().read(self.program, "program", 1)
+        return self
+
+
+class _Reader:
+    """Follows a program's regions, so that a name or range that cannot be meant is refused before the run."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+
+    def read(self, program: tuple[Operation, ...], path: str, depth: int) -> None:
+        """Check `program`, which stands at `path` of its workload."""
+        if depth > MAX_NESTING:
+            raise refuse("repeats are nested too deep", (f"at most {MAX_NESTING} levels",), path)
+        for index, operation in enumerate(program):
+            here = f"{path}.{index}"
+            if isinstance(operation, Mmap):
+                if operation.as_ in self._sizes:
+                    raise refuse(
+                        f"region {operation.as_!r} is mapped already", ("a new name, or munmap first",), f"{here}.as"
+                    )
+                self._sizes[operation.as_] = -(-operation.size // PAGE_BYTES) * PAGE_BYTES
+            elif isinstance(operation, Touch | Munmap):
+                self._check_range(operation, here)
+                if isinstance(operation, Munmap) and operation.length is None and operation.offset < PAGE_BYTES:
+                    del self._sizes[operation.on]
+            elif isinstance(operation, Repeat):
+                # twice is enough to see what a second round meets that the first did not
+                for _ in range(min(operation.times, 2)):
+                    self.read(operation.program, f"{here}.program", depth + 1)
+
+    def _check_range(self, operation: Touch | Munmap, path: str) -> None:
+        size = self._sizes.get(operation.on)
+        if size is None:
+            known = tuple(self._sizes) or ("none is mapped here",)
+            raise refuse(f"no region {operation.on!r} is mapped before this operation", known, f"{path}.on")
+        if operation.offset >= size:
+            raise refuse(f"offset is beyond the region of {size} bytes", (f"less than {size}B",), f"{path}.offset")
+        if operation.length is not None and operation.offset // PAGE_BYTES * PAGE_BYTES + operation.length > size:
+            raise refuse(
+                f"range ends beyond the region of {size} bytes",
+                (f"at most {size - operation.offset}B",),
+                f"{path}.length",
+            )
