@@ -48,8 +48,9 @@ def pair_rows(k: Kernel) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``cpu_node``, ``memory_node``, ``accesses``, ``lines``, ``latency_ns`` and ``queue_ns`` (sums), and the means
-        per access ``mean_latency_ns`` and ``mean_queue_ns`` (floats, rounded to 1 ps).
+        ``cpu_node``, ``memory_node``, ``accesses``, ``lines``, ``latency_ns`` (time without queueing) and ``queue_ns``
+        (time waited at controllers and links), both sums; and per access ``mean_latency_ns`` (queueing included) and
+        ``mean_queue_ns`` (floats, rounded to 1 ps).
     """
     rows = []
     n_nodes = int(k.vm[0].nr_nodes)
@@ -61,7 +62,7 @@ def pair_rows(k: Kernel) -> list[dict[str, Any]]:
                 continue
             row = {"cpu_node": i, "memory_node": j, "accesses": accesses, "lines": int(pair.lines)}
             means = {
-                "mean_latency_ns": round(latency / accesses, 3),
+                "mean_latency_ns": round((latency + queue) / accesses, 3),
                 "mean_queue_ns": round(queue / accesses, 3),
             }
             rows.append({**row, "latency_ns": latency, "queue_ns": queue, **means})

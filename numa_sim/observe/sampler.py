@@ -36,11 +36,11 @@ NODE_COLUMNS: Final = (
     Column("inactive_pages", "pages", "pages on the inactive list"),
     Column("cache_pages", "pages", "pages in a page cache (anonymous pages: the swap cache)"),
     *(Column(name, "1", f"counter {name}, since boot") for name in VMSTAT),
-    Column("accesses_local", "1", "accesses by CPUs of this node to its own memory, since boot"),
-    Column("accesses_remote", "1", "accesses by CPUs of this node to other nodes' memory, since boot"),
-    Column("latency_ns", "ns", "sum of the latencies of the accesses by CPUs of this node, since boot"),
-    Column("queue_ns", "ns", "sum of the queueing delays of the accesses by CPUs of this node, since boot"),
-    Column("accesses_served", "1", "accesses of all CPUs to this node's memory, since boot"),
+    Column("accesses_local", "1", "accesses of this node's CPUs that went to its own memory, since boot"),
+    Column("accesses_remote", "1", "accesses of this node's CPUs that went to other nodes' memory, since boot"),
+    Column("latency_ns", "ns", "time those accesses took without queueing, sum since boot"),
+    Column("queue_ns", "ns", "time those accesses waited at controllers and links, sum since boot"),
+    Column("accesses_served", "1", "accesses of all CPUs that went to this node's memory, since boot"),
     Column("lines_served", "lines", "cache lines moved from or to this node's memory, since boot"),
 )
 """One row per (sample, node)."""
@@ -217,29 +217,26 @@ class TimeSeries:
         block[:, _TRAFFIC_AT + 4] = accesses.sum(0)
         block[:, _TRAFFIC_AT + 5] = lines.sum(0)
 
-    def interval_means(self, total: str) -> tuple[Any, Any]:
-        """Mean per access of a summed node column over the interval that ends at each sample.
-
-        Parameters
-        ----------
-        total : str
-            ``"latency_ns"`` or ``"queue_ns"``.
+    def interval_means(self) -> tuple[Any, Any, Any]:
+        """Means per memory access of each node's CPUs over the interval that ends at each sample.
 
         Returns
         -------
-        mean : float64 [rows of `nodes`]
-            In ns, rounded to 1 ps; 0 where nothing was accessed.
+        latency_ns : float64 [rows of `nodes`]
+            Mean latency, queueing included, ns rounded to 1 ps; 0 where nothing was accessed.
+        queue_ns : float64 [rows of `nodes`]
+            Mean queueing delay, likewise.
         known : bool [rows of `nodes`]
             Whether the node's CPUs accessed memory in that interval.
         """
-        shape = (-1, self._n_nodes)
-        sums = self.nodes.column(total).reshape(shape)
-        counts = (self.nodes.column("accesses_local") + self.nodes.column("accesses_remote")).reshape(shape)
+        names = ("accesses_local", "accesses_remote", "latency_ns", "queue_ns")
         zero = np.zeros((1, self._n_nodes), np.int64)
-        sums, counts = np.diff(sums, axis=0, prepend=zero), np.diff(counts, axis=0, prepend=zero)
-        known = counts > 0
-        mean = np.round(sums / np.where(known, counts, 1), 3)
-        return np.where(known, mean, 0.0).ravel(), known.ravel()
+        local, remote, latency, queue = (
+            np.diff(self.nodes.column(name).reshape(-1, self._n_nodes), axis=0, prepend=zero).ravel() for name in names
+        )
+        known = local + remote > 0
+        counts = np.where(known, local + remote, 1)
+        return np.round((latency + queue) / counts, 3), np.round(queue / counts, 3), known
 
 
 def _field(records: Any, name: str) -> Any:

@@ -1,0 +1,24 @@
+"""What remains of a run: the run folder, its checks, tables, summary and pictures.
+
+`write_run` writes a finished run, `open_run` reads one back, `verify_run` says what is wrong with one.  Everything
+heavy (pyarrow, matplotlib, pandas, rich) is imported only when it is used.
+"""
+
+from numa_sim.results.durable import FileLayer
+from numa_sim.results.run import Run, open_run
+from numa_sim.results.run_folder import leftovers, remove_leftovers, write_run
+from numa_sim.results.summary import print_summary, summarise
+from numa_sim.results.verify import check_run, verify_run
+
+__all__ = [
+    "FileLayer",
+    "Run",
+    "check_run",
+    "leftovers",
+    "open_run",
+    "print_summary",
+    "remove_leftovers",
+    "summarise",
+    "verify_run",
+    "write_run",
+]

@@ -1,0 +1,50 @@
+"""The few file operations a run folder is written with, each synced to the disk, in one replaceable place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+__all__ = ["FileLayer"]
+
+_OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+class FileLayer:
+    """The real files; tests put one in its place that fails at the n-th operation.
+
+    Every method raises OSError when the operation fails.
+    """
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a new, empty folder."""
+        folder.mkdir()
+
+    def write(self, file: Path, content: bytes) -> None:
+        """Write a new file and leave it open to nobody; not yet synced."""
+        descriptor = os.open(file, _OPEN_FLAGS, 0o666)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: Path) -> None:
+        """Wait until a file's contents, or a folder's entries, are on the disk."""
+        if path.is_dir() and os.name == "nt":  # Windows cannot open folders; it journals their entries itself
+            return
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Give a folder its name; fails if a folder with anything in it has that name already."""
+        old.rename(new)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove a folder and all that is in it."""
+        shutil.rmtree(folder)

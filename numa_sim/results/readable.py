@@ -1,0 +1,40 @@
+"""Numbers for people: rounded to three or four digits, with the unit that fits (exact ones are in the files)."""
+
+from __future__ import annotations
+
+__all__ = ["readable_bytes", "readable_count", "readable_ns", "time_unit"]
+
+_TIMES = ((10**9, "s"), (10**6, "ms"), (10**3, "µs"), (1, "ns"))
+_COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def readable_ns(ns: float) -> str:
+    """Format a time: ``readable_ns(1_234_567)`` is ``"1.23 ms"``."""
+    scale, unit = time_unit(ns)
+    return f"{_three_digits(ns / scale)} {unit}"
+
+
+def time_unit(ns: float) -> tuple[int, str]:
+    """Nanoseconds in, and name of, the largest unit of time not longer than `ns`."""
+    return next(((scale, unit) for scale, unit in _TIMES if abs(ns) >= scale), (1, "ns"))
+
+
+def readable_count(count: float) -> str:
+    """Format a count: exact below 100 000, then ``"123 k"``, ``"1.23 M"``."""
+    if abs(count) < 100_000:
+        return f"{count:,.0f}".replace(",", " ")
+    scale, unit = next((s, u) for s, u in _COUNTS if abs(count) >= s)
+    return f"{_three_digits(count / scale)} {unit}"
+
+
+def readable_bytes(size: float) -> str:
+    """Format a size in binary units: ``readable_bytes(1536)`` is ``"1.5 KiB"``."""
+    scale, unit = next(((s, u) for s, u in _SIZES if abs(size) >= s), (1, "B"))
+    return f"{_three_digits(size / scale)} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    digits = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

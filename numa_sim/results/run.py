@@ -1,0 +1,165 @@
+"""A run to look at: read back from its folder, or straight from memory."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numa_sim.errors import RunFolderError
+from numa_sim.observe.result import RunResult
+from numa_sim.results import tables
+from numa_sim.results.manifest import FORMAT_VERSION, MANIFEST, SUMMARY
+from numa_sim.results.readable import readable_count, readable_ns
+from numa_sim.results.summary import headline, summarise
+
+__all__ = ["Run", "open_run"]
+
+
+class Run:
+    """One run's summary, tables and pictures.
+
+    Made by `open_run` from a folder, or by `Run.of` from a finished run.
+
+    Attributes
+    ----------
+    manifest : dict
+        ``manifest.json``; empty for a run in memory.
+    summary : dict
+        See `numa_sim.results.summary.summarise`.
+    folder : Path or None
+        Where it was read from.
+    """
+
+    def __init__(
+        self, manifest: dict[str, Any], summary: dict[str, Any], table: Callable[[str], Any], folder: Path | None = None
+    ) -> None:
+        self.manifest = manifest
+        self.summary = summary
+        self.folder = folder
+        self._table = table
+        self._tables: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, result: RunResult) -> Run:
+        """Return the run of a result in memory."""
+        makers: dict[str, Callable[[], Any]] = {
+            "timeseries": lambda: tables.node_table(result.timeseries),
+            "timeseries-swap": lambda: tables.swap_table(result.timeseries),
+            "timeseries-cpu": lambda: tables.cpu_table(result.timeseries),
+            "events": lambda: tables.event_table(result.kernel),
+        }
+        return cls({}, summarise(result), lambda name: makers[name]())
+
+    def _get(self, name: str) -> Any:
+        if name not in self._tables:
+            self._tables[name] = self._table(name)
+        return self._tables[name]
+
+    @property
+    def timeseries(self) -> Any:
+        """One row per (sample, node): pyarrow.Table, see `numa_sim.observe.sampler.NODE_COLUMNS`."""
+        return self._get("timeseries")
+
+    @property
+    def swap_series(self) -> Any:
+        """One row per (sample, swap area): pyarrow.Table."""
+        return self._get("timeseries-swap")
+
+    @property
+    def cpu_series(self) -> Any:
+        """One row per (sample, CPU): pyarrow.Table."""
+        return self._get("timeseries-cpu")
+
+    @property
+    def events(self) -> Any:
+        """Recorded events in their order: pyarrow.Table; RunFolderError if the folder has none."""
+        return self._get("events")
+
+    def to_pandas(self, table: str = "timeseries") -> Any:
+        """One of ``timeseries``, ``swap_series``, ``cpu_series``, ``events`` as a pandas.DataFrame (needs pandas).
+
+        Raises
+        ------
+        KeyError
+            If `table` is none of these.
+        """
+        if table not in ("timeseries", "swap_series", "cpu_series", "events"):
+            raise KeyError(f"{table!r}: choose timeseries, swap_series, cpu_series or events")
+        return getattr(self, table).to_pandas()
+
+    def plot(self) -> Any:
+        """Overview of the run as a matplotlib Figure: node fill, swap, latency, faults and reclaim over time."""
+        from numa_sim.results.plots import overview
+
+        return overview(self)
+
+    def picture(self) -> bytes:
+        """Return the overview as a PNG."""
+        file = io.BytesIO()
+        self.plot().savefig(file, format="png", dpi=120, metadata={"Software": None})
+        return file.getvalue()
+
+    def __repr__(self) -> str:
+        where = f" {self.folder}" if self.folder else ""
+        return f"<Run{where}: {headline(self.summary)}>"
+
+    def _repr_html_(self) -> str:
+        """Headline and node counters, for notebooks."""
+        counters = ("numa_hit", "numa_miss", "pgfault", "pgmajfault", "pgsteal_kswapd", "pgsteal_direct", "pswpout")
+        head = "".join(f"<th>{name}</th>" for name in ("node", *counters))
+        rows = "".join(
+            f"<tr><td>{html.escape(node['name'])}</td>"
+            + "".join(f"<td>{readable_count(node['vmstat'][name])}</td>" for name in counters)
+            + "</tr>"
+            for node in self.summary["nodes"]
+        )
+        parts = self.summary["totals"]["parts_ns"]
+        spent = ", ".join(f"{name.replace('_', ' ')} {readable_ns(ns)}" for name, ns in parts.items() if ns)
+        return (
+            f"<p><b>{html.escape(headline(self.summary))}</b></p><table><thead><tr>{head}</tr></thead>"
+            f"<tbody>{rows}</tbody></table><p>Time of all tasks: {spent}</p>"
+        )
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open a run folder; its tables are read when they are used.
+
+    It is not compared with its manifest: `numa_sim.results.verify_run` does that.
+
+    Raises
+    ------
+    RunFolderError
+        If it is no run folder, or one of an unknown format version.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise RunFolderError(folder, "is not a folder" if path.exists() else "does not exist")
+    manifest = _read_json(path, MANIFEST)
+    if (version := manifest.get("format_version")) != FORMAT_VERSION:
+        raise RunFolderError(folder, f"format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
+
+    def table(name: str) -> Any:
+        try:
+            return tables.read_parquet((path / f"{name}.parquet").read_bytes())
+        except FileNotFoundError:
+            raise RunFolderError(folder, f"has no {name}.parquet") from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(folder, f"{name}.parquet cannot be read: {error}") from error
+
+    return Run(manifest, _read_json(path, SUMMARY), table, path)
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        document = json.loads((folder / name).read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(folder, f"has no {name}: it is no run folder, or not a whole one") from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(folder, f"{name} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise RunFolderError(folder, f"{name} is not a JSON object")
+    return document

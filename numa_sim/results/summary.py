@@ -1,0 +1,287 @@
+"""The summary of a run: what happened on each node, swap area and CPU, and where each task's time went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from numa_sim.observe.hashes import event_hash, state_hash
+from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
+from numa_sim.observe.result import RunResult, TaskRow
+from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
+from numa_sim.state.constants import NR_ZONES, PAGE_SIZE, TASK_DEAD, TIME_PARTS, VMSTAT
+from numa_sim.state.kernel import Kernel
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["FORMAT_VERSION", "print_summary", "summarise"]
+
+FORMAT_VERSION: Final = 1
+_KSWAPD: Final = 1
+EXITED: Final = "exited"
+KILLED: Final = "killed (out of memory)"
+RUNNING: Final = "running at the end"
+
+
+def summarise(result: RunResult) -> dict[str, Any]:
+    """Summary of a finished run, of JSON types: integers and strings; floats only where a name begins with ``mean_``.
+
+    Raises
+    ------
+    InvariantViolation
+        If a task's time parts do not sum to its run time.
+
+    Notes
+    -----
+    Times in ns, sizes in pages of 4096 bytes unless a name says bytes; counters have the kernel's names and count
+    from boot.
+    """
+    k = result.kernel
+    check_sums(k, [row.task for row in result.tasks], result.end_ns)
+    tasks = [_task(k, row, result.end_ns) for row in result.tasks]
+    nodes = [_node(k, node, result) for node in range(int(k.vm[0].nr_nodes))]
+    return {
+        "format_version": FORMAT_VERSION,
+        "machine": _machine(k, result),
+        "run": {
+            "end_ns": result.end_ns,
+            "event_count": int(k.vm[0].event_count),
+            "event_hash": event_hash(k),
+            "exit_state": result.exit_state,
+            "seed": result.seed,
+            "state_hash": state_hash(k),
+        },
+        "nodes": nodes,
+        "pairs": pair_rows(k),
+        "swap_areas": _swap_areas(k, result),
+        "tasks": tasks,
+        "kswapd": {"parts_ns": task_parts(k, _KSWAPD)},
+        "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
+        "totals": _totals(k, tasks, nodes),
+        "oom_kills": [
+            {"task": task["name"], "pid": task["pid"], "t_ns": task["end_ns"]}
+            for task in tasks
+            if task["state"] == KILLED
+        ],
+        "warnings": list(result.warnings),
+    }
+
+
+def _machine(k: Kernel, result: RunResult) -> dict[str, Any]:
+    vm = k.vm[0]
+    frames = int(k.zones.realsize.sum())
+    return {
+        "name": result.machine_name,
+        "nodes": int(vm.nr_nodes),
+        "cpus": int(vm.nr_cpus),
+        "frames": frames,
+        "memory_bytes": frames * PAGE_SIZE,
+        "swap_pages": int(vm.total_swap_pages),
+    }
+
+
+def _node(k: Kernel, node: int, result: RunResult) -> dict[str, Any]:
+    zones = k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]
+    traffic = k.traffic
+    return {
+        "node": node,
+        "name": result.node_names[node] if node < len(result.node_names) else f"node{node}",
+        "frames": int(zones.realsize.sum()),
+        "free_pages": int(zones.free_pages.sum()),
+        "reserved_pages": int(k.nodes[node].reserved_pages),
+        "active_pages": int(zones.nr_active_pages.max()),
+        "inactive_pages": int(zones.nr_inactive_pages.max()),
+        "cache_pages": int(zones.nr_cache_pages.max()),
+        "accesses_local": int(traffic.accesses[node, node]),
+        "accesses_remote": int(traffic.accesses[node].sum() - traffic.accesses[node, node]),
+        "accesses_served": int(traffic.accesses[:, node].sum()),
+        "lines_served": int(traffic.lines[:, node].sum()),
+        "vmstat": {name: int(value) for name, value in zip(VMSTAT, k.vmstat[node], strict=True)},
+    }
+
+
+def _swap_areas(k: Kernel, result: RunResult) -> list[dict[str, Any]]:
+    rows = []
+    for area in range(int(k.vm[0].nr_swapfiles)):
+        info = k.swap_info[area]
+        known = result.swap_areas[area] if area < len(result.swap_areas) else None
+        rows.append(
+            {
+                "area": area,
+                "name": known.name if known else f"swap{area}",
+                "device": known.device if known else "",
+                "priority": int(info.prio),
+                "pages": int(info.pages),
+                "used_pages": int(info.inuse_pages),
+                "pages_read": int(info.pages_read),
+                "pages_written": int(info.pages_written),
+            }
+        )
+    return rows
+
+
+def _task(k: Kernel, row: TaskRow, end_ns: int) -> dict[str, Any]:
+    task = k.tasks[row.task]
+    dead = int(task.state) == TASK_DEAD
+    return {
+        "name": row.name,
+        "program": row.kind,
+        "task": row.task,
+        "pid": int(task.pid),
+        "state": RUNNING if not dead else KILLED if int(task.killed) else EXITED,
+        "start_ns": int(task.start_ns),
+        "end_ns": int(task.end_ns) if dead else end_ns,
+        "run_ns": run_ns(k, row.task, end_ns),
+        "parts_ns": task_parts(k, row.task),
+        "min_flt": int(task.min_flt),
+        "maj_flt": int(task.maj_flt),
+        "accesses": int(task.accesses_done),
+    }
+
+
+def _cpu(k: Kernel, cpu: int) -> dict[str, Any]:
+    record = k.cpus[cpu]
+    names = (
+        "node", "busy_ns", "accesses", "context_switches", "tlb_hits", "tlb_misses", "tlb_flushes", "tlb_invlpg",
+        "ipis_sent", "ipis_received",
+    )  # fmt: skip
+    return {"cpu": cpu, **{name: int(getattr(record, name)) for name in names}}
+
+
+def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    accesses, latency, queue = (int(k.traffic[name].sum()) for name in ("accesses", "latency_ns", "queue_ns"))
+    return {
+        "accesses": sum(task["accesses"] for task in tasks),
+        "memory_accesses": accesses,
+        "mean_latency_ns": round((latency + queue) / accesses, 3) if accesses else 0.0,
+        "mean_queue_ns": round(queue / accesses, 3) if accesses else 0.0,
+        "parts_ns": {name: sum(task["parts_ns"][name] for task in tasks) for name in TIME_PARTS},
+        "run_ns": sum(task["run_ns"] for task in tasks),
+        "vmstat": {name: sum(node["vmstat"][name] for node in nodes) for name in VMSTAT},
+    }
+
+
+# Printing --------------------------------------------------------------------------------------------------------
+
+
+def print_summary(summary: dict[str, Any], console: Console) -> None:
+    """Print the summary as tables that fit in 100 columns.
+
+    Parameters
+    ----------
+    summary : dict
+        What `summarise` gave, or ``summary.json`` read back.
+    console : rich.console.Console
+        Where to.
+    """
+    from rich.text import Text
+
+    console.print(Text(headline(summary), style="bold"))
+    for text in summary["warnings"]:
+        console.print(Text(f"warning: {text}", style="yellow"))
+    for kill in summary["oom_kills"]:
+        text = f"out of memory: killed {kill['task']} (pid {kill['pid']}) at {readable_ns(kill['t_ns'])}"
+        console.print(Text(text, style="red"))
+    console.print(_nodes_table(summary))
+    if summary["swap_areas"]:
+        console.print(_swap_table(summary))
+    console.print(_time_table(summary))
+
+
+def headline(summary: dict[str, Any]) -> str:
+    """One line: machine, simulated time, how it ended, accesses, faults, swap traffic."""
+    machine, run, totals = summary["machine"], summary["run"], summary["totals"]
+    ended = {"ok": "finished", "oom": "ran out of memory", "until": "stopped at the time limit"}[run["exit_state"]]
+    counters = totals["vmstat"]
+    return (
+        f"{machine['name'] or 'machine'} ({_plural(machine['nodes'], 'node')}, {_plural(machine['cpus'], 'CPU')}, "
+        f"{readable_bytes(machine['memory_bytes'])}) {ended} after {readable_ns(run['end_ns'])}: "
+        f"{readable_count(totals['accesses'])} accesses, {readable_count(counters['pgmajfault'])} major faults, "
+        f"swapped in {readable_bytes(counters['pswpin'] * PAGE_SIZE)}, "
+        f"out {readable_bytes(counters['pswpout'] * PAGE_SIZE)}"
+    )
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+_NODE_LINES: Final = (
+    ("numa_hit", "numa_miss", "numa_foreign"),
+    ("local_node", "other_node"),
+    ("pgfault", "pgmajfault"),
+    ("pgscan_kswapd", "pgsteal_kswapd"),
+    ("pgscan_direct", "pgsteal_direct", "allocstall"),
+    ("pswpin", "pswpout"),
+)
+
+
+def _nodes_table(summary: dict[str, Any]) -> Any:
+    """Counters down, nodes across while they fit; else the nodes with the most pages allocated."""
+    nodes = summary["nodes"]
+    shown = nodes if len(nodes) <= 6 else sorted(nodes, key=lambda n: (-n["vmstat"]["pgalloc"], n["node"]))[:6]
+    title = "Nodes (pages)" if len(shown) == len(nodes) else f"Nodes (pages): the 6 busiest of {len(nodes)}"
+    table = _table(title, "", *[node["name"] for node in shown], "all nodes")
+
+    def add(name: str, values: list[int], last: bool = False) -> None:
+        cells = [readable_count(value) for value in values]
+        table.add_row(name, *cells, end_section=last)
+
+    for key, name in (("frames", "present"), ("free_pages", "free at the end")):
+        add(name, [node[key] for node in [*shown, {key: sum(n[key] for n in nodes)}]], last=key == "free_pages")
+    for group in _NODE_LINES:
+        for counter in group:
+            values = [node["vmstat"][counter] for node in [*shown, summary["totals"]]]
+            add(counter, values, last=counter == group[-1])
+    local, remote = (sum(node[f"accesses_{way}"] for node in nodes) for way in ("local", "remote"))
+    add("memory accesses, local", [*[n["accesses_local"] for n in shown], local])
+    add("memory accesses, remote", [*[n["accesses_remote"] for n in shown], remote])
+    return table
+
+
+def _swap_table(summary: dict[str, Any]) -> Any:
+    from rich.text import Text
+
+    table = _table("Swap areas", "area", "device", "priority", "size", "in use", "read", "written", left=2)
+    for area in summary["swap_areas"]:
+        sizes = [area[key] * PAGE_SIZE for key in ("pages", "used_pages", "pages_read", "pages_written")]
+        table.add_row(Text(area["name"]), Text(area["device"]), str(area["priority"]), *map(readable_bytes, sizes))
+    return table
+
+
+def _time_table(summary: dict[str, Any]) -> Any:
+    """Parts down, tasks across: share and time; parts nobody spent time on are left out."""
+    tasks, totals = summary["tasks"], summary["totals"]
+    shown = tasks if len(tasks) <= 3 else sorted(tasks, key=lambda t: (-t["run_ns"], t["task"]))[:3]
+    title = "Where the time went"
+    if len(shown) < len(tasks):
+        title += f": the 3 longest of {len(tasks)} tasks"
+    columns = [*shown, totals] if len(tasks) > 1 else shown
+    names = [*[task["name"] for task in shown], "all tasks"][: len(columns)]
+    table = _table(title, "", *names)
+    if len(shown) <= 3:
+        table.add_row("state", *[task["state"] for task in shown], *[""] * (len(columns) - len(shown)))
+    parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]
+    for name in parts:
+        cells = [_share(column["parts_ns"][name], column["run_ns"]) for column in columns]
+        table.add_row(name.replace("_", " "), *cells, end_section=name == parts[-1])
+    table.add_row("run time", *[_share(column["run_ns"], column["run_ns"]) for column in columns])
+    return table
+
+
+def _share(part_ns: int, whole_ns: int) -> str:
+    percent = 100 * part_ns / whole_ns if whole_ns else 0.0
+    return f"{percent:5.1f} %  {readable_ns(part_ns):>8}"
+
+
+def _table(title: str, *columns: str, left: int = 1) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(title, style="bold")
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(columns):
+        justify = "left" if i < left else "right"
+        table.add_column(Text(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
+    return table

@@ -1,0 +1,112 @@
+"""Time series and events as Arrow tables, and those as Parquet of always the same bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from numa_sim.observe.sampler import Column, Series, TimeSeries
+from numa_sim.state.constants import EVENTS
+from numa_sim.state.kernel import Kernel
+
+__all__ = ["MEAN_COLUMNS", "cpu_table", "event_table", "node_table", "parquet_bytes", "read_parquet", "swap_table"]
+
+MEAN_COLUMNS = (
+    Column("mean_latency_ns", "ns", "mean latency of a memory access since the last sample, queueing included"),
+    Column("mean_queue_ns", "ns", "the part of mean_latency_ns that is queueing"),
+)
+"""Columns of the node table that are derived: null where the node's CPUs accessed no memory."""
+
+
+def node_table(series: TimeSeries) -> Any:
+    """One row per (sample, node): `NODE_COLUMNS` as int64, then `MEAN_COLUMNS` as float64.
+
+    Returns
+    -------
+    pyarrow.Table
+        Each field's metadata holds its ``unit`` and ``description``.
+    """
+    import pyarrow as pa
+
+    latency, queue, known = series.interval_means()
+    means = [pa.array(values, pa.float64(), mask=~known) for values in (latency, queue)]
+    columns = series.nodes.columns
+    arrays = [pa.array(np.ascontiguousarray(series.nodes.rows[:, i])) for i in range(len(columns))]
+    return _table([*columns, *MEAN_COLUMNS], [*arrays, *means])
+
+
+def swap_table(series: TimeSeries) -> Any:
+    """One row per (sample, swap area), as a pyarrow.Table of int64."""
+    return _series_table(series.swap)
+
+
+def cpu_table(series: TimeSeries) -> Any:
+    """One row per (sample, CPU), as a pyarrow.Table of int64."""
+    return _series_table(series.cpus)
+
+
+def event_table(k: Kernel) -> Any:
+    """Recorded events in their order, as a pyarrow.Table; ``event`` is one of `EVENTS` (mostly kernel functions).
+
+    The table's metadata says how many happened (``event_count``); more than it holds if the buffer was too small.
+    """
+    import pyarrow as pa
+
+    used = int(k.vm[0].events_used)
+    events = k.events[:used].view(np.ndarray)
+    columns = (
+        Column("t_ns", "ns", "simulated time"),
+        Column("task", "1", "index of the current task, -1 = none"),
+        Column("event", "", "what happened"),
+        Column("a", "1", "first operand, see the rule that logs the event"),
+        Column("b", "1", "second operand"),
+    )
+    names = pa.DictionaryArray.from_arrays(pa.array(events["code"], pa.int32()), pa.array(EVENTS))
+    arrays = [
+        pa.array(np.ascontiguousarray(events["t_ns"])),
+        pa.array(np.ascontiguousarray(events["task"])),
+        names,
+        pa.array(np.ascontiguousarray(events["a"])),
+        pa.array(np.ascontiguousarray(events["b"])),
+    ]
+    return _table(columns, arrays, {"event_count": str(int(k.vm[0].event_count))})
+
+
+def parquet_bytes(table: Any) -> bytes:
+    """Parquet file of an Arrow table; the same table gives the same bytes (no times, no random ids in it)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", version="2.6", row_group_size=1 << 20)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def read_parquet(content: bytes) -> Any:
+    """Arrow table of a Parquet file's bytes; ValueError if it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _series_table(series: Series) -> Any:
+    import pyarrow as pa
+
+    rows = series.rows
+    arrays = [pa.array(np.ascontiguousarray(rows[:, i])) for i in range(len(series.columns))]
+    return _table(series.columns, arrays)
+
+
+def _table(columns: Any, arrays: list[Any], metadata: dict[str, str] | None = None) -> Any:
+    import pyarrow as pa
+
+    fields = [
+        pa.field(column.name, array.type, metadata={"unit": column.unit, "description": column.about})
+        for column, array in zip(columns, arrays, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"format_version": "1", **(metadata or {})}))

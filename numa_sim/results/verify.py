@@ -1,0 +1,138 @@
+"""Is a run folder what was written?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numa_sim.errors import RunFolderError
+from numa_sim.results.canonical import seal_is_broken, sha256
+from numa_sim.results.manifest import ENVIRONMENT, FORMAT_VERSION, MANIFEST, SUMMARY
+from numa_sim.results.run_folder import is_temporary
+from numa_sim.results.tables import read_parquet
+
+__all__ = ["check_run", "verify_run"]
+
+
+def verify_run(folder: Path | str) -> list[str]:
+    """Compare a run folder with its manifest.
+
+    Returns
+    -------
+    list of str
+        What is wrong, one sentence each: files missing, added or changed, tables that cannot be read, documents that
+        are no JSON or were edited, hashes that contradict each other.  Empty if the folder is as it was written.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such folder, or it cannot be read.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise RunFolderError(folder, "is not a folder" if path.exists() else "does not exist")
+    try:
+        return _problems(path)
+    except OSError as error:
+        raise RunFolderError(folder, f"cannot be read: {error.strerror or error}") from error
+
+
+def check_run(folder: Path | str) -> None:
+    """Do nothing if the run folder is whole.
+
+    Raises
+    ------
+    RunFolderError
+        With all that `verify_run` found.
+    """
+    if problems := verify_run(folder):
+        raise RunFolderError(folder, "; ".join(problems))
+
+
+def _problems(folder: Path) -> list[str]:
+    if is_temporary(folder):
+        return ["the folder was never finished: its writer was stopped (it has the name of one being written)"]
+    if not (folder / MANIFEST).is_file():
+        return [f"{MANIFEST} is missing: this is no run folder, or not a whole one"]
+    problems: list[str] = []
+    documents = {name: _document(folder, name, problems) for name in (MANIFEST, ENVIRONMENT)}
+    listed: dict[str, Any] = {}
+    for name, document in documents.items():
+        files = document.get("files")
+        if isinstance(files, dict):
+            listed.update(files)
+        elif document:
+            problems.append(f"{name}: lists no files")
+    for name, entry in sorted(listed.items()):
+        _check_file(folder, name, entry, problems)
+    if documents[MANIFEST] and documents[ENVIRONMENT]:
+        known = {*listed, MANIFEST, ENVIRONMENT}
+        problems += [f"{p.name}: is not in the manifest" for p in sorted(folder.iterdir()) if p.name not in known]
+    if SUMMARY in listed and documents[MANIFEST]:
+        _check_summary(folder, documents[MANIFEST], problems)
+    elif documents[MANIFEST]:
+        problems.append(f"{MANIFEST}: does not list {SUMMARY}")
+    return problems
+
+
+def _document(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
+    """Read a sealed document; {} if it cannot be read."""
+    if not (folder / name).is_file():
+        problems.append(f"{name}: is missing")
+        return {}
+    document = _json(folder / name)
+    if not isinstance(document, dict):
+        problems.append(f"{name}: is not a JSON object")
+        return {}
+    if (version := document.get("format_version")) != FORMAT_VERSION:
+        problems.append(f"{name}: format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
+        return {}
+    if seal_is_broken(document):
+        problems.append(f"{name}: was changed after it was written")
+    return document
+
+
+def _json(file: Path) -> Any:
+    """Value of a JSON file; None if it is no JSON."""
+    try:
+        return json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_file(folder: Path, name: str, entry: object, problems: list[str]) -> None:
+    file = folder / name
+    if Path(name).name != name or not isinstance(entry, Mapping):
+        problems.append(f"{name!r}: is no proper entry of the manifest")
+        return
+    if file.is_symlink() or not file.is_file():
+        problems.append(f"{name}: is missing" if not file.exists() else f"{name}: is not a plain file")
+        return
+    content = file.read_bytes()
+    if len(content) != entry.get("size_bytes"):
+        problems.append(f"{name}: has {len(content)} bytes, the manifest says {entry.get('size_bytes')}")
+    elif sha256(content) != entry.get("sha256"):
+        problems.append(f"{name}: was changed after it was written")
+    if name.endswith(".parquet"):
+        try:
+            read_parquet(content)
+        except ValueError as error:
+            problems.append(f"{name}: cannot be read: {error}")
+
+
+def _check_summary(folder: Path, manifest: Mapping[str, Any], problems: list[str]) -> None:
+    """Compare what manifest and summary both say."""
+    if not (folder / SUMMARY).is_file():
+        return
+    summary = _json(folder / SUMMARY)
+    run = summary.get("run") if isinstance(summary, dict) else None
+    if not isinstance(run, dict):
+        problems.append(f"{SUMMARY}: is not the summary of a run")
+        return
+    problems += [
+        f"{SUMMARY}: {key} is {run.get(key)!r}, the manifest says {manifest.get(key)!r}"
+        for key in ("seed", "exit_state", "end_ns", "event_count", "event_hash", "state_hash")
+        if run.get(key) != manifest.get(key)
+    ]
