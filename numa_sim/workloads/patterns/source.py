@@ -46,7 +46,7 @@ class AccessSource(ABC):
         wanted = min(len(accesses), self.left)
         if wanted <= 0:
             return 0
-        done = self._fill(accesses[:wanted])
+        done = self._fill(accesses if wanted == len(accesses) else accesses[:wanted])
         self.given += done
         self.left = self.left - done if done else 0
         return done

@@ -1,0 +1,21 @@
+"""Recorded traces of page accesses: readers, a writer, and the program that replays one."""
+
+from numa_sim.workloads.traces.canonical_writer import write_canonical
+from numa_sim.workloads.traces.formats import FORMATS, describe, import_trace, read_accesses, read_items
+from numa_sim.workloads.traces.items import Accesses, MapCall, Runs, UnmapCall
+from numa_sim.workloads.traces.replay import TraceSource, trace_program
+
+__all__ = [
+    "FORMATS",
+    "Accesses",
+    "MapCall",
+    "Runs",
+    "TraceSource",
+    "UnmapCall",
+    "describe",
+    "import_trace",
+    "read_accesses",
+    "read_items",
+    "trace_program",
+    "write_canonical",
+]

@@ -1,0 +1,149 @@
+"""The mappings of a recorded process, from its first VMAs and its system calls.
+
+All mappings are replayed as private anonymous memory, readable and writable: protections (mprotect, read-only files)
+and sharing are not modelled; files cost what filling memory costs (see `MapCall.contents`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_WRITE
+from numa_sim.workloads.traces.items import USER_PAGES, MapCall, UnmapCall
+
+SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_BRK, SYS_MREMAP, SYS_MADVISE, SYS_CLONE = 9, 10, 11, 12, 25, 28, 56
+"""Numbers of the recorded system calls (x86-64)."""
+MAP_ANONYMOUS = 0x20
+MADV_DONTNEED = 4
+_FIRST_ERROR = 2**64 - 4095
+_DATA = VM_READ | VM_WRITE
+
+Call = MapCall | UnmapCall
+
+
+class AddressSpace:
+    """Which pages are mapped, and what each system call changes.
+
+    Wrong calls raise `ValueError` with what is wrong; readers add the place.
+    """
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._break: int | None = None  # bytes; None = not seen yet
+
+    def first_mappings(self, vmas: Iterable[Sequence[int]]) -> list[MapCall]:
+        """Map the VMAs ``(start, end, prot)`` in bytes that exist at the start; neighbours become one mapping."""
+        calls: list[MapCall] = []
+        for start_bytes, end_bytes, prot in vmas:
+            if start_bytes % PAGE_SIZE or end_bytes % PAGE_SIZE or start_bytes >= end_bytes:
+                raise ValueError(f"no memory area: {start_bytes:#x}-{end_bytes:#x}")
+            start, end = start_bytes >> PAGE_SHIFT, end_bytes >> PAGE_SHIFT
+            if start >= USER_PAGES:
+                continue  # the kernel's vsyscall page
+            if end > USER_PAGES or self._overlaps(start, end):
+                raise ValueError(f"area {start_bytes:#x}-{end_bytes:#x} overlaps another or the kernel's half")
+            self._add(start, end)
+            last = calls[-1] if calls else None
+            if last is not None and last.vpn + last.pages == start:
+                calls[-1] = last._replace(pages=end - last.vpn, prot=last.prot | int(prot))
+            else:
+                calls.append(MapCall(start, end - start, int(prot), contents=True))
+        return calls
+
+    def call(self, number: int, args: Sequence[int], result: int) -> list[Call]:
+        """Return what the system call changed; a call that failed or maps nothing changes nothing."""
+        if result >= _FIRST_ERROR:
+            return []
+        match number:
+            case 9:
+                return self._mmap(args, result)
+            case 11:
+                return list(self._unmap(*_range(args[0], args[1])))
+            case 12:
+                return self._brk(result)
+            case 25:
+                return self._mremap(args, result)
+            case 28 if args[2] == MADV_DONTNEED:
+                dropped = self._unmap(*_range(args[0], args[1]))
+                return [*dropped, *(c for u in dropped for c in self._map(u.vpn, u.vpn + u.pages, _DATA, False))]
+            case 10 | 28 | 56:
+                return []
+            case _:
+                raise ValueError(f"system call {number} is not one of 9, 10, 11, 12, 25, 28, 56")
+
+    def _mmap(self, args: Sequence[int], result: int) -> list[Call]:
+        start, end = _range(result, args[1])
+        return self._map(start, end, args[2] & 7, contents=not args[3] & MAP_ANONYMOUS)
+
+    def _brk(self, result: int) -> list[Call]:
+        if result > USER_PAGES * PAGE_SIZE:
+            raise ValueError(f"break {result:#x} is beyond user space")
+        new = -(-result // PAGE_SIZE)
+        old = self._break if self._break is not None else self._find_break(new)
+        self._break = new
+        if new > old:
+            return self._map(old, new, _DATA, contents=False)
+        return list(self._unmap(new, old))
+
+    def _find_break(self, new: int) -> int:
+        """Guess where the heap ended before the first break seen: at the end of the area at or below the new one."""
+        at = bisect_right(self._starts, new - 1) - 1
+        return self._ends[at] if at >= 0 else new
+
+    def _mremap(self, args: Sequence[int], result: int) -> list[Call]:
+        old_start, old_end = _range(args[0], max(args[1], 1))
+        new_start, new_end = _range(result, args[2])
+        if new_start == old_start:
+            if new_end > old_end:
+                return self._map(old_end, new_end, _DATA, contents=False)
+            return list(self._unmap(new_end, old_end))
+        calls: list[Call] = list(self._unmap(old_start, old_end)) if args[1] else []
+        moved = min(new_start + old_end - old_start, new_end)
+        calls += self._map(new_start, moved, _DATA, contents=True)
+        if moved < new_end:
+            calls += self._map(moved, new_end, _DATA, contents=False)
+        return calls
+
+    def _map(self, start: int, end: int, prot: int, contents: bool) -> list[Call]:
+        """Map [start, end), taking the place of what was there (MAP_FIXED)."""
+        calls: list[Call] = list(self._unmap(start, end))
+        self._add(start, end)
+        calls.append(MapCall(start, end - start, prot, contents))
+        return calls
+
+    def _unmap(self, start: int, end: int) -> list[UnmapCall]:
+        calls = []
+        first = bisect_right(self._ends, start)
+        last = bisect_left(self._starts, end)
+        if first >= last:
+            return []
+        keep = []
+        for s, e in zip(self._starts[first:last], self._ends[first:last], strict=True):
+            low, high = max(s, start), min(e, end)
+            calls.append(UnmapCall(low, high - low))
+            keep += [(a, b) for a, b in ((s, low), (high, e)) if a < b]
+        self._starts[first:last] = [a for a, _ in keep]
+        self._ends[first:last] = [b for _, b in keep]
+        return calls
+
+    def _overlaps(self, start: int, end: int) -> bool:
+        return bisect_right(self._ends, start) < bisect_left(self._starts, end)
+
+    def _add(self, start: int, end: int) -> None:
+        """Add [start, end), which nothing overlaps, joining neighbours."""
+        first = bisect_left(self._ends, start)
+        last = bisect_right(self._starts, end)
+        if first < last:
+            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
+
+
+def _range(address: int, length: int) -> tuple[int, int]:
+    """Pages [start, end) of `length` bytes from `address` on."""
+    end = -(-(address + length) // PAGE_SIZE)
+    if address % PAGE_SIZE or length == 0 or end > USER_PAGES:
+        raise ValueError(f"no range of user pages: {address:#x}, {length:#x} bytes")
+    return address >> PAGE_SHIFT, end
