@@ -2,5 +2,22 @@
 
 from numa_sim.topology.build import build_topology
 from numa_sim.topology.model import Curve, Link, Matrix, Node, Topology
+from numa_sim.topology.numactl import to_numactl
+from numa_sim.topology.presets import describe, from_table, preset, preset_names, preset_tags
+from numa_sim.topology.readers import load
 
-__all__ = ["Curve", "Link", "Matrix", "Node", "Topology", "build_topology"]
+__all__ = [
+    "Curve",
+    "Link",
+    "Matrix",
+    "Node",
+    "Topology",
+    "build_topology",
+    "describe",
+    "from_table",
+    "load",
+    "preset",
+    "preset_names",
+    "preset_tags",
+    "to_numactl",
+]

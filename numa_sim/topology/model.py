@@ -72,6 +72,8 @@ class Link:
 class Curve:
     """Measured latency of one memory controller under load.
 
+    What load adds is a point's latency less that of the first point; the unloaded latency is the topology's own.
+
     Parameters
     ----------
     name : str
