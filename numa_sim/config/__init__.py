@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numa_sim.config.model import Config
     from numa_sim.config.reader import build, load
+    from numa_sim.config.resolve import topology_of
     from numa_sim.config.schema import json_schema
 
-__all__ = ["Config", "build", "json_schema", "load"]
+__all__ = ["Config", "build", "json_schema", "load", "topology_of"]
 
-_HOMES = {"Config": "model", "build": "reader", "load": "reader", "json_schema": "schema"}
+_HOMES = {"Config": "model", "topology_of": "resolve", "build": "reader", "load": "reader", "json_schema": "schema"}
 
 
 def __getattr__(name: str) -> Any:

@@ -139,8 +139,8 @@ class Machine(Section):
     from_: str | None = Field(
         None,
         alias="from",
-        pattern=r"^(numactl|sysfs|hwloc):.+$",
-        description='machine read from "numactl:FILE", "sysfs:DIR" or "hwloc:FILE"',
+        pattern=r"^(numactl|sysfs|hwloc|toml):.+$",
+        description='machine read from "numactl:FILE", "sysfs:DIR", "hwloc:FILE" or "toml:FILE"',
     )
     nodes: Annotated[tuple[Node, ...], Field(strict=False)] | None = Field(
         None, min_length=1, max_length=MAX_NODES, description="nodes of an inline machine"

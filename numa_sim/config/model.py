@@ -20,8 +20,8 @@ from numa_sim.config.workload import MAX_TASKS, Workload
 class Config(Section):
     """A run: machine, kernel, costs, workloads and the run itself.
 
-    Frozen; equal configurations have equal `sha256`.  Made by `numa_sim.config.load`, or from Python with
-    ``Config.model_validate({...})``, where integers may stand for quantities in bytes, ns and bytes/s.
+    Frozen; equal configurations have equal `sha256`.  Made by `numa_sim.config.load` from a file or
+    by `Config.of` in Python.
     """
 
     machine: Machine
@@ -48,6 +48,21 @@ class Config(Section):
             if tasks > MAX_TASKS:
                 raise refuse(f"more than {MAX_TASKS} tasks", (f"{MAX_TASKS} in all",), f"workload.{index}.count")
         return self
+
+    @classmethod
+    def of(cls, **tables: Any) -> Config:
+        """Configuration from Python values: ``Config.of(machine={"preset": ...}, run={"seed": 7})``.
+
+        Quantities may be texts with units or integers in bytes, ns and bytes/s.
+
+        Raises
+        ------
+        ConfigError
+            As `numa_sim.config.load`; the file is ``<python>``.
+        """
+        from numa_sim.config.reader import build  # the reader needs this module
+
+        return build(tables, "<python>", Path(), python=True)
 
     @property
     def origin(self) -> str:

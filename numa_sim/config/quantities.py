@@ -132,7 +132,9 @@ Bandwidth = Annotated[int, bandwidth()]
 
 
 def _check_cpus(value: object) -> tuple[int, ...]:
-    if isinstance(value, tuple):
+    if type(value) is int:
+        value = str(value)
+    elif isinstance(value, tuple | list):
         value = ",".join(str(cpu) for cpu in value)
     if not isinstance(value, str):
         raise refuse(f"{value!r} is not a list of CPUs", (CPU_LIST,))

@@ -43,10 +43,19 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Config:
     return build(document, str(file), file.parent, overridden)
 
 
-def build(document: dict[str, Any], origin: str, base: FilePath, overridden: dict[Path, str] | None = None) -> Config:
-    """Configuration of a document whose text said its units; `base` is where its file names are relative to."""
+def build(
+    document: dict[str, Any],
+    origin: str,
+    base: FilePath,
+    overridden: dict[Path, str] | None = None,
+    python: bool = False,
+) -> Config:
+    """Configuration of a document; `base` is where its file names are relative to, errors as `load`.
+
+    A document from a file must name its units; one made in `python` may give quantities as integers.
+    """
     try:
-        config = Config.model_validate(document, context={"origin": origin})
+        config = Config.model_validate(document, context=None if python else {"origin": origin})
     except ValidationError as problem:
         raise config_error(problem, document, origin, overridden or {}) from None
     except RecursionError:

@@ -1,0 +1,162 @@
+"""The command ``numa-sim``.
+
+Nothing heavy is imported here: each command imports what it needs, so that ``--help`` answers at once.
+Exit codes: 0 done, 1 a run folder is not what was written, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from numa_sim.errors import NumaSimError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="numa-sim",
+    help="Simulate a NUMA machine's memory under Linux: zones, reclaim, swap and latency, in simulated time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+trace_app = typer.Typer(help="Recorded page traces.", no_args_is_help=True)
+app.add_typer(trace_app, name="trace")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration, TOML or JSON.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=VALUE", help="Change a value of the configuration; may be repeated."),
+]
+
+
+class View(StrEnum):
+    """What ``numa-sim show`` can show."""
+
+    topology = "topology"
+    zonelists = "zonelists"
+    zoneinfo = "zoneinfo"
+    buddyinfo = "buddyinfo"
+    meminfo = "meminfo"
+    numastat = "numastat"
+    schema = "schema"
+    config = "config"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from numa_sim import __version__
+
+        typer.echo(f"numa-sim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    seed: Annotated[int | None, typer.Option(help="Root of all random streams, instead of run.seed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; else one under runs/.")] = None,
+    picture: Annotated[bool, typer.Option(help="Draw overview.png.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run folder's path.")] = False,
+) -> None:
+    """Run CONFIG and write a run folder."""
+    from numa_sim.cli.running import run_config
+
+    settings = list(overrides or ())
+    if seed is not None:
+        settings.append(f"run.seed={seed}")
+    run_config(config, settings, out, picture=picture, quiet=quiet)
+
+
+@app.command()
+def show(
+    view: Annotated[View, typer.Argument(help="What to show.", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="Configuration; not needed for schema.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Show the machine of CONFIG as its kernel would after boot, or the configuration itself."""
+    from numa_sim.cli.showing import view_text
+
+    typer.echo(view_text(view.value, config, overrides or ()), nl=False)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+) -> None:
+    """Check that the run folder RUN is exactly what was written."""
+    from numa_sim.results.verify import verify_run
+
+    problems = verify_run(folder)
+    for problem in problems:
+        typer.echo(f"{folder}: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{folder}: whole")
+
+
+@app.command()
+def presets(
+    name: Annotated[str | None, typer.Argument(help="Describe this one.", show_default=False)] = None,
+) -> None:
+    """List the machines that come with numa_sim, or describe one."""
+    from numa_sim.cli.showing import preset_text
+
+    typer.echo(preset_text(name), nl=False)
+
+
+@app.command("compile")
+def compile_rules() -> None:
+    """Compile everything now (once per version and user), so that no later run stops for it."""
+    from numa_sim.cli.running import compile_all
+
+    compile_all()
+
+
+@trace_app.command("import")
+def trace_import(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help="lackey, oracleGeneral, csv or numa_sim.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Trace to read.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Trace to write, *.npz.", show_default=False)],
+) -> None:
+    """Turn a trace of another tool into numa_sim's run-length form."""
+    from numa_sim.workloads.traces import import_trace
+
+    import_trace(form, source, target)
+    typer.echo(f"{target}: written")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; a user's mistake is one line on stderr, never a traceback."""
+    try:
+        app(args=list(arguments) if arguments is not None else None, prog_name="numa-sim")
+    except NumaSimError as problem:
+        print(f"numa-sim: error: {problem}", file=sys.stderr)  # noqa: T201 - the one place errors are printed
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        print("numa-sim: interrupted", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""``numa-sim show`` and ``numa-sim presets``: text about a machine or a configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from numa_sim.errors import ConfigError
+
+
+def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
+    """Text of one view, ending in a newline.
+
+    Raises
+    ------
+    NumaSimError
+        For whatever is wrong with the configuration.
+    """
+    if view == "schema":
+        from numa_sim.config.schema import json_schema
+
+        return json.dumps(json_schema(), indent=2) + "\n"
+    if file is None:
+        raise ConfigError(f"show {view}", "", "needs a configuration", ("a file *.toml or *.json",))
+    from numa_sim.config.reader import load
+
+    config = load(file, settings)
+    if view == "config":
+        return json.dumps(config.resolved(), indent=2) + "\n"
+    if view == "topology":
+        from numa_sim.config.resolve import topology_of
+        from numa_sim.topology import describe, to_numactl
+
+        topology = topology_of(config)
+        return _ended(describe(topology)) + _ended(to_numactl(topology))
+    from numa_sim.observe import procfs
+    from numa_sim.processes.machine import Machine
+
+    views = {
+        "zonelists": procfs.zonelists,
+        "zoneinfo": procfs.zoneinfo,
+        "buddyinfo": procfs.buddyinfo,
+        "meminfo": procfs.meminfo,
+        "numastat": procfs.numastat,
+    }
+    return _ended(views[view](Machine(config).kernel))
+
+
+def preset_text(name: str | None) -> str:
+    """One line per preset, or the description of the one named."""
+    from numa_sim.topology import describe, preset, preset_names, preset_tags
+
+    if name is not None:
+        return _ended(describe(preset(name)))
+    names = preset_names()
+    width = max((len(each) for each in names), default=0)
+    return "".join(f"{each:<{width}}  {', '.join(preset_tags(each))}\n" for each in names)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
