@@ -21,9 +21,8 @@ from numa_sim.kernel.swap_state import (
     lookup_swap_cache,
     read_swap_cache_async,
     remove_exclusive_swap_page,
-    vm_swap_full,
 )
-from numa_sim.kernel.swapfile import swap_free, swap_duplicate, valid_swaphandles
+from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
 from numa_sim.kernel.tlb import flush_tlb_mm, flush_tlb_page
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,

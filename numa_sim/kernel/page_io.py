@@ -9,6 +9,8 @@ What a page contains is one number (``k.tags``); I/O moves it to or from the slo
 
 from __future__ import annotations
 
+import numpy as np
+
 from numa_sim.compiled import rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import attach_buffers, unlock_page
@@ -30,9 +32,9 @@ from numa_sim.state.kernel import Kernel
 
 
 @rule
-def io_ring_is_full(k: Kernel, room: int) -> bool:
-    """Whether fewer than `room` more requests fit in the I/O ring."""
-    return k.vm[0].io_tail - k.vm[0].io_head > k.io.shape[0] - room
+def io_ring_is_full(k: Kernel) -> bool:
+    """Whether the I/O ring is more than half full: then reclaim lets the devices take their requests first."""
+    return (k.vm[0].io_tail - k.vm[0].io_head) * 2 > k.io.shape[0]
 
 
 @rule
@@ -93,3 +95,13 @@ def rw_swap_page(k: Kernel, op: int, pfn: int) -> None:
     request.pfn = pfn
     request.task = vm.current_task
     vm.io_tail += 1
+
+
+@rule
+def end_request(k: Kernel, op: int, type_: int, offset: int, pfns: np.ndarray) -> None:
+    """The device has finished one request for neighbouring slots from `offset` on: end the I/O of each page."""
+    for position in range(pfns.shape[0]):
+        if op == IO_READ:
+            end_swap_read(k, type_, offset + position, pfns[position])
+        else:
+            end_swap_write(k, type_, offset + position, pfns[position])

@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import simpy
 
 from numa_sim.compiled import entry
 from numa_sim.config.model import Config
-from numa_sim.errors import SimulationError
+from numa_sim.errors import InvariantViolation, SimulationError
 from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
+from numa_sim.kernel.buddy import check_bug
+from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.page_io import end_request
-from numa_sim.observe.invariants import check_kernel
 from numa_sim.observe.result import InputFile, RunResult, SwapArea, TaskRow
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.processes import build
@@ -37,6 +39,8 @@ from numa_sim.topology import Topology
 
 _run_hardware = entry(run_hardware)
 _end_request = entry(end_request)
+_check_frames = entry(check_frames)
+_check_zones = entry(check_zones)
 
 FIRST_USER_TASK = 2
 """Rows 0 (swapper) and 1 (kswapd) of ``kernel.tasks`` are the kernel's own."""
@@ -90,7 +94,7 @@ class Machine(simpy.Environment):
         ``kernel``, ``costs`` and ``run`` are taken as the tables of those names.
         """
         tables = {name: machine.pop(name) for name in ("kernel", "costs", "run") if name in machine}
-        return cls(Config.of(machine=machine, **tables))
+        return cls(build.parse({"machine": machine, **tables}))
 
     # Time -------------------------------------------------------------------------------------------------------------
 
@@ -112,11 +116,22 @@ class Machine(simpy.Environment):
                     else:
                         self._trap(self.cpus[stopped])
                     if self.check_level == "full":
-                        check_kernel(self.kernel, self.now_ns)
+                        self.check()
                     return
         super().step()
         if self.check_level == "full":
-            check_kernel(self.kernel, self.now_ns)
+            self.check()
+
+    def check(self) -> None:
+        """Raise `InvariantViolation` if the state breaks a rule that must always hold (see `numa_sim.kernel.debug_vm`)."""
+        check_bug(self.kernel)
+        if self.check_level == "none":
+            return
+        problem, where = _check_zones(self.kernel)
+        if problem == 0 and self.check_level == "full":
+            problem, where = _check_frames(self.kernel)
+        if problem:
+            raise InvariantViolation(PROBLEMS[problem], self.now_ns, f"at {where}, seed {self.seed}")
 
     def _trap(self, cpu: Cpu) -> None:
         """The hardware stopped on `cpu`: serve it here if no process need know, else resume its task, now."""
@@ -203,8 +218,8 @@ class Machine(simpy.Environment):
         k = self.kernel
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
-        for position, pfn in enumerate(request.pfns):
-            _end_request(k, request.op, request.area, request.offset + position, pfn)
+        _end_request(k, request.op, request.area, request.offset, np.array(request.pfns, np.int64))
+        for pfn in request.pfns:
             waiter = self._pages_awaited.pop(pfn, None)
             if waiter is not None:
                 waiter.succeed()
@@ -297,13 +312,14 @@ class Machine(simpy.Environment):
         super().run(until=end)
         self._close_accounts()
         self.timeseries.sample(self.now_ns)
-        check_kernel(self.kernel, self.now_ns)
-        return self._result(everybody.processed, time.perf_counter() - started)
+        self.check()
+        return self._result(not any(task.process.is_alive for task in self.tasks), time.perf_counter() - started)
 
     def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
         while True:
             yield self.timeout(int(self.config.run.sample))
             self.timeseries.sample(self.now_ns)
+            self.check()
             if progress is not None:
                 progress(self)
 

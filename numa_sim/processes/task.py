@@ -16,7 +16,7 @@ from numa_sim.errors import SimulationError
 from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.memory import abandon_fault, handle_mm_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
-from numa_sim.kernel.page_alloc import alloc_after_reclaim
+from numa_sim.kernel.numa import alloc_after_reclaim
 from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.state.constants import (
     ALLOC_FAIL,
@@ -216,6 +216,12 @@ class TaskProcess:
         self.record.state = TASK_DEAD
         self.record.end_ns = self.machine.now_ns
         self._leave_cpu()
+
+    def close_account(self) -> None:
+        """End the account of a task that is still alive: at its CPU's clock if it runs, else at its last charge."""
+        if self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
+            self._charged_ns = int(self.cpu.record.clock_ns)
+        self.record.end_ns = self._charged_ns
 
     def kill(self, why: str) -> None:
         """SIGKILL: the task dies on its way back to user mode (at once if it is there)."""

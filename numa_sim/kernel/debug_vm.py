@@ -1,0 +1,230 @@
+"""What must be true, always: the CONFIG_DEBUG_VM of the simulator (used under ``check = "full"``).
+
+Written from the other side than the rules: every count is taken again from what it counts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from numa_sim.compiled import rule
+from numa_sim.state.constants import (
+    BUFFERS_NONE,
+    MAPPING_SWAP,
+    MAX_ORDER,
+    NIL,
+    PAGE_SHIFT,
+    PG_active,
+    PG_lru,
+    PG_reserved,
+    PG_table,
+    PTE_PRESENT,
+    SWAP_MAP_BAD,
+)
+from numa_sim.state.kernel import Kernel
+
+PROBLEMS: Final = (
+    "",
+    "free_pages differs from the free lists of a zone",
+    "a free list's length differs from nr_free",
+    "a free block is misaligned or in use",
+    "two buddies of one order are both free",
+    "a frame's count differs from its owners",
+    "a frame has no owner",
+    "a page is on the LRU lists twice or its flags disagree",
+    "the LRU counters differ from the lists",
+    "rss differs from the page tables",
+    "a swap slot's count differs from its users",
+    "the swap cache and its pages disagree",
+    "a page table's entry count is wrong",
+    "the number of free swap slots is wrong",
+    "a free frame is mapped or cached",
+)
+"""What each code of the checks means."""
+(
+    _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
+    FREE_SLOTS, FREE_IN_USE,
+) = range(len(PROBLEMS))  # fmt: skip
+
+
+@rule
+def check_zones(k: Kernel) -> tuple[int, int]:
+    """Cheap checks: (0, 0), or (problem, zone)."""
+    for z in range(k.zones.shape[0]):
+        zone = k.zones[z]
+        free = 0
+        for order in range(MAX_ORDER):
+            free += zone.nr_free[order] << order
+        if free != zone.free_pages:
+            return FREE_PAGES, z
+    free_slots = 0
+    for area in k.swap_info:
+        if area.flags == 3:
+            free_slots += area.pages - area.inuse_pages
+    if free_slots != k.vm[0].nr_swap_pages:
+        return FREE_SLOTS, free_slots
+    return 0, 0
+
+
+@rule
+def _mark_free(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
+    """Mark frames of free blocks with -1."""
+    for z in range(k.zones.shape[0]):
+        zone = k.zones[z]
+        for order in range(MAX_ORDER):
+            length = 0
+            block = zone.free_head[order]
+            while block != NIL:
+                index = block - zone.start_pfn
+                if index & ((1 << order) - 1) != 0 or length > zone.size:
+                    return FREE_BLOCK, block
+                for pfn in range(block, block + (1 << order)):
+                    if owners[pfn] != 0:
+                        return FREE_BLOCK, pfn
+                    owners[pfn] = -1
+                if order < MAX_ORDER - 1:
+                    buddy = zone.start_pfn + (index ^ (1 << order))
+                    other = zone.free_head[order]
+                    while other != NIL:
+                        if other == buddy:
+                            return BUDDIES, block
+                        other = k.pages[other].list_next
+                length += 1
+                block = k.pages[block].list_next
+            if order == MAX_ORDER - 1:
+                for run in range(zone.nr_virgin):
+                    length += (zone.virgin_end[run] - zone.virgin_start[run]) >> order
+                    owners[zone.virgin_start[run] : zone.virgin_end[run]] = -1
+            if length != zone.nr_free[order]:
+                return LIST_LENGTH, z * MAX_ORDER + order
+    return 0, 0
+
+
+@rule
+def _count_tables(k: Kernel, mm: int, row: int, level: int, owners: np.ndarray, slots: np.ndarray) -> tuple[int, int]:
+    """Count what the tables below `row` refer to; (rss, 0), or (-problem, row)."""
+    owners[k.table_info[row].pfn] += 1
+    used = 0
+    rss = 0
+    for index in range(k.tables.shape[1]):
+        pte = k.tables[row, index]
+        if pte == 0:
+            continue
+        used += 1
+        if level > 0:
+            below, where = _count_tables(k, mm, pte >> PAGE_SHIFT, level - 1, owners, slots)
+            if below < 0:
+                return below, where
+            rss += below
+        elif pte & PTE_PRESENT != 0:
+            if pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
+                owners[pte >> PAGE_SHIFT] += 1
+                rss += 1
+        else:
+            slots[k.swap_info[(pte >> 1) & 0x3F].map_start + (pte >> 8)] += 1
+    if used != k.table_info[row].used:
+        return -TABLE, row
+    return rss, 0
+
+
+@rule
+def _check_lru(k: Kernel) -> tuple[int, int]:
+    vm = k.vm[0]
+    seen = np.zeros(k.pages.shape[0], np.int8)
+    length = 0
+    pfn = vm.active_head
+    while pfn != NIL:
+        flags = k.pages[pfn].flags
+        if seen[pfn] != 0 or flags & PG_lru == 0 or flags & PG_active == 0:
+            return LRU, pfn
+        seen[pfn] = 1
+        length += 1
+        pfn = k.pages[pfn].lru_next
+    if length != vm.nr_active_pages:
+        return LRU_COUNTERS, length
+    length = 0
+    pfn = vm.inactive_head
+    while pfn != NIL:
+        flags = k.pages[pfn].flags
+        if seen[pfn] != 0 or flags & PG_lru == 0 or flags & PG_active != 0:
+            return LRU, pfn
+        seen[pfn] = 1
+        length += 1
+        pfn = k.pages[pfn].lru_next
+    if length != vm.nr_inactive_pages:
+        return LRU_COUNTERS, length
+    for pfn in range(k.pages.shape[0]):
+        if seen[pfn] == 0 and k.pages[pfn].flags & PG_lru != 0:
+            return LRU, pfn
+    return 0, 0
+
+
+@rule
+def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[int, int]:
+    """Count the references of tasks, the swap cache and buffers."""
+    for t in range(k.tasks.shape[0]):
+        task = k.tasks[t]
+        if task.wait_pfn != NIL:
+            owners[task.wait_pfn] += 1
+        if task.got_pfn != NIL:
+            owners[task.got_pfn] += 1
+    for a in range(k.swap_info.shape[0]):
+        area = k.swap_info[a]
+        if area.flags == 0:
+            continue
+        for offset in range(area.max):
+            cached = k.swap_cache[area.map_start + offset]
+            if cached == 0:
+                continue
+            page = k.pages[cached - 1]
+            if page.mapping != MAPPING_SWAP or page.index != (a << 1 | offset << 8):
+                return CACHE, cached - 1
+            owners[cached - 1] += 1
+            slots[area.map_start + offset] += 1
+    for pfn in range(k.pages.shape[0]):
+        if k.pages[pfn].buffers != BUFFERS_NONE:
+            owners[pfn] += 1
+    return 0, 0
+
+
+@rule
+def check_frames(k: Kernel) -> tuple[int, int]:
+    """Every frame, page table, list and swap slot: (0, 0), or (problem, where).  O(frames): small machines only."""
+    owners = np.zeros(k.pages.shape[0], np.int64)
+    slots = np.zeros(k.swap_map.shape[0], np.int64)
+    problem, where = _mark_free(k, owners)
+    if problem != 0:
+        return problem, where
+    for pfn in range(k.pages.shape[0]):
+        if owners[pfn] == -1 and (k.pages[pfn].count != 0 or k.pages[pfn].mapping != 0):
+            return FREE_IN_USE, pfn
+    for mm in range(1, k.mms.shape[0]):
+        if k.mms[mm].used != 0 and k.mms[mm].pgd != NIL:
+            rss, where = _count_tables(k, mm, k.mms[mm].pgd, k.vm[0].levels - 1, owners, slots)
+            if rss < 0:
+                return -rss, where
+            if rss != k.mms[mm].rss:
+                return RSS, mm
+    problem, where = _count_holders(k, owners, slots)
+    if problem != 0:
+        return problem, where
+    for pfn in range(k.pages.shape[0]):
+        z = k.section_zone[pfn >> k.vm[0].section_shift]
+        page = k.pages[pfn]
+        if z == NIL or page.flags & PG_reserved != 0:
+            continue
+        node = k.nodes[k.zones[z].node]
+        if node.mem_map_start <= pfn < node.mem_map_end or pfn >= k.zones[z].start_pfn + k.zones[z].size:
+            continue
+        if owners[pfn] == 0 and page.count == 0:
+            return OWNER, pfn
+        if owners[pfn] >= 0 and page.count != owners[pfn]:
+            return COUNT, pfn
+        if page.flags & PG_table != 0 and k.table_info[page.index].pfn != pfn:
+            return TABLE, pfn
+    for slot in range(k.swap_map.shape[0]):
+        if k.swap_map[slot] != SWAP_MAP_BAD and k.swap_map[slot] != slots[slot]:
+            return SLOT, slot
+    return _check_lru(k)

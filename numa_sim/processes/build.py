@@ -1,0 +1,258 @@
+"""From a configuration to a booted machine: the arrays, filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numa_sim.config.machine import Machine as MachineConfig
+from numa_sim.config.machine import Zram
+from numa_sim.config.model import Config
+from numa_sim.errors import ConfigError
+from numa_sim.kernel.bootmem import boot
+from numa_sim.kernel.swapfile import swapon
+from numa_sim.observe.result import InputFile
+from numa_sim.state.constants import (
+    CHANNEL_CURVE,
+    CHANNEL_NONE,
+    CHANNEL_QUEUE,
+    LINE_BYTES,
+    PAGE_SIZE,
+    SECTION_SHIFT,
+    WRITEPAGE_ASYNC,
+    WRITEPAGE_SYNC,
+)
+from numa_sim.state.kernel import Kernel, Sizes, new_kernel
+from numa_sim.state.layout import CURVE_POINTS
+from numa_sim.topology import Curve, Link, Node, Topology, build_topology, load
+from numa_sim.workloads.configured import program_from_config
+
+if TYPE_CHECKING:
+    from numa_sim.processes.machine import Machine
+
+MAX_TASKS = 256
+"""Tasks a machine has room for beyond those of its configuration."""
+_SECTION_PAGES = 1 << SECTION_SHIFT
+_GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
+"""Page-table levels, bits per level, first page beyond user space."""
+_MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
+
+
+def topology_of(config: Config) -> Topology:
+    """The machine `config` names, scaled as it asks.
+
+    Raises
+    ------
+    TopologyError, ConfigError
+        Unknown preset, unreadable file, impossible tables, CPUs of a workload that the machine does not have.
+    """
+    machine = config.machine
+    if machine.nodes is not None:
+        topology = _inline(machine, config.origin)
+    elif machine.preset is not None:
+        topology = load(machine.preset)
+    else:
+        kind, _, file = str(machine.from_).partition(":")
+        topology = load(f"{kind}:{config.base / file}")
+    topology = topology.scaled(
+        memory_per_node_bytes=machine.memory_per_node, cpus_per_node=machine.cpus_per_node
+    )
+    if machine.memory.bandwidth is not None:
+        topology = replace(topology, bandwidth=(machine.memory.bandwidth,) * len(topology))
+    for index, workload in enumerate(config.workload):
+        wrong = [cpu for cpu in workload.cpus or () if cpu >= topology.cpu_count]
+        if wrong:
+            raise ConfigError(
+                config.origin,
+                f"workload.{index}.cpus",
+                f"machine {topology.name} has no CPU {wrong[0]}",
+                (f"0-{topology.cpu_count - 1}",),
+            )
+    return topology
+
+
+def _inline(machine: MachineConfig, origin: str) -> Topology:
+    assert machine.nodes is not None and machine.distances is not None
+    nodes = [Node(i, node.memory, tuple(node.cpus)) for i, node in enumerate(machine.nodes)]
+    links = None
+    if machine.links is not None:
+        links = [
+            Link(min(x.a, x.b), max(x.a, x.b), x.bandwidth, x.name or f"link{x.a}-{x.b}") for x in machine.links
+        ]
+    return build_topology(
+        "inline",
+        origin,
+        nodes,
+        machine.distances,
+        latency_ns=machine.latency_ns,
+        bandwidth=machine.bandwidth,
+        links=links,
+    )
+
+
+def build_kernel(config: Config, topology: Topology) -> Kernel:
+    """Take the arrays for `topology`, fill in hardware, costs and sysctls, boot, and switch swap on."""
+    levels, entry_bits, task_size_vpn = _GEOMETRY[config.machine.arch]
+    placed = _placed(topology)
+    tlb = config.machine.tlb
+    cached = config.kernel.switches.tlb
+    tasks = MAX_TASKS + sum(workload.count for workload in config.workload)
+    k = new_kernel(
+        Sizes(
+            nodes=len(topology),
+            cpus=topology.cpu_count,
+            frames=max(start + frames for start, frames in placed),
+            tasks=tasks,
+            mms=tasks,
+            vmas=1 << 16,
+            table_entries=1 << entry_bits,
+            swap_slots=max(1, sum(area.size // PAGE_SIZE for area in config.machine.swap)),
+            events=max(1, config.run.record_events),
+            links=len(topology.links),
+            curves=len(topology),
+            tlb_sets=tlb.entries // tlb.ways if cached else 1,
+            tlb_ways=tlb.ways if cached else 0,
+        )
+    )
+    vm = k.vm[0]
+    vm.levels, vm.entry_bits, vm.task_size_vpn = levels, entry_bits, task_size_vpn
+    vm.record_events = config.run.record_events > 0
+    boot(
+        k,
+        placed,
+        config.machine.arch,
+        config.kernel.profile,
+        config.kernel.numa_fallback,
+        topology.distance,
+        config.kernel.memfrac,
+        config.kernel.lower_zone_reserve_ratio,
+    )
+    _fill_hardware(k, config, topology)
+    _fill_kernel(k, config)
+    _swap_on(k, config)
+    return k
+
+
+def _placed(topology: Topology) -> list[tuple[int, int]]:
+    """Frames of each node: consecutive, each node starting at a multiple of 512 pages."""
+    placed = []
+    start = 0
+    for node in topology.nodes:
+        frames = node.memory_bytes // PAGE_SIZE
+        placed.append((start, frames))
+        start += -(-frames // _SECTION_PAGES) * _SECTION_PAGES
+    return placed
+
+
+def _fill_hardware(k: Kernel, config: Config, topology: Topology) -> None:
+    n = len(topology)
+    for node in topology.nodes:
+        k.nodes[node.id].nr_cpus = len(node.cpus)
+        for cpu in node.cpus:
+            k.cpus[cpu].node = node.id
+        for memory in range(n):
+            if node.cpus and topology.nodes[memory].memory_bytes:
+                k.latency[node.id, memory] = topology.latency_ns[node.id][memory]
+                if topology.connected(node.id, memory):
+                    hops = [n + link for link in topology.path(node.id, memory)]
+                    k.paths[node.id, memory, : len(hops) + 1] = [*hops, memory]
+                else:
+                    k.paths[node.id, memory, 0] = memory
+    memory_config = config.machine.memory
+    bandwidths = [*topology.bandwidth, *(link.bandwidth for link in topology.links)]
+    for channel, bandwidth in enumerate(bandwidths):
+        record = k.channels[channel]
+        record.line_ps = max(1, LINE_BYTES * 10**12 // bandwidth)
+        record.window_ns = memory_config.window
+        record.model = _MODELS[memory_config.model]
+        record.curve = channel if channel < n else 0
+        if record.model == CHANNEL_CURVE and (channel >= n or not _curve(topology, channel)):
+            record.model = CHANNEL_QUEUE  # no measured curve: the formula
+    for node in topology.nodes:
+        curve = _curve(topology, node.id)
+        if curve is not None:
+            k.curves[node.id] = extra_ns(curve, topology.bandwidth[node.id])
+    costs = k.costs[0]
+    for name, value in config.costs.entries().items():
+        setattr(costs, name, value)
+    costs.cache_miss_1024ths = 1024 - round(1024 * config.machine.cache_hit_ratio)
+
+
+def _curve(topology: Topology, node: int) -> Curve | None:
+    return topology.curves[node] if topology.curves else None
+
+
+def extra_ns(curve: Curve, capacity: int) -> list[int]:
+    """What load adds to the latency at 0/64 to 64/64 of `capacity` (bytes/s), between measured points linearly."""
+    points = [(0, curve.points[0][1]), *curve.points]
+    result = []
+    for step in range(CURVE_POINTS):
+        load = capacity * step // (CURVE_POINTS - 1)
+        latency = points[-1][1]
+        for (low, low_ns), (high, high_ns) in zip(points, points[1:], strict=False):
+            if low <= load <= high and high > low:
+                latency = low_ns + (high_ns - low_ns) * (load - low) // (high - low)
+                break
+        result.append(max(0, latency - points[0][1]))
+    return result
+
+
+def _fill_kernel(k: Kernel, config: Config) -> None:
+    vm, kernel, switches = k.vm[0], config.kernel, config.kernel.switches
+    sysctl = kernel.sysctl
+    for name in (
+        "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru"
+    ):  # fmt: skip
+        setattr(vm, name, getattr(sysctl, name))
+    if sysctl.page_cluster is not None:
+        vm.page_cluster = sysctl.page_cluster
+    vm.pageout, vm.swap_readahead = switches.pageout, switches.readahead
+    vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
+    if not switches.clusters:
+        vm.swapfile_cluster = 0
+    vm.oom_killer = kernel.oom_killer
+    vm.numa_nearest = kernel.numa_fallback == "nearest"
+    vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
+
+
+RECLAIM_QUANTUM_NS = 50_000
+"""Reclaim charges its time at least this often, so that others see its work as it happens."""
+
+
+def _swap_on(k: Kernel, config: Config) -> None:
+    for area in config.machine.swap:
+        if isinstance(area, Zram):
+            swapon(k, area.size // PAGE_SIZE, area.priority, writepage=WRITEPAGE_SYNC, sync_ns=area.latency)
+        else:
+            swapon(k, area.size // PAGE_SIZE, area.priority, writepage=WRITEPAGE_ASYNC)
+
+
+def add_workloads(machine: Machine, config: Config) -> None:
+    """Add the tasks of ``[[workload]]``; copies are numbered, trace files are noted as inputs."""
+    for workload in config.workload:
+        program = program_from_config(workload, config.base)
+        if workload.trace is not None:
+            machine.inputs.append(_input(config.base / workload.trace.file))
+        for copy in range(workload.count):
+            machine.add(
+                program,
+                name=workload.name if workload.count == 1 else f"{workload.name}-{copy}",
+                cpus=workload.cpus,
+                start_ns=workload.start,
+                nice=workload.nice,
+                kind="trace" if workload.trace is not None else "program",
+            )
+
+
+def _input(path: Path) -> InputFile:
+    data = path.read_bytes()
+    return InputFile(path.name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def parse(tables: dict[str, Any]) -> Config:
+    """A configuration from Python tables, with the same errors as from a file."""
+    from numa_sim.config.reader import build
+
+    return build(tables, "<python>", Path())
