@@ -45,5 +45,5 @@ def seal_is_broken(document: Mapping[str, Any]) -> bool:
     rest = {key: value for key, value in document.items() if key != SELF}
     try:
         return document.get(SELF) != sha256(canonical_json(rest))
-    except ValueError:  # NaN, lone surrogates: never written by us
+    except (ValueError, RecursionError):  # NaN, lone surrogates, bottomless nesting: never written by us
         return True

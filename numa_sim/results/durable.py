@@ -6,9 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
-__all__ = ["FileLayer"]
+from numa_sim.errors import RunFolderError
+
+__all__ = ["FileLayer", "existing_folder"]
 
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
+
+def existing_folder(folder: Path | str) -> Path:
+    """Return the path of a folder that exists; RunFolderError if there is none of that name."""
+    if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir, also answers for names no file can have
+        raise RunFolderError(folder, "is not a folder" if os.path.lexists(folder) else "does not exist")
+    return Path(folder)
 
 
 class FileLayer:

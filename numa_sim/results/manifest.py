@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numa_sim
 from numa_sim.observe.result import RunResult
 from numa_sim.results.canonical import file_entry, seal
 
@@ -20,7 +21,7 @@ MANIFEST: Final = "manifest.json"
 ENVIRONMENT: Final = "environment.json"
 SUMMARY: Final = "summary.json"
 
-_PACKAGES: Final = ("numa-sim", "numpy", "numba", "simpy", "networkx", "pydantic", "pyarrow", "matplotlib")
+_PACKAGES: Final = ("numpy", "numba", "simpy", "networkx", "pydantic", "pyarrow", "matplotlib")
 
 
 def manifest(result: RunResult, summary: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -82,6 +83,7 @@ def environment(result: RunResult, folder_name: str, files: Mapping[str, bytes])
                 "cpus": os.cpu_count() or 0,
             },
             "python": platform.python_version(),
+            "numa_sim": numa_sim.__version__,
             "packages": {name: version for name in _PACKAGES if (version := _version(name))},
             "files": {name: file_entry(content) for name, content in files.items()},
         }

@@ -34,7 +34,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
 _LINES: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-_STYLES: Final = ("-", "--", ":", "-.")
+_STYLES: Final = ("-", "--", "-.")
 _PARTS: Final = {
     # What is good news for a NUMA machine is green, what is bad warm, waiting for devices blue.
     "compute": ("#999999", ""),
@@ -85,6 +85,7 @@ def plot_swap(run: Run, ax: Axes | None = None) -> Axes:
     axes.set_ylim(bottom=0)
     if not areas:
         axes.text(0.5, 0.5, "no swap areas", transform=axes.transAxes, ha="center", va="center", color="#666666")
+        axes.set_yticks([])
     return _finish(axes, "Swap", f"in use, {unit}")
 
 
@@ -109,7 +110,7 @@ def plot_faults(run: Run, ax: Axes | None = None) -> Axes:
     axes = _axes(ax)
     t = _time_axis(run, axes)
     major = _rate(run, "pgmajfault")
-    _plot_rates(axes, t, {"minor": (_rate(run, "pgfault") - major, GREEN), "major": (major, VERMILION)})
+    _plot_rates(axes, t, {"minor": (_rate(run, "pgfault") - major, GREEN, "--"), "major": (major, VERMILION, "-")})
     return _finish(axes, "Page faults", "per second")
 
 
@@ -118,10 +119,10 @@ def plot_reclaim(run: Run, ax: Axes | None = None) -> Axes:
     axes = _axes(ax)
     t = _time_axis(run, axes)
     rates = {
-        "scanned, kswapd": (_rate(run, "pgscan_kswapd"), SKY),
-        "stolen, kswapd": (_rate(run, "pgsteal_kswapd"), BLUE),
-        "scanned, direct": (_rate(run, "pgscan_direct"), ORANGE),
-        "stolen, direct": (_rate(run, "pgsteal_direct"), VERMILION),
+        "scanned, kswapd": (_rate(run, "pgscan_kswapd"), SKY, "--"),
+        "stolen, kswapd": (_rate(run, "pgsteal_kswapd"), BLUE, "-"),
+        "scanned, direct": (_rate(run, "pgscan_direct"), ORANGE, "--"),
+        "stolen, direct": (_rate(run, "pgsteal_direct"), VERMILION, "-"),
     }
     _plot_rates(axes, t, rates)
     return _finish(axes, "Reclaim", "pages per second")
@@ -154,7 +155,7 @@ def plot_time_parts(run: Run, ax: Axes | None = None) -> Axes:
                 axes.text(at, row, f"{value:.0f}", ha="center", va="center", fontsize="small", color=text_color)
         left += share
     axes.set_yticks(range(len(tasks)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(max(len(tasks), 1) - 0.5, -0.5)  # the first task on top
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of run time, %")
     more = "" if len(tasks) == len(every) else f" (the {len(tasks)} longest of {len(every)} tasks)"
@@ -196,8 +197,7 @@ def _axes(ax: Axes | None) -> Any:
 
 
 def _line(i: int) -> dict[str, Any]:
-    style = _STYLES[i // len(_LINES) % len(_STYLES)]
-    return {"color": _LINES[i % len(_LINES)], "linestyle": style, "linewidth": 1.5}
+    return {"color": _LINES[i % len(_LINES)], "linestyle": _STYLES[i % len(_STYLES)], "linewidth": 1.5}
 
 
 def _time_scale(run: Run) -> tuple[int, str]:
@@ -234,12 +234,12 @@ def _rate(run: Run, counter: str) -> Any:
     return np.diff(total, prepend=0) / np.where(seconds > 0, seconds, np.inf)
 
 
-def _plot_rates(axes: Any, t: Any, rates: dict[str, tuple[Any, str]]) -> None:
+def _plot_rates(axes: Any, t: Any, rates: dict[str, tuple[Any, str, str]]) -> None:
     """Lines on a logarithmic axis, broken where nothing happened."""
-    for label, (rate, color) in rates.items():
+    for label, (rate, color, style) in rates.items():
         if (rate > 0).any():
             shown = np.where(rate > 0, rate, np.nan)
-            axes.plot(t, shown, color=color, linewidth=1.3, marker=".", markersize=2.5, label=label)
+            axes.plot(t, shown, color=color, linestyle=style, linewidth=1.3, marker=".", markersize=2.5, label=label)
     if axes.lines:
         axes.set_yscale("log")
     else:
@@ -258,6 +258,7 @@ def _finish(axes: Axes, title: str, ylabel: str, grid: bool = True) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     if grid:
         axes.grid(alpha=0.3, linewidth=0.6)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small")
+    if n_entries := len(axes.get_legend_handles_labels()[0]):
+        columns = 1 if n_entries <= 9 else 2
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small", ncols=columns)
     return axes

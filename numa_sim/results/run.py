@@ -12,6 +12,7 @@ from typing import Any
 from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
+from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import FORMAT_VERSION, MANIFEST, SUMMARY
 from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import headline, summarise
@@ -135,9 +136,7 @@ def open_run(folder: Path | str) -> Run:
     RunFolderError
         If it is no run folder, or one of an unknown format version.
     """
-    path = Path(folder)
-    if not path.is_dir():
-        raise RunFolderError(folder, "is not a folder" if path.exists() else "does not exist")
+    path = existing_folder(folder)
     manifest = _read_json(path, MANIFEST)
     if (version := manifest.get("format_version")) != FORMAT_VERSION:
         raise RunFolderError(folder, f"format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
@@ -158,7 +157,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
         document = json.loads((folder / name).read_bytes())
     except FileNotFoundError:
         raise RunFolderError(folder, f"has no {name}: it is no run folder, or not a whole one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(folder, f"{name} cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise RunFolderError(folder, f"{name} is not a JSON object")

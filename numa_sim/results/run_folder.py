@@ -92,8 +92,8 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
         disk.rename(temporary, final)
         named = True
         disk.sync(final.parent)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or str(error)
         if named:
             raise RunFolderError(final, f"is whole, but may not outlive a power failure: {reason}") from error
         raise RunFolderError(final, f"cannot be written: {reason}") from error
@@ -104,7 +104,7 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
 
 
 def _refuse_existing(final: Path) -> None:
-    if final.exists() or final.is_symlink():
+    if os.path.lexists(final):  # unlike Path.exists, also answers for names no file can have
         raise RunFolderError(final, "already exists; choose another name or remove it")
 
 

@@ -176,16 +176,20 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     """
     from rich.text import Text
 
-    console.print(Text(headline(summary), style="bold"))
+    machine, _, numbers = headline(summary).partition(": ")
+    console.print(Text(machine, style="bold"))
+    console.print(Text(numbers))
     for text in summary["warnings"]:
         console.print(Text(f"warning: {text}", style="yellow"))
     for kill in summary["oom_kills"]:
         text = f"out of memory: killed {kill['task']} (pid {kill['pid']}) at {readable_ns(kill['t_ns'])}"
         console.print(Text(text, style="red"))
-    console.print(_nodes_table(summary))
+    tables = [_nodes_table(summary), _time_table(summary)]
     if summary["swap_areas"]:
-        console.print(_swap_table(summary))
-    console.print(_time_table(summary))
+        tables.insert(1, _swap_table(summary))
+    for table in tables:
+        console.print()
+        console.print(table)
 
 
 def headline(summary: dict[str, Any]) -> str:
@@ -207,12 +211,9 @@ def _plural(n: int, noun: str) -> str:
 
 
 _NODE_LINES: Final = (
-    ("numa_hit", "numa_miss", "numa_foreign"),
-    ("local_node", "other_node"),
-    ("pgfault", "pgmajfault"),
-    ("pgscan_kswapd", "pgsteal_kswapd"),
-    ("pgscan_direct", "pgsteal_direct", "allocstall"),
-    ("pswpin", "pswpout"),
+    ("numa_hit", "numa_miss", "numa_foreign", "local_node", "other_node"),
+    ("pgfault", "pgmajfault", "pswpin", "pswpout"),
+    ("pgscan_kswapd", "pgsteal_kswapd", "pgscan_direct", "pgsteal_direct", "allocstall"),
 )
 
 
@@ -280,7 +281,7 @@ def _table(title: str, *columns: str, left: int = 1) -> Any:
     from rich.text import Text
 
     heading = Text(title, style="bold")
-    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, name in enumerate(columns):
         justify = "left" if i < left else "right"
         table.add_column(Text(name), justify=justify, overflow="fold")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from typing import Any
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results.canonical import seal_is_broken, sha256
+from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import ENVIRONMENT, FORMAT_VERSION, MANIFEST, SUMMARY
 from numa_sim.results.run_folder import is_temporary
 from numa_sim.results.tables import read_parquet
@@ -30,9 +31,7 @@ def verify_run(folder: Path | str) -> list[str]:
     RunFolderError
         If there is no such folder, or it cannot be read.
     """
-    path = Path(folder)
-    if not path.is_dir():
-        raise RunFolderError(folder, "is not a folder" if path.exists() else "does not exist")
+    path = existing_folder(folder)
     try:
         return _problems(path)
     except OSError as error:
