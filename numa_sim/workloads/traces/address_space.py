@@ -56,22 +56,20 @@ class AddressSpace:
         """Return what the system call changed; a call that failed or maps nothing changes nothing."""
         if result >= _FIRST_ERROR:
             return []
-        match number:
-            case 9:
-                return self._mmap(args, result)
-            case 11:
-                return list(self._unmap(*_range(args[0], args[1])))
-            case 12:
-                return self._brk(result)
-            case 25:
-                return self._mremap(args, result)
-            case 28 if args[2] == MADV_DONTNEED:
-                dropped = self._unmap(*_range(args[0], args[1]))
-                return [*dropped, *(c for u in dropped for c in self._map(u.vpn, u.vpn + u.pages, _DATA, False))]
-            case 10 | 28 | 56:
-                return []
-            case _:
-                raise ValueError(f"system call {number} is not one of 9, 10, 11, 12, 25, 28, 56")
+        if number == SYS_MMAP:
+            return self._mmap(args, result)
+        if number == SYS_MUNMAP:
+            return list(self._unmap(*_range(args[0], args[1])))
+        if number == SYS_BRK:
+            return self._brk(result)
+        if number == SYS_MREMAP:
+            return self._mremap(args, result)
+        if number == SYS_MADVISE and args[2] == MADV_DONTNEED:
+            dropped = self._unmap(*_range(args[0], args[1]))
+            return [*dropped, *(c for u in dropped for c in self._map(u.vpn, u.vpn + u.pages, _DATA, False))]
+        if number not in (SYS_MPROTECT, SYS_MADVISE, SYS_CLONE):
+            raise ValueError(f"system call {number} is not one of 9, 10, 11, 12, 25, 28, 56")
+        return []
 
     def _mmap(self, args: Sequence[int], result: int) -> list[Call]:
         start, end = _range(result, args[1])
@@ -117,7 +115,7 @@ class AddressSpace:
         calls = []
         first = bisect_right(self._ends, start)
         last = bisect_left(self._starts, end)
-        if first >= last:
+        if first >= last or start >= end:
             return []
         keep = []
         for s, e in zip(self._starts[first:last], self._ends[first:last], strict=True):

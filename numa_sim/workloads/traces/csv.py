@@ -44,7 +44,7 @@ def read_csv(path: Path, *, instructions: bool = True, columns: Sequence[str] | 
     Parameters
     ----------
     path : Path
-        UTF-8 text.
+        UTF-8 text (bytes that are none are refused only in the columns used).
     instructions : bool
         Whether rows with op x will be replayed.
     columns : sequence of str, optional
@@ -77,7 +77,7 @@ def _rows(path: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, int,
     """Page, count and flags of each row."""
     line = 0
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
             fields = None if columns is None else _Fields(path, columns, 0)
             while (row := next(reader, None)) is not None:
@@ -90,7 +90,7 @@ def _rows(path: Path, columns: Sequence[str] | None) -> Iterator[tuple[int, int,
                     yield fields.read(row, line)
     except OSError as problem:
         raise TraceFormatError(path, "", f"cannot be read: {problem.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as problem:
+    except csv.Error as problem:
         raise TraceFormatError(path, f"line {line + 1}", f"is no CSV text: {problem}") from None
 
 
