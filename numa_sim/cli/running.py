@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from numa_sim.errors import RunFolderError
+from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.units import format_ns
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
         For whatever the user must mend; the run folder is then not there.
     """
     from numa_sim.config.reader import load
+    from numa_sim.config.resolve import topology_of
 
     talk = Console(stderr=True, quiet=quiet)
     config = load(file, settings)
+    topology = topology_of(config)
+    if not config.workload:
+        raise ConfigError(config.origin, "workload", "nothing to run", ("at least one [[workload]]",))
     folder = out if out is not None else _default_folder(file)
     if folder.exists():
         raise RunFolderError(folder, "exists already; name another with --out")
@@ -41,7 +45,7 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
     from numa_sim.results.run import open_run
     from numa_sim.results.run_folder import write_run
 
-    machine = Machine(config)
+    machine = Machine(config, topology)
     with _progress(talk, config) as progress:
         result = machine.run_to_end(progress)
     written = write_run(result, folder, picture=picture)

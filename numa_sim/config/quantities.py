@@ -131,10 +131,10 @@ PositiveSize = Annotated[int, size(1, 1 << 47)]
 Bandwidth = Annotated[int, bandwidth()]
 
 
-def _check_cpus(value: object) -> tuple[int, ...]:
+def _check_cpus(value: object, info: ValidationInfo) -> tuple[int, ...]:
     if type(value) is int:
         value = str(value)
-    elif isinstance(value, tuple | list):
+    elif isinstance(value, tuple | list) and not info.context:
         value = ",".join(str(cpu) for cpu in value)
     if not isinstance(value, str):
         raise refuse(f"{value!r} is not a list of CPUs", (CPU_LIST,))

@@ -119,7 +119,7 @@ def _flatten_sysctl(document: dict[str, Any], origin: str) -> None:
     def add(prefix: str, table: dict[str, Any]) -> None:
         for key, value in table.items():
             name = f"{prefix}{key}"
-            if isinstance(value, dict):
+            if isinstance(value, dict) and value:
                 add(f"{name}.", value)
             elif name in flat:
                 raise ConfigError(origin, f"kernel.sysctl.{name}", "the sysctl is set twice")

@@ -55,8 +55,8 @@ def _named(machine: Machine, config: Config) -> Topology:
         return _inline(machine, config.origin)
     except TopologyError as problem:
         if machine.nodes is not None:
-            where = f"machine.{problem.where}" if problem.where else "machine"
-            raise ConfigError(config.origin, where, problem.message) from None
+            message = f"{problem.where}: {problem.message}" if problem.where else problem.message
+            raise ConfigError(config.origin, "machine", message) from None
         where = "machine.preset" if machine.preset is not None else "machine.from"
         raise ConfigError(config.origin, where, str(problem)) from None
 

@@ -28,7 +28,7 @@ class _Generator(GenerateJsonSchema):
 
 def _add_defaults(schema: Node) -> None:
     """Give each optional property its default, from an instance of the section that has it."""
-    for section in _sections(Config):
+    for section in sections(Config):
         properties = (schema if section is Config else schema["$defs"][section.__name__])["properties"]
         for name, field in section.model_fields.items():
             if not field.is_required():
@@ -41,7 +41,7 @@ def _written_default(section: Any, name: str, field: FieldInfo) -> Any:
     return to_jsonable_python(dumped[field.alias or name])
 
 
-def _sections(root: Any) -> list[Any]:
+def sections(root: Any) -> list[Any]:
     """Every model reachable from `root`, itself first."""
     found: list[Any] = []
 

@@ -1,0 +1,134 @@
+"""The command line: exit codes, output, and that it starts at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import numa_sim
+from numa_sim.cli.app import main
+
+CONFIG = """
+[machine]
+preset = "xeon-platinum-8163-2s"
+memory_per_node = "64MiB"
+cpus_per_node = 2
+[[machine.swap]]
+device = "nvme"
+size = "64MiB"
+[[workload]]
+name = "a"
+program = [
+    { op = "mmap", as = "heap", size = "4MiB" },
+    { op = "touch", on = "heap", pattern = { kind = "sequential" }, accesses = 2000, write = 1.0 },
+]
+"""
+HEAVY = ("numba", "numpy", "pyarrow", "matplotlib", "pandas", "networkx", "simpy", "pydantic", "rich.progress")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "a.toml"
+    file.write_text(CONFIG)
+    return file
+
+
+def _run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def test_run_writes_a_run_folder_that_verifies(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _run("run", str(config), "--out", str(out), "--no-picture", "--seed", "9") == 0
+    assert str(out) in capsys.readouterr().out
+    assert json.loads((out / "manifest.json").read_text())["seed"] == 9
+    assert _run("verify", str(out)) == 0
+    assert _run("run", str(config), "--out", str(out)) == 2
+    assert "exists already" in capsys.readouterr().err
+    (out / "summary.json").write_text("{}")
+    assert _run("verify", str(out)) == 1
+    assert "summary.json" in capsys.readouterr().err
+
+
+def test_quiet_prints_the_folder_and_nothing_else(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert _run("run", str(config), "--out", str(out), "--no-picture", "--quiet") == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (f"{out}\n", "")
+
+
+@pytest.mark.parametrize("view", ["zonelists", "zoneinfo", "buddyinfo", "meminfo", "numastat"])
+def test_show_prints_the_kernel_s_own_layouts(view: str, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("show", view, str(config)) == 0
+    assert "Node 0" in capsys.readouterr().out.replace("node0", "Node 0")
+
+
+def test_show_topology_config_and_schema(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("show", "topology", str(config)) == 0
+    assert "node distances:" in capsys.readouterr().out
+    assert _run("show", "config", str(config), "--set", "run.seed=5") == 0
+    assert json.loads(capsys.readouterr().out)["run"]["seed"] == 5
+    assert _run("show", "schema") == 0
+    assert "Workload" in json.loads(capsys.readouterr().out)["$defs"]
+    assert _run("show", "zoneinfo") == 2
+    assert "needs a configuration" in capsys.readouterr().err
+
+
+def test_presets_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("presets") == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 16
+    assert _run("presets", "xeon-platinum-8163-2s") == 0
+    assert "source:" in capsys.readouterr().out
+    assert _run("presets", "xeon-platinum-8163") == 2
+
+
+def test_traces_are_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "a.lackey"
+    source.write_text(" L 04222000,8\n S 04223000,8\n")
+    assert _run("trace", "import", "lackey", str(source), str(tmp_path / "a.npz")) == 0
+    assert (tmp_path / "a.npz").is_file()
+    source.write_text(" L 04222000,8\n Q what\n")
+    assert _run("trace", "import", "lackey", str(source), str(tmp_path / "b.npz")) == 2
+    assert "line 2" in capsys.readouterr().err
+    assert not (tmp_path / "b.npz").exists()
+
+
+def test_wrong_usage_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["fly"], ["run"], ["show", "nothing", "a.toml"], ["run", "a.toml", "--seed", "x"]):
+        assert _run(*arguments) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("--version") == 0
+    assert capsys.readouterr().out == f"numa-sim {numa_sim.__version__}\n"
+
+
+def test_interrupting_is_not_a_traceback(config: Path) -> None:
+    code = "import sys; from numa_sim.cli import app, running\n" + (
+        "def stop(*a, **k): raise KeyboardInterrupt\nrunning.run_config = stop\napp.main(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "run", str(config)], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom numa_sim.cli.app import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

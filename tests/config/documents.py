@@ -1,0 +1,141 @@
+"""Configurations that between them use every field there is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numa_sim.config.model import Config
+from numa_sim.config.quantities import Section
+
+TOUCH = {"op": "touch", "on": "heap", "accesses": 1000, "write": 0.3, "lines": 4, "compute": "2ns"}
+PATTERNS: list[dict[str, Any]] = [
+    {"kind": "sequential"},
+    {"kind": "strided", "stride": 3},
+    {"kind": "uniform"},
+    {"kind": "zipf", "s": 0.99, "scramble": False},
+    {"kind": "pointer_chase"},
+    {"kind": "phases", "phases": [{"pattern": {"kind": "uniform"}, "accesses": 10}]},
+    {"kind": "mix", "parts": [{"weight": 2.5, "pattern": {"kind": "zipf", "s": 1.0, "scramble": True}}]},
+]
+
+INLINE: dict[str, Any] = {
+    "machine": {
+        "nodes": [{"memory": "1GiB", "cpus": "0-1"}, {"memory": "512MiB", "cpus": "2-3"}],
+        "distances": [[10, 21], [21, 10]],
+        "latency_ns": [[90, 140], [140, 90]],
+        "bandwidth": ["50GB/s", "40GB/s"],
+        "links": [{"a": 0, "b": 1, "bandwidth": "20GB/s", "name": "qpi"}],
+        "arch": "x86-64",
+        "cache_hit_ratio": 0.25,
+        "tlb": {"entries": 64, "ways": 4},
+        "memory": {"model": "queue", "window": "10us", "bandwidth": "45GB/s"},
+        "swap": [
+            {"device": "hdd", "size": "1GiB", "priority": 1, "name": "a", "seek": "8ms", "bandwidth": "150MB/s"},
+            {
+                "device": "sata-ssd",
+                "size": "1GiB",
+                "priority": 2,
+                "name": "b",
+                "latency": "140us",
+                "bandwidth": "550MB/s",
+                "channels": 8,
+            },
+            {
+                "device": "nvme",
+                "size": "1GiB",
+                "priority": 3,
+                "name": "c",
+                "latency": "0.1ms",
+                "bandwidth": "6GB/s",
+                "channels": 32,
+            },
+            {"device": "zram", "size": "1GiB", "priority": 4, "name": "d", "latency": "1.7us"},
+        ],
+    },
+    "workload": [
+        {
+            "name": "program",
+            "count": 2,
+            "cpus": "0-2",
+            "nice": 5,
+            "start": "1ms",
+            "program": [
+                {"op": "mmap", "as": "heap", "size": "64MiB", "at": "0x40000000"},
+                *({**TOUCH, "pattern": pattern, "offset": "4KiB", "length": "1MiB"} for pattern in PATTERNS),
+                {"op": "sleep", "for": "1ms"},
+                {"op": "compute", "for": "1us"},
+                {"op": "repeat", "times": 3, "program": [{"op": "compute", "for": "1us"}]},
+                {"op": "munmap", "on": "heap", "offset": "0B", "length": "64MiB"},
+                {"op": "exit"},
+            ],
+        },
+        {
+            "name": "trace",
+            "trace": {"file": "a.npz", "format": "numa_sim", "cache_hit": "1ns", "limit": 10, "instructions": False},
+        },
+    ],
+    "run": {"until": "30s", "seed": 7, "sample": "10ms", "check": "cheap", "record_events": 100},
+}
+for _table in ("kernel", "costs"):
+    INLINE[_table] = Config.model_validate({"machine": {"preset": "any"}}).resolved()[_table]
+INLINE["kernel"]["sysctl"]["vm.page-cluster"] = 3
+
+PRESET: dict[str, Any] = {
+    "machine": {"preset": "xeon-platinum-8163-2s", "memory_per_node": "64MiB", "cpus_per_node": 2},
+    "workload": [{"name": "a", "program": [{"op": "exit"}]}],
+}
+FROM_FILE: dict[str, Any] = {**PRESET, "machine": {"from": "numactl:machine.txt"}}
+DOCUMENTS = {"inline": INLINE, "preset": PRESET, "from": FROM_FILE}
+
+MACHINE_TEXT = """available: 1 nodes (0)
+node 0 cpus: 0 1
+node 0 size: 1024 MB
+node 0 free: 900 MB
+node distances:
+node   0
+  0:  10
+"""
+
+
+def write(folder: Path, document: Any, name: str = "config.json") -> Path:
+    """Write `document` and the files the documents above name into `folder`."""
+    (folder / "a.npz").write_bytes(b"")
+    (folder / "machine.txt").write_text(MACHINE_TEXT)
+    file = folder / name
+    file.write_text(json.dumps(document))
+    return file
+
+
+def fields(
+    section: Section, document: Any, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str, str, tuple[str | int, ...]]]:
+    """Section, field and path of every value `document` gives."""
+    for name, field in type(section).model_fields.items():
+        key = field.alias or name
+        if key not in document:
+            continue
+        yield type(section).__name__, name, (*path, key)
+        value, raw = getattr(section, name), document[key]
+        if isinstance(value, Section):
+            yield from fields(value, raw, (*path, key))
+        elif isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Section):
+                    yield from fields(item, raw[index], (*path, key, index))
+
+
+def changed(document: Any, path: tuple[str | int, ...], value: Any = None, *, drop: bool = False) -> Any:
+    """Copy of `document` with another value at `path`, or without it."""
+    copied = copy.deepcopy(document)
+    place = copied
+    for part in path[:-1]:
+        place = place[part]
+    if drop:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return copied
