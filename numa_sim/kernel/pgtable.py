@@ -56,7 +56,7 @@ def get_pte(k: Kernel, mm: int, vpn: int) -> int:
 @rule
 def set_pte(k: Kernel, row: int, index: int, value: int) -> None:
     """Write one entry of the table in `row`, keeping count of the entries that are not empty."""
-    k.table_info[row].used += (value != 0) - (k.tables[row, index] != 0)
+    k.table_info[row].used += int(value != 0) - int(k.tables[row, index] != 0)
     k.tables[row, index] = value
 
 

@@ -194,7 +194,7 @@ class Replay:
             if page.buffers != BUFFERS_NONE:
                 page.buffers = BUFFERS_CLEAN
         elif op == "writepage_ok":
-            refuses, io_async = self.methods.get(pfn, (0, 0))
+            _, io_async = self.methods.get(pfn, (0, 0))
             self.methods[pfn] = (0, io_async)
             self.set_method(pfn)
         else:
