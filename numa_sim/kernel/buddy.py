@@ -63,8 +63,7 @@ def check_bug(k: Kernel) -> None:
 @rule
 def page_zone(k: Kernel, pfn: int) -> int:
     """Zone id (node * NR_ZONES + zone index) of a frame, NIL in a hole."""
-    zone_id: int = k.section_zone[pfn >> k.vm[0].section_shift]
-    return zone_id
+    return int(k.section_zone[pfn >> k.vm[0].section_shift])
 
 
 @rule

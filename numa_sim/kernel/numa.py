@@ -63,7 +63,7 @@ def _try_nodes(k: Kernel, t: int, preferred: int, gfp: int, order: int, attempt:
     while True:
         node = NIL
         if attempt < k.node_order.shape[1]:
-            node = k.node_order[preferred, attempt]
+            node = int(k.node_order[preferred, attempt])
         if node == NIL:
             count(k, preferred, PGALLOC_FAIL, 1)
             return ALLOC_FAIL

@@ -66,7 +66,7 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
     class_index = k.zones[k.zonelists[node, row, 0]].index
     at = 0
     while True:
-        zone_id = k.zonelists[node, row, at]
+        zone_id = int(k.zonelists[node, row, at])
         if zone_id == NIL:
             return NIL
         zone = k.zones[zone_id]
@@ -91,7 +91,7 @@ def _fail(k: Kernel, node: int, order: int) -> int:
 def _want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """First half of `balance_classzone`: task `t` is now a reclaimer (until `attempt_after_reclaim`)."""
     task = k.tasks[t]
-    class_zone = k.zonelists[node, gfp & GFP_ZONEMASK, 0]
+    class_zone = int(k.zonelists[node, gfp & GFP_ZONEMASK, 0])
     task.flags |= PF_MEMALLOC | PF_FREE_PAGES
     task.allocation_order = order
     task.alloc_node = node
@@ -115,7 +115,7 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
         First frame; ALLOC_FAIL; or ALLOC_RECLAIM: PF_MEMALLOC and PF_FREE_PAGES of the task are set, and
         `reclaim_zone` (class zone) and `reclaim_gfp` say what `try_to_free_pages_zone` must be called with.
     """
-    class_zone = k.zonelists[node, gfp & GFP_ZONEMASK, 0]
+    class_zone = int(k.zonelists[node, gfp & GFP_ZONEMASK, 0])
     if class_zone == NIL:
         return ALLOC_FAIL
     pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)

@@ -19,9 +19,18 @@ def log_event(k: Kernel, code: int, a: int, b: int) -> None:
     vm = k.vm[0]
     vm.event_count += 1
     # Two lanes below 2**31, so that plain Python and compiled code agree to the bit without overflow.
-    x = (vm.now_ns % _PRIME_A + code * 1000003 + a % _PRIME_A + (b % _PRIME_A) * 31) % _PRIME_A
-    vm.event_hash_a = (vm.event_hash_a * 48271 + x) % _PRIME_A
-    vm.event_hash_b = (vm.event_hash_b * 69621 + x + vm.current_task + 2) % _PRIME_B
+    what = code * 8192 + vm.current_task + 1
+    t = vm.now_ns % _PRIME_A
+    first = a % _PRIME_A
+    second = b % _PRIME_A
+    h = (vm.event_hash_a * 48271 + t) % _PRIME_A
+    h = (h * 48271 + what) % _PRIME_A
+    h = (h * 48271 + first) % _PRIME_A
+    vm.event_hash_a = (h * 48271 + second) % _PRIME_A
+    h = (vm.event_hash_b * 69621 + second) % _PRIME_B
+    h = (h * 69621 + first) % _PRIME_B
+    h = (h * 69621 + what) % _PRIME_B
+    vm.event_hash_b = (h * 69621 + t) % _PRIME_B
     if vm.record_events != 0 and vm.events_used < k.events.shape[0]:
         event = k.events[vm.events_used]
         event.t_ns = vm.now_ns

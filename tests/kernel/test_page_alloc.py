@@ -122,10 +122,10 @@ def test_golden_alloc_pages():
     assert replay("alloc-pages", start_golden) > 100
 
 
-# One and two nodes of 64 MiB -----------------------------------------------------------------------------------------
+# One to three nodes of 24 MiB ----------------------------------------------------------------------------------------
 
 
-def machine(nodes: int = 1, numa_fallback: str = "strict24", mib: int = 64) -> Kernel:
+def machine(nodes: int = 1, numa_fallback: str = "strict24", mib: int = 24) -> Kernel:
     """Nodes of equal size, one CPU each; task 2 runs on CPU 0; events are recorded."""
     frames = mib * 256
     k = new_kernel(Sizes(nodes=nodes, cpus=nodes, frames=nodes * frames, tables=1, events=4096))
@@ -295,7 +295,7 @@ def test_nearest_takes_remote_pages_before_it_reclaims():
     while k.vm[0].kswapd_wanted == 0:
         assert alloc_pages(k, TASK, 0, GFP_HIGHUSER, 0) >= 0
         quiet += 1
-    assert k.vmstat[1, NUMA_MISS] > 10000
+    assert k.vmstat[1, NUMA_MISS] > 1000
     assert k.zones[4].free_pages == k.zones[4].watermarks[1, 1] + 1
     assert k.vmstat[0, ALLOCSTALL] == 0
     while (pfn := alloc_pages(k, TASK, 0, GFP_HIGHUSER, 0)) >= 0:
@@ -319,7 +319,7 @@ def test_alloc_pages_node_stays_on_its_node():
     fill(k, 0)
     assert alloc_pages_node(k, TASK, 0, GFP_HIGHUSER, 0) == ALLOC_RECLAIM
     assert alloc_after_reclaim(k, TASK, 0) == ALLOC_FAIL
-    assert k.zones[4].free_pages > 10000
+    assert k.zones[4].free_pages > 1000
 
 
 def test_slow_path_costs_its_task_time():

@@ -122,7 +122,7 @@ def test_node_without_memory(fallback):
 @pytest.mark.parametrize(("fallback", "reclaims"), [("strict24", 2), ("nearest", 1)])
 def test_off_on_numa_fallback(fallback, reclaims):
     """Filling node 0 and then node 1: strict24 must give up reclaim on node 0 first, nearest never asks."""
-    k = booted([32, 32], fallback)
+    k = booted([20, 20], fallback)
     asked = []
     pfn = 0
     while pfn >= 0:
