@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from numa_sim.compiled import COMPILED
 from numa_sim.state import layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
@@ -51,8 +52,12 @@ class Records(np.recarray[Any, Any]):
             super().__setattr__(attr, val)
 
 
-class Kernel(NamedTuple):
-    """State arrays of one machine (shapes in brackets; records are described in `numa_sim.state.layout`)."""
+@dataclass(eq=False)
+class Kernel:
+    """State arrays of one machine (shapes in brackets; records are described in `numa_sim.state.layout`).
+
+    Compiled rules get only `address`: where `directory` says each array lies (see `numa_sim.state.handle`).
+    """
 
     vm: Any  # VM [1]: everything global
     pages: Any  # PAGE [frames]: mem_map
@@ -88,6 +93,21 @@ class Kernel(NamedTuple):
     vmstat: Any  # i8 [nodes, counters]
     time_parts: Any  # i8 [tasks, parts]
     costs: Any  # COSTS [1]
+    directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
+    address: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        arrays = [getattr(self, name) for name in ARRAYS]
+        self.directory = np.zeros((len(arrays), 4), np.int64)
+        for row, array in zip(self.directory, arrays, strict=True):
+            assert array.flags.c_contiguous, "rules expect whole arrays"
+            row[0] = array.ctypes.data
+            row[1 : 1 + array.ndim] = array.shape
+        self.address = int(self.directory.ctypes.data)
+
+
+ARRAYS = tuple(f.name for f in fields(Kernel) if f.init)
+"""Names of the state arrays, in the order of `Kernel.directory`."""
 
 
 @dataclass(frozen=True)
@@ -223,3 +243,7 @@ def bytes_per_frame(k: Kernel) -> float:
     """Host bytes reserved per simulated frame by the arrays that grow with memory."""
     per_frame = (k.pages, k.tags, k.section_zone, k.buddy_map)
     return float(sum(a.nbytes for a in per_frame)) / float(k.vm[0].nr_frames)
+
+
+if COMPILED:
+    import numa_sim.state.handle  # noqa: E402, F401 - teaches numba the type Kernel

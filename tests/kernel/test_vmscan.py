@@ -1,3 +1,4 @@
+from dataclasses import replace
 """Reclaim as a machine that stops and goes on, with real swap I/O; each mechanism off and on."""
 
 from typing import Any
@@ -158,7 +159,7 @@ def test_a_ram_backed_area_is_written_at_once_for_cpu_time() -> None:
 
 def test_a_reclaimer_that_fills_the_io_ring_yields_to_the_devices() -> None:
     k = machine(mapped=290)
-    k = k._replace(io=k.io[:8])
+    k = replace(k, io=k.io[:8].copy())
     status, stops = RECLAIM_YIELD, 0
     _begin(k, TASK, 2, GFP_HIGHUSER)
     while (status := int(_run(k, TASK))) in (RECLAIM_WAIT, RECLAIM_YIELD):
