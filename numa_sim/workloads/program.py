@@ -59,7 +59,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Mmap:
-    """mmap(2) of anonymous private memory; answered with a `Region`."""
+    """mmap(2) of anonymous private memory, at `at_vpn` exactly (MAP_FIXED) if given; answered with a `Region`."""
 
     size_pages: int
     at_vpn: int | None = None

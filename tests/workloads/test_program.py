@@ -172,3 +172,64 @@ def test_a_source_of_the_users_own():
     n = TaskHandle("t", 1).touch(Region(5, 3), Backwards()).source.fill(buffer)
     assert buffer["vpn"][:n].tolist() == [7, 6, 5]
     assert sequential() == sequential()
+
+
+def test_the_config_models_have_the_fields_read_here(tmp_path):
+    from numa_sim.config.workload import Workload
+
+    done = run(
+        program_from_config(
+            Workload.model_validate(
+                {
+                    "name": "db",
+                    "program": [
+                        {"op": "mmap", "as": "heap", "size": "1MiB", "at": "0x40000000"},
+                        {
+                            "op": "repeat",
+                            "times": 2,
+                            "program": [
+                                {
+                                    "op": "touch",
+                                    "on": "heap",
+                                    "pattern": {
+                                        "kind": "mix",
+                                        "parts": [
+                                            {"weight": 1.0, "pattern": {"kind": "zipf", "s": 0.9}},
+                                            {
+                                                "weight": 1.0,
+                                                "pattern": {
+                                                    "kind": "phases",
+                                                    "phases": [
+                                                        {"pattern": {"kind": "strided", "stride": 3}, "accesses": 5}
+                                                    ],
+                                                },
+                                            },
+                                        ],
+                                    },
+                                    "accesses": 40,
+                                    "offset": "8KiB",
+                                    "length": "4KiB",
+                                },
+                                {"op": "sleep", "for": "1ms"},
+                                {"op": "compute", "for": "2us"},
+                            ],
+                        },
+                        {"op": "munmap", "on": "heap", "offset": "4KiB"},
+                        {"op": "exit"},
+                    ],
+                }
+            )
+        )
+    )
+    heap = Region(0x40000, 256, "heap")
+    assert done[0] == Mmap(256, 0x40000, "heap")
+    assert set(done[1][1]["vpn"].tolist()) == {0x40002}
+    assert len(done[1][1]) == len(done[4][1]) == 40
+    assert done[2:4] == done[5:7] == [Sleep(1_000_000), Compute(2000)]
+    assert done[7:] == [Munmap(heap, 1, 255), Exit()]
+
+    (tmp_path / "t.txt").write_text(" L 5000,4\nI  5000,4\n S 5000,4\n L 9000,1\n")
+    trace = {"file": "t.txt", "format": "lackey", "cache_hit": "3ns", "limit": 1, "instructions": False}
+    done = run(program_from_config(Workload.model_validate({"name": "t", "trace": trace}), tmp_path))
+    assert done[0] == Mmap(512, 0, "0x0")
+    assert done[1][1].tolist() == [(5, 9, 3, 1)]

@@ -74,8 +74,8 @@ def test_mutations(tmp_path, kind):
     }[kind]()
     assert read_damaged(path, data, format)
     rng = np.random.default_rng(11)
-    refused = sum(not read_damaged(path, mutated(data, rng), format) for _ in range(700))
-    assert 50 < refused <= 700
+    refused = sum(not read_damaged(path, mutated(data, rng), format) for _ in range(600))
+    assert 50 < refused <= 600
 
 
 @pytest.mark.parametrize("format", ["numa_sim", "lackey", "csv", "oracleGeneral"])
@@ -92,7 +92,7 @@ def test_well_formed_archives_of_wild_numbers(tmp_path):
     rng = np.random.default_rng(13)
     addresses = np.array([0, 0x1000, 0x2000, 0x3000, 0x8000, 0x1001, 2**47 - 4096, 2**47, 2**63, 2**64 - 1, 5], "<u8")
     good = 0
-    for _ in range(1500):
+    for _ in range(800):
         m, n, k, p = (int(rng.integers(high)) for high in (6, 20, 4, 5))
         wild = rng.random() < 0.5
         arrays = {
@@ -108,4 +108,4 @@ def test_well_formed_archives_of_wild_numbers(tmp_path):
         }
         np.savez(tmp_path / "source.npz", **arrays)
         good += read_damaged(tmp_path / "fuzz", (tmp_path / "source.npz").read_bytes(), "numa_sim")
-    assert 50 < good < 1450
+    assert 50 < good < 750

@@ -96,8 +96,8 @@ def parse_line(text: Any, at: int, end: int) -> tuple[int, int, int, int]:
     while at < end and text[at] == SPACE:
         at += 1
     address, digits = 0, 0
-    while at < end and hex_digit(text[at]) >= 0:
-        address = min(address * 16 + hex_digit(text[at]), 1 << 58)
+    while at < end and hex_digit(int(text[at])) >= 0:
+        address = min(address * 16 + hex_digit(int(text[at])), 1 << 58)
         digits += 1
         at += 1
     if digits == 0 or at == end or text[at] != COMMA:
@@ -105,7 +105,7 @@ def parse_line(text: Any, at: int, end: int) -> tuple[int, int, int, int]:
     at += 1
     size, digits = 0, 0
     while at < end and 48 <= text[at] <= 57:
-        size = min(size * 10 + text[at] - 48, 1 << 30)
+        size = min(size * 10 + int(text[at]) - 48, 1 << 30)
         digits += 1
         at += 1
     if digits == 0:
