@@ -82,7 +82,7 @@ def test_python_may_give_integers_where_files_must_name_units() -> None:
     made = Config.of(machine={"preset": "xeon-platinum-8163-2s", "memory_per_node": 1 << 26}, run={"until": 5})
     assert made.machine.memory_per_node == 1 << 26
     assert made.run.until == 5
-    with pytest.raises(ConfigError, match="<python>: run.until: '5 parsecs'"):
+    with pytest.raises(ConfigError, match=r"<python>: run\.until: '5 parsecs'"):
         Config.of(machine={"preset": "a"}, run={"until": "5 parsecs"})
 
 
