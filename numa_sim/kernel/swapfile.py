@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from numa_sim.compiled import entry as entry_point
 from numa_sim.compiled import rule
 from numa_sim.errors import SimulationError
 from numa_sim.state.constants import (
@@ -299,6 +300,9 @@ def swapoff_end(k: Kernel, type_: int) -> None:
     k.swap_info[type_].max = 0
 
 
+_insert_from_python = entry_point(_insert_swap)
+
+
 def swapon(
     k: Kernel,
     slots: int,
@@ -369,5 +373,5 @@ def swapon(
     if version == 1:
         k.swap_map[start + 1 : start + lowest] = SWAP_MAP_BAD
     vm.nr_swapfiles = max(vm.nr_swapfiles, type_ + 1)
-    _insert_swap(k, type_)
+    _insert_from_python(k, type_)
     return type_
