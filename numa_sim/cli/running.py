@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numa_sim.config.model import Config
     from numa_sim.processes.machine import Machine
 
+PLAIN_WIDTH = 100
+"""Columns of the summary when it goes to a file or a pipe."""
+
 Progress = Callable[["Machine"], None]
 
 
@@ -50,6 +53,8 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
         result = machine.run_to_end(progress)
     written = write_run(result, folder, picture=picture)
     screen = Console()
+    if not screen.is_terminal:
+        screen = Console(width=PLAIN_WIDTH)
     if quiet:
         screen.print(folder, soft_wrap=True, highlight=False)
         return
