@@ -12,7 +12,6 @@ from numa_sim.kernel.buddy import free_pages_ok, page_zone, rmqueue
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
-    ALLOCSTALL,
     EV_ALLOC_FAILED,
     EV_RMQUEUE,
     EV_WAKEUP_KSWAPD,
@@ -99,7 +98,6 @@ def _want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     task.alloc_order = order
     task.reclaim_zone = class_zone
     task.reclaim_gfp = gfp
-    count(k, k.zones[class_zone].node, ALLOCSTALL, 1)
     return ALLOC_RECLAIM
 
 
