@@ -305,10 +305,13 @@ def test_lackey_equals_a_naive_reader(tmp_path_factory, lines, repeat):
 
 
 def test_lackey_lines_across_blocks(tmp_path):
-    text = "".join(f" L {i * 4096 % (1 << 34):09x},4\n" for i in range(160_000))
+    """More text than a block, more runs than a chunk; pages stay known from chunk to chunk."""
+    pages = [i % 70_000 for i in range(160_000)]
+    text = "".join(f" L {page << 12:09x},4\n" for page in pages)
     assert len(text) > 2 << 20
     got = check_items(read_items(lackey(tmp_path / "t", text), "lackey"))
-    assert [vpn for vpn, _, _ in got] == [i % (1 << 22) for i in range(160_000)]
+    assert [vpn for vpn, _, _ in got] == pages
+    assert [flags for _, _, flags in got] == [READ | FILL] * 70_000 + [READ] * 90_000
     with pytest.raises(TraceFormatError, match="longer") as caught:
         list(read_items(lackey(tmp_path / "t", "I  10,4\n" + " " * (3 << 20)), "lackey"))
     assert caught.value.where == "line 2"
