@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 a run folder is not what was written, 2 bad input, 130 int
 
 from __future__ import annotations
 
+import _thread
 import sys
+import threading
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -145,16 +147,30 @@ def trace_import(
     typer.echo(f"{target}: written")
 
 
+def _redeliver_interrupt(unraisable: sys.UnraisableHookArgs) -> None:
+    """Bring back a Ctrl-C that fell into a callback of the compiler, where Python can only drop it."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a user's mistake is one line on stderr, never a traceback."""
+    sys.unraisablehook = _redeliver_interrupt
     try:
         app(args=list(arguments) if arguments is not None else None, prog_name="numa-sim")
     except NumaSimError as problem:
         print(f"numa-sim: error: {problem}", file=sys.stderr)  # noqa: T201 - the one place errors are printed
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        print("numa-sim: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer's own answer to Ctrl-C
+            print("numa-sim: interrupted, no run folder written", file=sys.stderr)  # noqa: T201
+        raise
+    finally:
+        sys.unraisablehook = sys.__unraisablehook__
     sys.exit(0)
 
 
