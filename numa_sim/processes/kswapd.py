@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from simpy import Event
 
 from numa_sim.compiled import entry
+from numa_sim.kernel.mmzone import pgdat_order
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
 from numa_sim.state.constants import (
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
     GFP_KSWAPD,
     KSWAPD_WAKEUP,
-    NIL,
     NR_ZONES,
     PAGEOUTRUN,
     PF_KTHREAD,
@@ -28,6 +28,7 @@ from numa_sim.state.constants import (
     RECLAIM_YIELD,
 )
 from numa_sim.state.events import log_event
+from numa_sim.state.rows import row
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
@@ -59,17 +60,23 @@ class Kswapd:
     def __init__(self, machine: Machine, enabled: bool = True) -> None:
         self.machine = machine
         self.kernel = machine.kernel
-        self.record = machine.kernel.tasks[KSWAPD]
+        self.record = row(machine.kernel.tasks, KSWAPD)
         self.record.flags |= PF_MEMALLOC | PF_KTHREAD
         self.enabled = enabled
         self.busy_ns = 0
+        self._visits = [
+            node * NR_ZONES + index
+            for node in pgdat_order(self.kernel)
+            for index in reversed(range(NR_ZONES))
+            if self.kernel.zones[node * NR_ZONES + index]["size"]
+        ]
         self._wake: Event | None = None
         if enabled:
             machine.process(self._run())
 
     def wake(self) -> None:
         """wake_up(&kswapd_wait): an allocation asked for it."""
-        self.kernel.vm[0].kswapd_wanted = 0
+        self.machine.vm.kswapd_wanted = 0
         if self._wake is not None:
             self._wake.succeed()
             self._wake = None
@@ -77,14 +84,8 @@ class Kswapd:
     def _zones_in_need(self) -> list[int]:
         """Zones that need balance, in the order kswapd visits them: nodes as in pgdat_list, zones from the top."""
         k = self.kernel
-        zones = []
-        node = int(k.vm[0].pgdat_list)
-        while node != NIL:
-            for zone in range(node * NR_ZONES + NR_ZONES - 1, node * NR_ZONES - 1, -1):
-                if k.zones[zone].size and k.zones[zone].need_balance:
-                    zones.append(zone)
-            node = int(k.nodes[node].pgdat_next)
-        return zones
+        need = k.zones["need_balance"].tolist()
+        return [zone for zone in self._visits if need[zone]]
 
     def _run(self) -> Steps:
         k, machine = self.kernel, self.machine
@@ -93,7 +94,7 @@ class Kswapd:
             if not zones:
                 self._enter(0)
                 _log_event(k, EV_KSWAPD_SLEEP, 0, 0)
-                k.vm[0].kswapd_asleep = 1
+                machine.vm.kswapd_asleep = 1
                 self._wake = Event(machine)
                 yield self._wake
                 zones = self._zones_in_need()
@@ -102,7 +103,7 @@ class Kswapd:
                 if zones:
                     k.vmstat[zones[0] // NR_ZONES, KSWAPD_WAKEUP] += 1
             for zone in zones:
-                if k.zones[zone].need_balance:
+                if zone in self._zones_in_need():
                     yield from self._balance(zone)
 
     def _balance(self, zone: int) -> Steps:
@@ -118,9 +119,9 @@ class Kswapd:
             self.record.cost_ns = 0
             status = _reclaim_run(k, KSWAPD)
             machine.attend()
-            yield from self._work(int(self.record.cost_ns))
+            yield from self._work(self.record.cost_ns)
             if status == RECLAIM_WAIT:
-                event = machine.page_event(int(self.record.wait_pfn))
+                event = machine.page_event(self.record.wait_pfn)
                 if event is not None:
                     yield event
         self._enter(node)

@@ -35,6 +35,7 @@ from numa_sim.state.constants import (
     STOP_SLICE,
     TASK_RUNNING,
 )
+from numa_sim.state.rows import row
 from numa_sim.topology import Topology
 
 _run_hardware = entry(run_hardware)
@@ -74,6 +75,9 @@ class Machine(simpy.Environment):
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else build.topology_of(config)
         self.kernel = build.build_kernel(config, self.topology)
+        self.vm = row(self.kernel.vm, 0)
+        self.costs = row(self.kernel.costs, 0)
+        self._page_flags = self.kernel.pages["flags"]
         self.time_slice_ns = int(config.kernel.time_slice)
         self.check_level = config.run.check
         self.tasks: list[TaskProcess] = []
@@ -101,7 +105,7 @@ class Machine(simpy.Environment):
     @property
     def now_ns(self) -> int:
         """Simulated time in ns."""
-        return int(self._now)
+        return self._now  # type: ignore[return-value]
 
     def step(self) -> None:
         """Let the hardware run up to the next event, then process that event (or what stopped the hardware)."""
@@ -110,7 +114,7 @@ class Machine(simpy.Environment):
             if next_ns > self._now:
                 stopped = _run_hardware(self.kernel, int(next_ns))
                 if stopped != HORIZON:
-                    self._now = int(self.kernel.vm[0].now_ns)
+                    self._now = self.vm.now_ns
                     if stopped == KICK:
                         self.attend()
                     else:
@@ -138,7 +142,7 @@ class Machine(simpy.Environment):
         task = cpu.current
         assert task is not None
         record = cpu.record
-        stop = int(record.stop_reason)
+        stop = record.stop_reason
         if stop == STOP_BUFFER and task.refill():
             record.running = 1
             return
@@ -166,8 +170,8 @@ class Machine(simpy.Environment):
 
     def enter_kernel(self, task: int, cpu: int) -> None:
         """Tell the rules who calls, where and when."""
-        vm = self.kernel.vm[0]
-        vm.now_ns = self.now_ns
+        vm = self.vm
+        vm.now_ns = self._now
         vm.current_task = task
         vm.current_cpu = cpu
 
@@ -175,37 +179,34 @@ class Machine(simpy.Environment):
 
     def attend(self) -> None:
         """Act on what the rules asked for: I/O queued, kswapd woken, a victim chosen."""
-        vm = self.kernel.vm[0]
+        vm = self.vm
         if vm.io_head != vm.io_tail:
             self._submit_io()
         if vm.kswapd_wanted:
             self.kswapd.wake()
         if vm.oom_victim != NIL:
-            victim = self.tasks[int(vm.oom_victim) - FIRST_USER_TASK]
+            victim = self.tasks[vm.oom_victim - FIRST_USER_TASK]
             vm.oom_victim = NIL
-            self.warn(f"Out of Memory: Killed process {int(victim.record.pid)} ({victim.name}).")
+            self.warn(f"Out of Memory: Killed process {victim.record.pid} ({victim.name}).")
             victim.kill("out of memory")
 
     def _submit_io(self) -> None:
         """Hand the queued page transfers to their devices, neighbours merged into one request."""
-        k = self.kernel
-        vm = k.vm[0]
-        size = len(k.io)
-        run: list[int] = []
-        first: Any = None
-        for at in range(int(vm.io_head), int(vm.io_tail)):
-            op, area, offset, pfn, _ = k.io[at % size].tolist()
-            if run and (
-                (op, area) != first[:2] or offset != first[2] + len(run) or len(run) == MAX_REQUEST_PAGES
-            ):
-                self._start(Request(*first, tuple(run)))
-                run = []
-            if not run:
-                first = (op, area, offset)
-            run.append(pfn)
+        ring, vm = self.kernel.io, self.vm
+        size = len(ring)
+        head, tail = vm.io_head % size, vm.io_tail % size
+        entries = ring[head:tail].tolist() if head < tail else ring[head:].tolist() + ring[:tail].tolist()
         vm.io_head = vm.io_tail
-        if run:
-            self._start(Request(*first, tuple(run)))
+        key: tuple[int, int, int] = (NIL, NIL, NIL)
+        run: list[int] = []
+        for op, area, offset, pfn, _task in entries:
+            if (op, area, offset) != key or len(run) == MAX_REQUEST_PAGES:
+                if run:
+                    self._start(Request(*key[:2], key[2] - len(run), tuple(run)))
+                run = []
+            run.append(pfn)
+            key = (op, area, offset + 1)
+        self._start(Request(*key[:2], key[2] - len(run), tuple(run)))
 
     def _start(self, request: Request) -> None:
         done_ns = self._devices[request.area].completion_ns(self.now_ns, request.offset, len(request.pfns))
@@ -223,11 +224,11 @@ class Machine(simpy.Environment):
             waiter = self._pages_awaited.pop(pfn, None)
             if waiter is not None:
                 waiter.succeed()
-        cpu.lend(int(k.costs[0].end_io_ns) * len(request.pfns))
+        cpu.lend(self.costs.end_io_ns * len(request.pfns))
 
     def page_event(self, pfn: int) -> simpy.Event | None:
         """Event of the end of I/O on a page; None if it is not locked."""
-        if not self.kernel.pages[pfn].flags & PG_locked:
+        if not self._page_flags[pfn] & PG_locked:
             return None
         event = self._pages_awaited.get(pfn)
         if event is None:
@@ -238,9 +239,9 @@ class Machine(simpy.Environment):
 
     def choose_cpu(self, task: TaskProcess) -> Cpu:
         """CPU for a task that becomes runnable: its last one if idle, an idle one, else the shortest queue."""
-        allowed = [self.cpus[number] for number in task.allowed]
         if task.cpu is not None and task.cpu.load == 0:
             return task.cpu
+        allowed = [self.cpus[number] for number in task.allowed]
         return min(allowed, key=lambda cpu: (cpu.load, cpu.number))
 
     def cpu_for_daemon(self, node: int) -> Cpu:

@@ -28,12 +28,12 @@ from numa_sim.state.constants import (
     EV_TASK_WAKE,
     FAULT_MAJOR,
     FAULT_MINOR,
-    FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_WAIT,
     NIL,
     PART_COMPUTE,
+    PART_CONTEXT_SWITCH,
     PART_DIRECT_RECLAIM,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
@@ -52,6 +52,7 @@ from numa_sim.state.constants import (
     TASK_SLEEPING,
 )
 from numa_sim.state.events import log_event
+from numa_sim.state.rows import row
 from numa_sim.workloads.program import Compute, Exit, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 
 if TYPE_CHECKING:
@@ -99,19 +100,20 @@ class TaskProcess:
         self.index = index
         self.name = name
         self.kind = kind
-        self.record = machine.kernel.tasks[index]
-        self.parts = machine.kernel.time_parts[index]
+        self.record = row(machine.kernel.tasks, index)
+        self.parts = memoryview(machine.kernel.time_parts[index])
         self.allowed = tuple(cpus)
         self.start_ns = start_ns
-        self.handle = TaskHandle(name=name, pid=int(self.record.pid), seed=machine.seed)
+        self.handle = TaskHandle(name=name, pid=self.record.pid, seed=machine.seed)
         self.program = program
         self.cpu: Cpu | None = None
         self.granted = Event(machine)
         self.trap = Event(machine)
         self.source: Any = None
         self.outcome = ""
+        self._accesses = machine.kernel.accesses[index]
         self._charged_ns = start_ns
-        self._sleeping: Event | None = None
+        self._switch_ns = 0
         self.process = machine.process(self._live())
 
     # Time -----------------------------------------------------------------------------------------------------------
@@ -122,14 +124,16 @@ class TaskProcess:
         self.parts[part] += now_ns - self._charged_ns
         self._charged_ns = now_ns
 
-    def charge_wait(self) -> None:
-        """Charge the time spent waiting for a CPU so far."""
-        self.charge(PART_RUN_QUEUE)
+    def _charge_first(self, cost_ns: int, part: int) -> None:
+        """Of the time since the last charge, charge the first `cost_ns` (at most all of it) to `part`."""
+        spent_ns = min(cost_ns, self.machine.now_ns - self._charged_ns)
+        self.parts[part] += spent_ns
+        self._charged_ns += spent_ns
 
     def _spend(self, cost_ns: int, part: int) -> Steps:
         """Work in the kernel for `cost_ns` on this task's CPU."""
         if cost_ns > 0:
-            yield self.machine.timeout(int(cost_ns))
+            yield self.machine.timeout(cost_ns)
             self.charge(part)
 
     # CPU ------------------------------------------------------------------------------------------------------------
@@ -141,21 +145,29 @@ class TaskProcess:
         self.cpu = self.machine.choose_cpu(self)
         self.cpu.enqueue(self)
         yield self.granted
-        self.charge(PART_RUN_QUEUE)
+        self._charge_first(self.machine.now_ns - self._charged_ns - self._switch_ns, PART_RUN_QUEUE)
+        self.charge(PART_CONTEXT_SWITCH)
 
-    def _leave_cpu(self) -> None:
+    def be_granted(self, wait_ns: int, switch_ns: int) -> None:
+        """A CPU has chosen this task: it runs after `wait_ns` more and a context switch of `switch_ns`."""
+        self._switch_ns = switch_ns
+        self.granted._ok, self.granted._value = True, None
+        self.machine.schedule(self.granted, delay=wait_ns + switch_ns)
+
+    def _leave_cpu(self, kernel_ns: int = 0) -> None:
         assert self.cpu is not None
-        self.cpu.release()
+        self.cpu.release(kernel_ns)
 
     def _enter_kernel(self) -> None:
         assert self.cpu is not None
         self.machine.enter_kernel(self.index, self.cpu.number)
 
-    def _block(self, event: Event, part: int) -> Steps:
-        """Sleep until `event`; others may have the CPU meanwhile."""
+    def _block(self, event: Event, part: int, kernel_ns: int = 0, kernel_part: int = PART_SYSCALL) -> Steps:
+        """Work `kernel_ns` more, then sleep until `event`; others may have the CPU meanwhile."""
         self.record.state = TASK_SLEEPING
-        self._leave_cpu()
+        self._leave_cpu(kernel_ns)
         yield event
+        self._charge_first(kernel_ns, kernel_part)
         self.charge(part)
         yield from self._get_cpu()
 
@@ -195,9 +207,7 @@ class TaskProcess:
         elif isinstance(operation, Munmap):
             yield from self._munmap(operation)
         elif isinstance(operation, Sleep):
-            self._sleeping = self.machine.timeout(operation.ns)
-            yield from self._block(self._sleeping, PART_SLEEP)
-            self._sleeping = None
+            yield from self._block(self.machine.timeout(operation.ns), PART_SLEEP)
         elif isinstance(operation, Compute):
             yield from self._spend(operation.ns, PART_COMPUTE)
         else:
@@ -208,11 +218,11 @@ class TaskProcess:
         k = self.kernel
         self._enter_kernel()
         _abandon_fault(k, self.index)
-        self.record.cost_ns = k.costs[0].syscall_ns
+        self.record.cost_ns = self.machine.costs.syscall_ns
         mmput(k, self.index)
         _log_event(k, EV_TASK_EXIT, self.index, 0)
         self.machine.attend()
-        yield from self._spend(int(self.record.cost_ns), PART_SYSCALL)
+        yield from self._spend(self.record.cost_ns, PART_SYSCALL)
         self.record.state = TASK_DEAD
         self.record.end_ns = self.machine.now_ns
         self._leave_cpu()
@@ -220,7 +230,7 @@ class TaskProcess:
     def close_account(self) -> None:
         """End the account of a task that is still alive: at its CPU's clock if it runs, else at its last charge."""
         if self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
-            self._charged_ns = int(self.cpu.record.clock_ns)
+            self._charged_ns = self.cpu.record.clock_ns
         self.record.end_ns = self._charged_ns
 
     def kill(self, why: str) -> None:
@@ -230,7 +240,7 @@ class TaskProcess:
         if self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
             # The access under way when the signal comes ends first: the CPU's clock is ahead of now.
             self.machine.leave_hardware(self.cpu)
-            rest_ns = max(0, int(self.cpu.record.clock_ns) - self.machine.now_ns)
+            rest_ns = max(0, self.cpu.record.clock_ns - self.machine.now_ns)
             self.machine.timeout(rest_ns).callbacks.append(lambda _: self.trap.succeed(STOP_KILLED))
 
     # Operations -------------------------------------------------------------------------------------------------------
@@ -238,10 +248,10 @@ class TaskProcess:
     def _mmap(self, operation: Mmap) -> Steps:
         k = self.kernel
         self._enter_kernel()
-        self.record.cost_ns = k.costs[0].syscall_ns
+        self.record.cost_ns = self.machine.costs.syscall_ns
         at_vpn = NIL if operation.at_vpn is None else operation.at_vpn
         vpn = do_mmap(k, self.index, operation.size_pages, at_vpn, operation.prot)
-        yield from self._spend(int(self.record.cost_ns), PART_SYSCALL)
+        yield from self._spend(self.record.cost_ns, PART_SYSCALL)
         if vpn == NIL:
             raise SimulationError(
                 f"task {self.name}: mmap of {operation.size_pages} pages failed (ENOMEM: no room in user space)"
@@ -251,14 +261,14 @@ class TaskProcess:
     def _munmap(self, operation: Munmap) -> Steps:
         k = self.kernel
         self._enter_kernel()
-        self.record.cost_ns = k.costs[0].syscall_ns
+        self.record.cost_ns = self.machine.costs.syscall_ns
         do_munmap(k, self.index, operation.region.start_vpn + operation.offset_pages, operation.length_pages)
         self.machine.attend()
-        yield from self._spend(int(self.record.cost_ns), PART_SYSCALL)
+        yield from self._spend(self.record.cost_ns, PART_SYSCALL)
 
     def refill(self) -> bool:
         """Fill the access buffer from the current source; False when it has no more."""
-        n = self.source.fill(self.kernel.accesses[self.index])
+        n = self.source.fill(self._accesses)
         self.record.access_next = 0
         self.record.access_end = n
         if n:
@@ -288,8 +298,8 @@ class TaskProcess:
         assert self.cpu is not None
         cpu = self.cpu.record
         self.trap = Event(self.machine)
-        # After a refill the clock is ahead by the first access's computing; otherwise it is now.
-        cpu.clock_ns = max(int(cpu.clock_ns), self.machine.now_ns)
+        # The clock may be ahead of now: by the first access's computing, or by what a fault cost.
+        cpu.clock_ns = max(cpu.clock_ns, self.machine.now_ns)
         cpu.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
         self.machine.enter_hardware(self.cpu)
         stop = yield self.trap
@@ -300,40 +310,52 @@ class TaskProcess:
 
     def _fault(self) -> Steps:
         """Finish the page fault that stopped the hardware: wait, reclaim, call the rule again."""
-        k, task = self.kernel, self.record
+        machine, task = self.machine, self.record
         while True:
-            status = int(task.fault_status)
-            self.machine.attend()
-            major = status == FAULT_WAIT or task.fault_major
-            cost_ns, task.cost_ns = int(task.cost_ns), 0
-            yield from self._spend(cost_ns, PART_MAJOR_FAULT if major or status == FAULT_MAJOR else PART_MINOR_FAULT)
-            if status in (FAULT_MINOR, FAULT_MAJOR):
+            machine.attend()
+            status = task.fault_status
+            cost_ns, task.cost_ns = task.cost_ns, 0
+            part = PART_MAJOR_FAULT if task.fault_major or status == FAULT_MAJOR else PART_MINOR_FAULT
+            if status == FAULT_MINOR or status == FAULT_MAJOR:
+                # As for a fault the hardware loop serves itself: the CPU's clock goes ahead, no event is needed.
+                assert self.cpu is not None
+                self.cpu.record.clock_ns = machine.now_ns + cost_ns
+                self.parts[part] += cost_ns
                 return
             if status == FAULT_WAIT:
-                yield from self._wait_on_page(int(task.wait_pfn), PART_SWAP_WAIT)
-            elif status == FAULT_RECLAIM:
-                if not (yield from self._direct_reclaim()) and not task.killed:
-                    self.kill("out of memory")
-            elif status == FAULT_SEGV:
-                self.machine.warn(
-                    f"task {self.name}: segmentation fault at page {int(task.fault_vpn):#x}, killed (SIGSEGV)"
-                )
-                self.kill("segmentation fault")
-            elif status == FAULT_OOM:
-                self.kill("out of memory")
+                yield from self._wait_on_page(task.wait_pfn, PART_SWAP_WAIT, cost_ns, part)
+            else:
+                yield from self._spend(cost_ns, part)
+                if status == FAULT_RECLAIM:
+                    if not (yield from self._direct_reclaim()) and not task.killed:
+                        self.kill("out of memory")
+                else:
+                    self._fail(status)
             if task.killed:
                 return
             self._enter_kernel()
             task.cost_ns = 0
-            task.fault_status = _handle_mm_fault(k, self.index, int(task.fault_vpn), int(task.fault_write))
+            task.fault_status = _handle_mm_fault(self.kernel, self.index, task.fault_vpn, task.fault_write)
 
-    def _wait_on_page(self, pfn: int, part: int) -> Steps:
-        """wait_on_page: sleep until the page is unlocked."""
+    def _fail(self, status: int) -> None:
+        """A fault that cannot be served kills the task: SIGSEGV, or do_page_fault's "VM: killing process"."""
+        if status == FAULT_SEGV:
+            where = f"page {self.record.fault_vpn:#x}"
+            self.machine.warn(f"task {self.name}: segmentation fault at {where}, killed (SIGSEGV)")
+            self.kill("segmentation fault")
+        else:
+            self.kill("out of memory")
+            self.machine.warn(f"VM: killing process {self.name}")
+
+    def _wait_on_page(self, pfn: int, part: int, kernel_ns: int, kernel_part: int) -> Steps:
+        """wait_on_page: after `kernel_ns` of work, sleep until the page is unlocked."""
         event = self.machine.page_event(pfn)
-        if event is not None:
-            yield from self._block(event, part)
-            self._enter_kernel()
-            _log_event(self.kernel, EV_TASK_WAKE, self.index, pfn)
+        if event is None:
+            yield from self._spend(kernel_ns, kernel_part)
+            return
+        yield from self._block(event, part, kernel_ns, kernel_part)
+        self._enter_kernel()
+        _log_event(self.kernel, EV_TASK_WAKE, self.index, pfn)
 
     def _direct_reclaim(self) -> Steps:
         """try_to_free_pages on this task's own time, then the rest of the allocation; False if it failed."""
@@ -341,24 +363,24 @@ class TaskProcess:
         answer = ALLOC_RECLAIM
         while answer == ALLOC_RECLAIM:
             self._enter_kernel()
-            k.vmstat[int(k.zones[int(task.reclaim_zone)].node), ALLOCSTALL] += 1
-            _reclaim_begin(k, t, int(task.reclaim_zone), int(task.reclaim_gfp))
+            k.vmstat[int(k.zones[task.reclaim_zone].node), ALLOCSTALL] += 1
+            _reclaim_begin(k, t, task.reclaim_zone, task.reclaim_gfp)
             while True:
+                self._enter_kernel()
                 task.cost_ns = 0
                 status = _reclaim_run(k, t)
-                yield from self._after_reclaim_step()
+                self.machine.attend()
                 if status == RECLAIM_WAIT:
-                    yield from self._wait_on_page(int(task.wait_pfn), PART_DIRECT_RECLAIM)
-                elif status != RECLAIM_YIELD:
+                    cost_ns = task.cost_ns
+                    yield from self._wait_on_page(task.wait_pfn, PART_DIRECT_RECLAIM, cost_ns, PART_DIRECT_RECLAIM)
+                    continue
+                yield from self._spend(task.cost_ns, PART_DIRECT_RECLAIM)
+                if status != RECLAIM_YIELD:
                     break
-                self._enter_kernel()
             self._enter_kernel()
             task.cost_ns = 0
-            answer = int(_alloc_after_reclaim(k, t, int(status == RECLAIM_DONE)))
-            yield from self._after_reclaim_step()
+            answer = _alloc_after_reclaim(k, t, int(status == RECLAIM_DONE))
+            self.machine.attend()
+            yield from self._spend(task.cost_ns, PART_DIRECT_RECLAIM)
         task.got_pfn = answer if answer >= 0 else NIL
         return answer != ALLOC_FAIL
-
-    def _after_reclaim_step(self) -> Steps:
-        self.machine.attend()
-        yield from self._spend(int(self.record.cost_ns), PART_DIRECT_RECLAIM)

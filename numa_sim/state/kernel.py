@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -27,6 +28,7 @@ from numa_sim.state.constants import (
 )
 
 _LAZY_BYTES = 1 << 22
+_MAP_NORESERVE = 0x4000  # Linux; Python has had a name for it since 3.12
 _SHADOWED = frozenset(("flags", "size", "max"))
 
 
@@ -138,8 +140,8 @@ def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
     dtype = np.dtype(dtype)
     shape = shape if isinstance(shape, tuple) else (shape,)
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if n_bytes >= _LAZY_BYTES and hasattr(mmap, "MAP_NORESERVE"):
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
+    if n_bytes >= _LAZY_BYTES and sys.platform == "linux":
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         array: Any = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, n_bytes, flags=flags))
     else:
         array = np.zeros(shape, dtype)
