@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part
 from numa_sim.state.constants import NIL
 from numa_sim.state.kernel import Kernel
 
 
-@rule
+@part
 def charge(k: Kernel, cost_ns: int) -> None:
     """Add CPU time to the current task's ``cost_ns``; without a current task nobody pays."""
     t = k.vm[0].current_task

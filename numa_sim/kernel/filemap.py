@@ -8,7 +8,7 @@ Simplified: buffers are one state per page (``BUFFERS_*``) instead of a ring of 
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add
 from numa_sim.state.constants import (
@@ -37,21 +37,21 @@ KIND_SWAP = 1
 """Values of ``mappings.kind``."""
 
 
-@rule
+@part
 def in_swap_cache(k: Kernel, pfn: int) -> bool:
     """Whether the page's mapping is swapper_space (PageSwapCache)."""
     mapping = k.pages[pfn].mapping
     return mapping != MAPPING_NONE and k.mappings[mapping].kind == KIND_SWAP
 
 
-@rule
+@part
 def users(k: Kernel, pfn: int) -> int:
     """References of a page, its buffers' own left out."""
     page = k.pages[pfn]
     return page.count - 1 if page.buffers != BUFFERS_NONE else page.count + 0
 
 
-@rule
+@part
 def try_lock_page(k: Kernel, pfn: int) -> bool:
     """Lock the page; False if it was locked already."""
     page = k.pages[pfn]
@@ -61,7 +61,7 @@ def try_lock_page(k: Kernel, pfn: int) -> bool:
     return True
 
 
-@rule
+@part
 def unlock_page(k: Kernel, pfn: int) -> None:
     """Unlock the page; LAUNDER goes too, always (spec G-7).  Waking who waits for it is the processes' work."""
     k.pages[pfn].flags &= ~(PG_locked | PG_launder)
@@ -104,7 +104,7 @@ def remove_inode_page(k: Kernel, pfn: int) -> None:
     delta_nr_cache_pages(k, pfn, -1)
 
 
-@rule
+@part
 def attach_buffers(k: Kernel, pfn: int) -> None:
     """Give the page buffers under I/O, and their reference, if it has none (create_empty_buffers)."""
     page = k.pages[pfn]

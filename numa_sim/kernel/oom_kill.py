@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.state.constants import (
     EV_OOM_KILL,
     NIL,
@@ -42,7 +42,7 @@ def int_sqrt(x: int) -> int:
     return max(out, 1)
 
 
-@rule
+@part
 def badness(k: Kernel, t: int) -> int:
     """Points of task `t`: big, young and niced tasks have many; 0 = cannot be chosen (no mm, or being killed)."""
     task = k.tasks[t]
@@ -61,7 +61,7 @@ def badness(k: Kernel, t: int) -> int:
     return points
 
 
-@rule
+@part
 def select_bad_process(k: Kernel) -> int:
     """The task with the most points, the first of equals; NIL if nobody has any.  Tasks 0 and 1 are the kernel's."""
     chosen = NIL
@@ -76,7 +76,7 @@ def select_bad_process(k: Kernel) -> int:
     return chosen
 
 
-@rule
+@part
 def oom_kill(k: Kernel) -> int:
     """Kill the worst task and every task sharing its mm; return it, or OOM_NOBODY."""
     victim = select_bad_process(k)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import attach_buffers, unlock_page
 from numa_sim.kernel.swapfile import slot_index, swp_entry, swp_offset, swp_type
@@ -31,7 +31,7 @@ from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
 
-@rule
+@part
 def io_ring_is_full(k: Kernel) -> bool:
     """Whether the I/O ring is more than half full: then reclaim lets the devices take their requests first."""
     return (k.vm[0].io_tail - k.vm[0].io_head) * 2 > k.io.shape[0]

@@ -10,7 +10,7 @@ a CPU that has the entry does not set it again (C-8).
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import is_reserved
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import in_swap_cache, page_cache_release, try_lock_page, unlock_page, users
@@ -66,14 +66,14 @@ def mmlist_del(k: Kernel, mm: int) -> None:
         k.vm[0].swap_mm = behind
 
 
-@rule
+@part
 def memclass(k: Kernel, pfn: int, class_zone: int) -> bool:
     """Whether the page could serve the class: by zone index only; the node is not compared (spec C-7)."""
     zone = k.section_zone[pfn >> k.vm[0].section_shift]
     return bool(k.zones[zone].index <= k.zones[class_zone].index)
 
 
-@rule
+@part
 def _swap_entry_for(k: Kernel, pfn: int) -> int:
     """Where the contents of a locked page without PTE shall be: swap entry, 0 = can be forgotten, NIL = nowhere."""
     page = k.pages[pfn]
@@ -138,7 +138,7 @@ def try_to_swap_out(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int
     return freeable
 
 
-@rule
+@part
 def _swap_out_table(k: Kernel, mm: int, vma: int, row: int, vpn: int, end: int, want: int, class_zone: int) -> int:
     """Look at the PTEs of [vpn, end), all in one leaf table, until `want` pages became freeable; return how many more.
 
@@ -158,7 +158,7 @@ def _swap_out_table(k: Kernel, mm: int, vma: int, row: int, vpn: int, end: int, 
     return want
 
 
-@rule
+@part
 def _swap_out_vma(k: Kernel, mm: int, vma: int, vpn: int, want: int, class_zone: int) -> int:
     """Look at one area from page `vpn` on, leaf table by leaf table (swap_out_vma, swap_out_pgd)."""
     area = k.vmas[vma]
@@ -174,7 +174,7 @@ def _swap_out_vma(k: Kernel, mm: int, vma: int, vpn: int, want: int, class_zone:
     return want
 
 
-@rule
+@part
 def _swap_out_mm(k: Kernel, mm: int, want: int, class_zone: int) -> int:
     """Look at one address space from its cursor on; return how many pages are still wanted.
 
@@ -191,7 +191,7 @@ def _swap_out_mm(k: Kernel, mm: int, want: int, class_zone: int) -> int:
     return want
 
 
-@rule
+@part
 def _next_mm(k: Kernel) -> int:
     """Move ``vm.swap_mm`` past init_mm and finished address spaces, which may start again; NIL if there are none."""
     vm = k.vm[0]

@@ -6,7 +6,7 @@ one use of the slot and has one reference for it.
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.filemap import (
     add_to_page_cache,
     block_flushpage,
@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 
-@rule
+@part
 def find_swap_cache(k: Kernel, entry: int) -> int:
     """The page that caches `entry`, NIL if none; takes no reference."""
     return k.swap_cache[slot_index(k, entry)] - 1
@@ -124,7 +124,7 @@ def delete_from_swap_cache(k: Kernel, pfn: int) -> None:
     page_cache_release(k, pfn)
 
 
-@rule
+@part
 def _sole_slot_user(k: Kernel, pfn: int) -> bool:
     """Whether only the cache uses the page's slot."""
     entry = k.pages[pfn].index

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from numa_sim.compiled import entry as entry_point
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.errors import SimulationError
 from numa_sim.state.constants import (
     MAX_SWAPFILES,
@@ -30,25 +30,25 @@ V1_MAX_PAGES: Final = 32688
 _TYPE_MASK: Final = 0x3F
 
 
-@rule
+@part
 def swp_entry(type_: int, offset: int) -> int:
     """The entry that names slot `offset` of area `type_` (SWP_ENTRY)."""
     return type_ << 1 | offset << 8
 
 
-@rule
+@part
 def swp_type(entry: int) -> int:
     """The area an entry names (SWP_TYPE)."""
     return (entry >> 1) & _TYPE_MASK
 
 
-@rule
+@part
 def swp_offset(entry: int) -> int:
     """The slot an entry names (SWP_OFFSET)."""
     return entry >> 8
 
 
-@rule
+@part
 def slot_index(k: Kernel, entry: int) -> int:
     """Where the entry's slot is in ``swap_map``, ``swap_cache`` and ``swap_tags``."""
     return k.swap_info[(entry >> 1) & _TYPE_MASK].map_start + (entry >> 8)
@@ -60,7 +60,7 @@ def vm_swap_full(k: Kernel) -> bool:
     return k.vm[0].nr_swap_pages * 2 < k.vm[0].total_swap_pages
 
 
-@rule
+@part
 def _in_cluster(k: Kernel, type_: int) -> int:
     """Next free slot of the running cluster, 0 if none."""
     si = k.swap_info[type_]
@@ -75,7 +75,7 @@ def _in_cluster(k: Kernel, type_: int) -> int:
     return 0
 
 
-@rule
+@part
 def _new_cluster(k: Kernel, type_: int, length: int) -> int:
     """First slot of the lowest wholly free run of `length` slots (any alignment), 0 if none."""
     si = k.swap_info[type_]
@@ -90,7 +90,7 @@ def _new_cluster(k: Kernel, type_: int, length: int) -> int:
     return 0
 
 
-@rule
+@part
 def scan_swap_map(k: Kernel, type_: int) -> int:
     """Take a free slot of area `type_`: the running cluster, a new cluster, else the first free slot; 0 = full."""
     si = k.swap_info[type_]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import (
     in_swap_cache,
@@ -104,7 +104,7 @@ def check_classzone_need_balance(k: Kernel, zone: int) -> int:
     return 1
 
 
-@rule
+@part
 def _node_of(k: Kernel, pfn: int) -> int:
     node: int = k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node
     return node
@@ -141,7 +141,7 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
         pfn = towards_head
 
 
-@rule
+@part
 def _kmem_cache_reap(k: Kernel) -> int:
     """Pages the slab caches give back: ``vm.slab_reap`` (no slab caches yet)."""
     reaped: int = k.vm[0].slab_reap
@@ -149,7 +149,7 @@ def _kmem_cache_reap(k: Kernel) -> int:
     return reaped
 
 
-@rule
+@part
 def _shrink_vfs(k: Kernel) -> None:
     """shrink_dcache_memory and shrink_icache_memory on caches that are empty here."""
     log_event(k, EV_SHRINK_DCACHE, k.vm[0].vm_vfs_scan_ratio, 0)
@@ -170,7 +170,7 @@ def writepage(k: Kernel, pfn: int) -> None:
         unlock_page(k, pfn)
 
 
-@rule
+@part
 def _stolen(k: Kernel, t: int, node: int) -> int:
     """One page fewer is wanted; whether the scan goes on."""
     k.tasks[t].reclaim_nr -= 1
@@ -196,7 +196,7 @@ def _page_mapped(k: Kernel, t: int) -> int:
     return _GO_ON
 
 
-@rule
+@part
 def _launder(k: Kernel, t: int, pfn: int) -> bool:
     """Start writing a locked, dirty page nobody else uses, if its mapping can and the caller may; whether it did."""
     page = k.pages[pfn]
@@ -212,7 +212,7 @@ def _launder(k: Kernel, t: int, pfn: int) -> bool:
     return True
 
 
-@rule
+@part
 def _free_cached_page(k: Kernel, pfn: int) -> None:
     """Take a clean, locked page nobody uses out of its mapping and off the lists, and free it."""
     if in_swap_cache(k, pfn):
@@ -225,7 +225,7 @@ def _free_cached_page(k: Kernel, pfn: int) -> None:
     page_cache_release(k, pfn)
 
 
-@rule
+@part
 def _reclaim_locked_page(k: Kernel, t: int, pfn: int) -> int:
     """What shrink_cache does with a page it has just locked: write it, strip it, free it, or let it be."""
     page = k.pages[pfn]
@@ -257,7 +257,7 @@ def _reclaim_locked_page(k: Kernel, t: int, pfn: int) -> int:
     return _stolen(k, t, node)
 
 
-@rule
+@part
 def _scan_page(k: Kernel, t: int) -> int:
     """Look at the page at the tail of the inactive list, after moving it to the head: one round of shrink_cache."""
     vm = k.vm[0]
@@ -285,7 +285,7 @@ def _scan_page(k: Kernel, t: int) -> int:
     return _reclaim_locked_page(k, t, pfn)
 
 
-@rule
+@part
 def _begin_scan(k: Kernel, t: int) -> None:
     """The bounds of one shrink_cache call."""
     vm = k.vm[0]
@@ -315,7 +315,7 @@ def shrink_caches_begin(k: Kernel, t: int, class_zone: int, gfp: int, nr_pages: 
     k.tasks[t].reclaim_stage = STAGE_SHRINK_CACHES
 
 
-@rule
+@part
 def _begin_passes(k: Kernel, t: int) -> None:
     """Start a round of vm_passes passes over the lists, for SWAP_CLUSTER_MAX pages."""
     task = k.tasks[t]
@@ -336,7 +336,7 @@ def reclaim_begin(k: Kernel, t: int, class_zone: int, gfp: int) -> None:
     _begin_passes(k, t)
 
 
-@rule
+@part
 def _out_of_passes(k: Kernel, t: int) -> int:
     """Every pass failed: fail, or kill somebody (CONFIG_OOM_KILLER) and start over.
 
@@ -359,7 +359,7 @@ def _out_of_passes(k: Kernel, t: int) -> int:
     return RECLAIM_YIELD
 
 
-@rule
+@part
 def _end_pass(k: Kernel, t: int) -> int:
     """The end of a pass; the answer of the whole run, or NIL to go on with the next one."""
     task = k.tasks[t]

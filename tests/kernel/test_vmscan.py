@@ -1,6 +1,6 @@
-from dataclasses import replace
 """Reclaim as a machine that stops and goes on, with real swap I/O; each mechanism off and on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
