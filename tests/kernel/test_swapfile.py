@@ -74,6 +74,13 @@ def test_a_cluster_is_257_slots_and_holes_are_used_only_when_no_free_run_is_left
     assert get(k) == (0, 5)
 
 
+@pytest.mark.parametrize(("bad", "first"), [(257, 1), (256, 257)])
+def test_a_cluster_starts_only_in_a_free_run_of_256(bad: int, first: int) -> None:
+    k = kernel()
+    swapfile.swapon(k, 600, bad=[bad])
+    assert get(k) == (0, first)
+
+
 def test_without_clusters_the_lowest_free_slot_is_taken() -> None:
     k = kernel()
     k.vm[0].swapfile_cluster = 0
