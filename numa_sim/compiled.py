@@ -70,7 +70,7 @@ def rule(function: F) -> F:
     """Mark `function` as a rule on the state arrays: compiled by numba, cached between processes."""
     if not COMPILED:
         return function
-    return numba.njit(cache=True, error_model="numpy", boundscheck=False)(function)  # type: ignore[no-any-return]
+    return numba.njit(cache=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)(function)  # type: ignore[no-any-return]
 
 
 def part(function: F) -> F:

@@ -91,23 +91,19 @@ def earliest(k: Kernel, horizon_ns: int) -> tuple[int, int]:
 
 
 @rule
-def tlb_find(k: Kernel, cpu: int, vpn: int) -> int:
-    """Way that holds `vpn`, NIL if none."""
-    index = vpn & (k.tlb.shape[1] - 1)
-    for way in range(k.tlb.shape[2]):
-        if k.tlb[cpu, index, way].vpn == vpn + 1:
-            return way
-    return NIL
-
-
-@rule
 def tlb_fill(k: Kernel, cpu: int, vpn: int, pte: int) -> None:
-    """Load a translation, replacing the set's ways in turn (round robin, as many real TLBs)."""
+    """Load a translation over its old self, or replace the set's ways in turn (round robin, as many real TLBs)."""
+    ways = k.tlb.shape[2]
+    if ways == 0:
+        return
     index = vpn & (k.tlb.shape[1] - 1)
-    way = tlb_find(k, cpu, vpn)
-    if way == NIL:
+    way = -1
+    for candidate in range(ways):
+        if k.tlb[cpu, index, candidate].vpn == vpn + 1:
+            way = candidate
+    if way == -1:
         way = k.tlb_victim[cpu, index]
-        k.tlb_victim[cpu, index] = way + 1 if way + 1 < k.tlb.shape[2] else 0
+        k.tlb_victim[cpu, index] = way + 1 if way + 1 < ways else 0
     k.tlb[cpu, index, way].vpn = vpn + 1
     k.tlb[cpu, index, way].pte = pte
 
@@ -164,14 +160,24 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
 
 @rule
 def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
-    """Advance one CPU while its next access is issued before `limit_ns`; return 0, or why it stopped (STOP_*)."""
+    """Advance one CPU while its next access is issued before `limit_ns`; return 0, or why it stopped (STOP_*).
+
+    Everything the loop needs of arrays and records is taken out in front of it: the compiler cannot know that
+    writing one array leaves the others where they are.
+    """
     this = k.cpus[cpu]
     t = this.task
     task = k.tasks[t]
     costs = k.costs[0]
+    tlb = k.tlb[cpu]
+    accesses = k.accesses[t]
+    tags = k.tags
+    section_zone = k.section_zone
+    latency = k.latency[this.node]
+    traffic = k.traffic[this.node]
     node = this.node
-    sets = k.tlb.shape[1] - 1
-    ways = k.tlb.shape[2]
+    sets = tlb.shape[0] - 1
+    ways = tlb.shape[1]
     line_ns = costs.line_ns
     miss_1024ths = costs.cache_miss_1024ths
     shift = k.vm[0].section_shift
@@ -185,7 +191,6 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     local_ns = 0
     remote_ns = 0
     queued_ns = 0
-    walked_ns = 0
     misses = 0
     stop = 0
     while clock_ns < limit_ns:
@@ -195,14 +200,13 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
         if clock_ns >= slice_end_ns:
             stop = STOP_SLICE
             break
-        access = k.accesses[t, position]
-        vpn = access.vpn
-        write = access.write
+        vpn = accesses[position].vpn
+        write = accesses[position].write
         index = vpn & sets
         pte = 0
         for way in range(ways):
-            if k.tlb[cpu, index, way].vpn == vpn + 1:
-                pte = k.tlb[cpu, index, way].pte
+            if tlb[index, way].vpn == vpn + 1:
+                pte = tlb[index, way].pte
                 break
         spent_ns = 0
         if pte == 0 or (write != 0 and pte & PTE_DIRTY == 0):
@@ -212,12 +216,11 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 break
             tlb_fill(k, cpu, vpn, pte)
             misses += 1
-            walked_ns += walk_ns
             spent_ns = walk_ns
         pfn = pte >> PAGE_SHIFT
         if write != 0:
-            k.tags[pfn] = stored(k.tags[pfn], vpn)
-        lines = access.lines
+            tags[pfn] = stored(tags[pfn], vpn)
+        lines = int(accesses[position].lines)
         if miss_1024ths != 1024:
             credit = this.cache_credit + lines * miss_1024ths
             this.cache_credit = credit & 1023
@@ -226,23 +229,23 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             spent_ns += costs.cache_hit_ns
             compute_ns += costs.cache_hit_ns
         else:
-            home = k.section_zone[pfn >> shift] // NR_ZONES
-            memory_ns = k.latency[node, home] + (lines - 1) * line_ns
+            home = section_zone[pfn >> shift] // NR_ZONES
+            memory_ns = latency[home] + (lines - 1) * line_ns
             wait_ns = queueing_ns(k, node, home, clock_ns + spent_ns, lines)
             if home == node:
                 local_ns += memory_ns
             else:
                 remote_ns += memory_ns
             queued_ns += wait_ns
-            traffic = k.traffic[node, home]
-            traffic.accesses += 1
-            traffic.lines += lines
-            traffic.latency_ns += memory_ns
-            traffic.queue_ns += wait_ns
+            pair = traffic[home]
+            pair.accesses += 1
+            pair.lines += lines
+            pair.latency_ns += memory_ns
+            pair.queue_ns += wait_ns
             spent_ns += memory_ns + wait_ns
         position += 1
         if position < end:
-            ahead_ns = k.accesses[t, position].compute_ns
+            ahead_ns = accesses[position].compute_ns
             compute_ns += ahead_ns
             spent_ns += ahead_ns
         clock_ns += spent_ns
@@ -256,7 +259,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     k.time_parts[t, PART_LOCAL] += local_ns
     k.time_parts[t, PART_REMOTE] += remote_ns
     k.time_parts[t, PART_QUEUEING] += queued_ns
-    k.time_parts[t, PART_TLB_WALK] += walked_ns
+    k.time_parts[t, PART_TLB_WALK] += misses * walk_ns
     return stop
 
 

@@ -22,26 +22,31 @@ _CURVE_STEPS = 64
 
 
 @rule
+def _curve_ns(k: Kernel, channel: int, t_ns: int, lines: int) -> int:
+    """Extra latency of a channel that follows a measured curve; notes the load requested."""
+    c = k.channels[channel]
+    elapsed_ns = t_ns - c.window_start_ns
+    if elapsed_ns >= c.window_ns:
+        # Requested load of the windows that have passed, in 64ths of capacity.
+        step = c.window_lines * c.line_ps * _CURVE_STEPS // (elapsed_ns * 1000)
+        c.extra_ns = k.curves[c.curve, min(step, _CURVE_STEPS)]
+        c.window_start_ns = t_ns
+        c.window_lines = 0
+    c.window_lines += lines
+    return c.extra_ns
+
+
+@rule
 def pass_channel(k: Kernel, channel: int, t_ps: int, lines: int) -> int:
     """Send `lines` through one channel from instant `t_ps` on; return the wait in ps."""
     c = k.channels[channel]
-    service_ps = lines * c.line_ps
-    wait_ps = c.busy_until_ps - t_ps
-    if wait_ps < 0:
-        wait_ps = 0
-    c.busy_until_ps = t_ps + wait_ps + service_ps
+    wait_ps = max(c.busy_until_ps - t_ps, 0)
+    c.busy_until_ps = t_ps + wait_ps + lines * c.line_ps
     c.lines += lines
     if c.model == CHANNEL_CURVE:
-        elapsed_ns = t_ps // 1000 - c.window_start_ns
-        if elapsed_ns >= c.window_ns:
-            # Requested load of the windows that have passed, in 64ths of capacity.
-            step = c.window_lines * c.line_ps * _CURVE_STEPS // (elapsed_ns * 1000)
-            c.extra_ns = k.curves[c.curve, min(step, _CURVE_STEPS)]
-            c.window_start_ns = t_ps // 1000
-            c.window_lines = 0
-        c.window_lines += lines
-        wait_ps = max(wait_ps, c.extra_ns * 1000)
-    c.queue_ns += wait_ps // 1000
+        wait_ps = max(wait_ps, 1000 * _curve_ns(k, channel, t_ps // 1000, lines))
+    if wait_ps > 0:
+        c.queue_ns += wait_ps // 1000
     return wait_ps
 
 
@@ -58,4 +63,6 @@ def queueing_ns(k: Kernel, cpu_node: int, memory_node: int, t_ns: int, lines: in
         waited_ps += pass_channel(k, channel, t_ps + waited_ps, lines)
         hop += 1
         channel = k.paths[cpu_node, memory_node, hop]
+    if waited_ps == 0:
+        return 0
     return (waited_ps + 999) // 1000

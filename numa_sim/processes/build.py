@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from numa_sim.config.machine import Machine as MachineConfig
 from numa_sim.config.machine import Zram
 from numa_sim.config.model import Config
-from numa_sim.errors import ConfigError
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.swapfile import swapon
 from numa_sim.observe.result import InputFile
@@ -26,7 +23,7 @@ from numa_sim.state.constants import (
 )
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 from numa_sim.state.layout import CURVE_POINTS
-from numa_sim.topology import Curve, Link, Node, Topology, build_topology, load
+from numa_sim.topology import Curve, Topology
 from numa_sim.workloads.configured import program_from_config
 
 if TYPE_CHECKING:
@@ -38,58 +35,6 @@ _SECTION_PAGES = 1 << SECTION_SHIFT
 _GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
 """Page-table levels, bits per level, first page beyond user space."""
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
-
-
-def topology_of(config: Config) -> Topology:
-    """The machine `config` names, scaled as it asks.
-
-    Raises
-    ------
-    TopologyError, ConfigError
-        Unknown preset, unreadable file, impossible tables, CPUs of a workload that the machine does not have.
-    """
-    machine = config.machine
-    if machine.nodes is not None:
-        topology = _inline(machine, config.origin)
-    elif machine.preset is not None:
-        topology = load(machine.preset)
-    else:
-        kind, _, file = str(machine.from_).partition(":")
-        topology = load(f"{kind}:{config.base / file}")
-    topology = topology.scaled(
-        memory_per_node_bytes=machine.memory_per_node, cpus_per_node=machine.cpus_per_node
-    )
-    if machine.memory.bandwidth is not None:
-        topology = replace(topology, bandwidth=(machine.memory.bandwidth,) * len(topology))
-    for index, workload in enumerate(config.workload):
-        wrong = [cpu for cpu in workload.cpus or () if cpu >= topology.cpu_count]
-        if wrong:
-            raise ConfigError(
-                config.origin,
-                f"workload.{index}.cpus",
-                f"machine {topology.name} has no CPU {wrong[0]}",
-                (f"0-{topology.cpu_count - 1}",),
-            )
-    return topology
-
-
-def _inline(machine: MachineConfig, origin: str) -> Topology:
-    assert machine.nodes is not None and machine.distances is not None
-    nodes = [Node(i, node.memory, tuple(node.cpus)) for i, node in enumerate(machine.nodes)]
-    links = None
-    if machine.links is not None:
-        links = [
-            Link(min(x.a, x.b), max(x.a, x.b), x.bandwidth, x.name or f"link{x.a}-{x.b}") for x in machine.links
-        ]
-    return build_topology(
-        "inline",
-        origin,
-        nodes,
-        machine.distances,
-        latency_ns=machine.latency_ns,
-        bandwidth=machine.bandwidth,
-        links=links,
-    )
 
 
 def build_kernel(config: Config, topology: Topology) -> Kernel:
@@ -250,9 +195,3 @@ def _input(path: Path) -> InputFile:
     data = path.read_bytes()
     return InputFile(path.name, len(data), hashlib.sha256(data).hexdigest())
 
-
-def parse(tables: dict[str, Any]) -> Config:
-    """A configuration from Python tables, with the same errors as from a file."""
-    from numa_sim.config.reader import build
-
-    return build(tables, "<python>", Path())

@@ -16,6 +16,7 @@ import simpy
 
 from numa_sim.compiled import entry
 from numa_sim.config.model import Config
+from numa_sim.config.resolve import topology_of
 from numa_sim.errors import InvariantViolation, SimulationError
 from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
@@ -73,7 +74,7 @@ class Machine(simpy.Environment):
         super().__init__(initial_time=0)
         self.config = config
         self.seed = int(config.run.seed)
-        self.topology = topology if topology is not None else build.topology_of(config)
+        self.topology = topology if topology is not None else topology_of(config)
         self.kernel = build.build_kernel(config, self.topology)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
@@ -98,7 +99,7 @@ class Machine(simpy.Environment):
         ``kernel``, ``costs`` and ``run`` are taken as the tables of those names.
         """
         tables = {name: machine.pop(name) for name in ("kernel", "costs", "run") if name in machine}
-        return cls(build.parse({"machine": machine, **tables}))
+        return cls(Config.of(machine=machine, **tables))
 
     # Time -------------------------------------------------------------------------------------------------------------
 

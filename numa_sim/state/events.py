@@ -9,8 +9,16 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.state.kernel import Kernel
 
-_PRIME_A = 2147483647
-_PRIME_B = 2147483629
+_LANE_BITS = 31
+_LANE_MASK = (1 << _LANE_BITS) - 1
+_FACTOR_A = 48271
+_FACTOR_B = 69621
+
+
+@rule
+def _mix(h: int, factor: int, operand: int) -> int:
+    """One step of a lane; below 2**48 throughout, so plain Python and compiled code agree to the bit."""
+    return (h * factor + ((operand ^ (operand >> _LANE_BITS)) & _LANE_MASK)) & _LANE_MASK
 
 
 @rule
@@ -18,19 +26,12 @@ def log_event(k: Kernel, code: int, a: int, b: int) -> None:
     """Enter event `code` with operands `a`, `b`, at ``vm.now_ns`` for ``vm.current_task``."""
     vm = k.vm[0]
     vm.event_count += 1
-    # Two lanes below 2**31, so that plain Python and compiled code agree to the bit without overflow.
-    what = code * 8192 + vm.current_task + 1
-    t = vm.now_ns % _PRIME_A
-    first = a % _PRIME_A
-    second = b % _PRIME_A
-    h = (vm.event_hash_a * 48271 + t) % _PRIME_A
-    h = (h * 48271 + what) % _PRIME_A
-    h = (h * 48271 + first) % _PRIME_A
-    vm.event_hash_a = (h * 48271 + second) % _PRIME_A
-    h = (vm.event_hash_b * 69621 + second) % _PRIME_B
-    h = (h * 69621 + first) % _PRIME_B
-    h = (h * 69621 + what) % _PRIME_B
-    vm.event_hash_b = (h * 69621 + t) % _PRIME_B
+    t_ns = int(vm.now_ns)
+    what = code * 8192 + int(vm.current_task) + 1
+    h = _mix(_mix(int(vm.event_hash_a), _FACTOR_A, t_ns), _FACTOR_A, what)
+    vm.event_hash_a = _mix(_mix(h, _FACTOR_A, int(a)), _FACTOR_A, int(b))
+    h = _mix(_mix(int(vm.event_hash_b), _FACTOR_B, int(b)), _FACTOR_B, int(a))
+    vm.event_hash_b = _mix(_mix(h, _FACTOR_B, what), _FACTOR_B, t_ns)
     if vm.record_events != 0 and vm.events_used < k.events.shape[0]:
         event = k.events[vm.events_used]
         event.t_ns = vm.now_ns
