@@ -16,12 +16,12 @@ from numa_sim.state.constants import (
     MAX_ORDER,
     NIL,
     PAGE_SHIFT,
+    PTE_PRESENT,
+    SWAP_MAP_BAD,
     PG_active,
     PG_lru,
     PG_reserved,
     PG_table,
-    PTE_PRESENT,
-    SWAP_MAP_BAD,
 )
 from numa_sim.state.kernel import Kernel
 
@@ -197,6 +197,12 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     problem, where = _mark_free(k, owners)
     if problem != 0:
         return problem, where
+    for t in range(k.tasks.shape[0]):
+        # The page a reclaimer keeps for itself: on no list and with no reference, but not free.
+        if k.tasks[t].local_pfn != NIL:
+            if owners[k.tasks[t].local_pfn] != 0:
+                return FREE_IN_USE, k.tasks[t].local_pfn
+            owners[k.tasks[t].local_pfn] = -1
     for pfn in range(k.pages.shape[0]):
         if owners[pfn] == -1 and (k.pages[pfn].count != 0 or k.pages[pfn].mapping != 0):
             return FREE_IN_USE, pfn

@@ -16,6 +16,7 @@ from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
     can_share_swap_page,
+    find_swap_cache,
     free_page_and_swap_cache,
     free_swap_and_cache,
     lookup_swap_cache,
@@ -45,8 +46,6 @@ from numa_sim.state.constants import (
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
-    PG_dirty,
-    PG_locked,
     PGFAULT,
     PGMAJFAULT,
     PTE_ACCESSED,
@@ -60,6 +59,8 @@ from numa_sim.state.constants import (
     VM_WRITE,
     ZERO_PAGE_COW,
     ZERO_PAGE_MAPS,
+    PG_dirty,
+    PG_locked,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
@@ -165,12 +166,15 @@ def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
         return 0
     first, n = valid_swaphandles(k, entry)
     for offset in range(first, first + n):
-        pfn = read_swap_cache_async(k, t, (entry & 0xFF) | offset << 8)
+        neighbour = (entry & 0xFF) | offset << 8
+        ahead = neighbour != entry and find_swap_cache(k, neighbour) == NIL
+        pfn = read_swap_cache_async(k, t, neighbour)
         if pfn == ALLOC_RECLAIM:
             return FAULT_RECLAIM
         if pfn < 0:
             return 0
-        count(k, page_zone(k, pfn) // NR_ZONES, SWAP_RA, 1)
+        if ahead:
+            count(k, page_zone(k, pfn) // NR_ZONES, SWAP_RA, 1)
         free_pages(k, pfn, 0)
     return 0
 

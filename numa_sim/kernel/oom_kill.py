@@ -1,7 +1,7 @@
 """Whom to kill when nothing is left: mm/oom_kill.c @2.4.37 (spec 4.6, 4.7, B.7).
 
-Simplified: times are compared in nanoseconds, not jiffies; processor time is what `tasks.utime_ns` says; the kill
-itself (a signal) is the processes' work: the rule marks the victims and names the first in ``vm.oom_victim``.
+Simplified: times are compared in nanoseconds, not jiffies; processor time is a task's whole time but its waits; the
+kill itself (a signal) is the processes' work: the rule marks the victims and names the first in ``vm.oom_victim``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from numa_sim.state.constants import (
     EV_OOM_KILL,
     NIL,
     OOM_KILL,
+    PART_RUN_QUEUE,
+    PART_SLEEP,
+    PART_SWAP_WAIT,
     PF_MEMALLOC,
     PF_MEMDIE,
     TASK_DEAD,
@@ -43,13 +46,23 @@ def int_sqrt(x: int) -> int:
 
 
 @part
+def cpu_time_ns(k: Kernel, t: int) -> int:
+    """Processor time of task `t`: what its time went to, sleeping and waiting left out (utime + stime)."""
+    total = 0
+    for column in range(k.time_parts.shape[1]):
+        if column != PART_SLEEP and column != PART_RUN_QUEUE and column != PART_SWAP_WAIT:
+            total += k.time_parts[t, column]
+    return total
+
+
+@part
 def badness(k: Kernel, t: int) -> int:
     """Points of task `t`: big, young and niced tasks have many; 0 = cannot be chosen (no mm, or being killed)."""
     task = k.tasks[t]
     if task.mm == NIL or task.flags & PF_MEMDIE != 0:
         return 0
     now = k.vm[0].now_ns // _JIFFY_NS
-    cpu_time = task.utime_ns // _JIFFY_NS >> 10
+    cpu_time = cpu_time_ns(k, t) // _JIFFY_NS >> 10
     run_time = (now - task.start_ns // _JIFFY_NS) >> 17
     points = k.mms[task.mm].total_vm // int_sqrt(cpu_time) // int_sqrt(int_sqrt(run_time))
     if task.nice > 0:
@@ -100,8 +113,8 @@ def oom_kill(k: Kernel) -> int:
 def out_of_memory(k: Kernel) -> int:
     """Called after each failed reclaim; kills only if the shortage lasts.
 
-    Nothing happens while a swap slot is free, in the first second of a series of calls (a pause of 5 s starts a new
-    one), before the tenth call after that, and within 5 s of the last kill.
+    Nothing happens while a swap slot is free (with ``vm.pageout = 0`` none can be used, so none counts), in the first
+    second of a series of calls (a pause of 5 s starts a new one), before the tenth call after that, and within 5 s of the last kill.
 
     Returns
     -------
@@ -109,7 +122,7 @@ def out_of_memory(k: Kernel) -> int:
         The task killed, NIL if none, OOM_NOBODY if there is none to kill.
     """
     vm = k.vm[0]
-    if vm.nr_swap_pages > 0:
+    if vm.nr_swap_pages > 0 and vm.pageout != 0:
         return NIL
     now = vm.now_ns
     pause = now - vm.oom_last_ns

@@ -21,10 +21,10 @@ from numa_sim.state.constants import (
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
-    PG_table,
     PTE_TABLE,
     TABLE_PAGES,
     TABLE_PAGES_FREED,
+    PG_table,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel

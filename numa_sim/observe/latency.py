@@ -13,9 +13,12 @@ __all__ = ["check_sums", "pair_rows", "run_ns", "task_parts"]
 
 
 def run_ns(k: Kernel, task: int, end_ns: int) -> int:
-    """Time from the start of `task` to its end, or to `end_ns` (the end of the run) if it has not ended, ns."""
+    """Time from the start of `task` to its end, or to the end of its account if the run ended first, ns.
+
+    An account ends with the run, at `end_ns`, or (``end_ns`` of the task) with the access under way at that instant.
+    """
     record = k.tasks[task]
-    end = int(record.end_ns) if int(record.state) == TASK_DEAD else end_ns
+    end = int(record.end_ns) if int(record.state) == TASK_DEAD or int(record.end_ns) > 0 else end_ns
     return end - int(record.start_ns)
 
 

@@ -18,7 +18,6 @@ from numa_sim.state.constants import (
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
     GFP_KSWAPD,
-    KSWAPD_WAKEUP,
     NR_ZONES,
     PAGEOUTRUN,
     PF_KTHREAD,
@@ -100,8 +99,6 @@ class Kswapd:
                 zones = self._zones_in_need()
                 self._enter(zones[0] // NR_ZONES if zones else 0)
                 _log_event(k, EV_KSWAPD_WAKE, len(zones), 0)
-                if zones:
-                    k.vmstat[zones[0] // NR_ZONES, KSWAPD_WAKEUP] += 1
             for zone in zones:
                 if zone in self._zones_in_need():
                     yield from self._balance(zone)

@@ -7,9 +7,10 @@ the task, and here each wait is charged to what it was for.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from simpy import Event
+from simpy import Event, Interrupt
 
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
@@ -28,6 +29,7 @@ from numa_sim.state.constants import (
     EV_TASK_WAKE,
     FAULT_MAJOR,
     FAULT_MINOR,
+    FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_WAIT,
@@ -103,7 +105,7 @@ class TaskProcess:
         self.record = row(machine.kernel.tasks, index)
         self.parts = memoryview(machine.kernel.time_parts[index])
         self.allowed = tuple(cpus)
-        self.start_ns = start_ns
+        self.start_ns = self.record.start_ns = start_ns
         self.handle = TaskHandle(name=name, pid=self.record.pid, seed=machine.seed)
         self.program = program
         self.cpu: Cpu | None = None
@@ -114,6 +116,8 @@ class TaskProcess:
         self._accesses = machine.kernel.accesses[index]
         self._charged_ns = start_ns
         self._switch_ns = 0
+        self._doing = PART_SLEEP
+        self._dies_at_once = False
         self.process = machine.process(self._live())
 
     # Time -----------------------------------------------------------------------------------------------------------
@@ -133,8 +137,18 @@ class TaskProcess:
     def _spend(self, cost_ns: int, part: int) -> Steps:
         """Work in the kernel for `cost_ns` on this task's CPU."""
         if cost_ns > 0:
+            self._doing = part
             yield self.machine.timeout(cost_ns)
             self.charge(part)
+
+    def _until_killed(self, event: Event, part: int) -> Steps:
+        """Wait for `event`, but no longer than until a signal kills this task."""
+        self._doing = part
+        self._dies_at_once = True
+        with suppress(Interrupt):
+            yield event
+        self._dies_at_once = False
+        self.charge(part)
 
     # CPU ------------------------------------------------------------------------------------------------------------
 
@@ -144,6 +158,7 @@ class TaskProcess:
         self.granted = Event(self.machine)
         self.cpu = self.machine.choose_cpu(self)
         self.cpu.enqueue(self)
+        self._doing = PART_RUN_QUEUE
         yield self.granted
         self._charge_first(self.machine.now_ns - self._charged_ns - self._switch_ns, PART_RUN_QUEUE)
         self.charge(PART_CONTEXT_SWITCH)
@@ -166,6 +181,7 @@ class TaskProcess:
         """Work `kernel_ns` more, then sleep until `event`; others may have the CPU meanwhile."""
         self.record.state = TASK_SLEEPING
         self._leave_cpu(kernel_ns)
+        self._doing = part
         yield event
         self._charge_first(kernel_ns, kernel_part)
         self.charge(part)
@@ -177,14 +193,14 @@ class TaskProcess:
         machine, k = self.machine, self.kernel
         if self.start_ns:
             yield machine.timeout(self.start_ns)
-        self.record.start_ns = self._charged_ns = machine.now_ns
         mm_alloc(k, self.index)
         yield from self._get_cpu()
         self._enter_kernel()
         _log_event(k, EV_TASK_START, self.index, 0)
         program = self.program(self.handle)
+        if not hasattr(program, "send"):
+            raise SimulationError(f"task {self.name}: a program must be a generator of operations, not {program!r}")
         answer: Any = None
-        self.outcome = "exited"
         while not self.record.killed:
             try:
                 operation = program.send(answer)
@@ -194,8 +210,7 @@ class TaskProcess:
                 break
             answer = yield from self._do(operation)
         program.close()
-        if self.record.killed:
-            self.outcome = self.outcome if self.outcome != "exited" else "killed"
+        self.outcome = self.outcome or "exited"
         yield from self._exit()
 
     def _do(self, operation: Any) -> Steps:
@@ -207,9 +222,13 @@ class TaskProcess:
         elif isinstance(operation, Munmap):
             yield from self._munmap(operation)
         elif isinstance(operation, Sleep):
-            yield from self._block(self.machine.timeout(operation.ns), PART_SLEEP)
+            self.record.state = TASK_SLEEPING
+            self._leave_cpu()
+            yield from self._until_killed(self.machine.timeout(operation.ns), PART_SLEEP)
+            yield from self._get_cpu()
         elif isinstance(operation, Compute):
-            yield from self._spend(operation.ns, PART_COMPUTE)
+            if operation.ns > 0:
+                yield from self._until_killed(self.machine.timeout(operation.ns), PART_COMPUTE)
         else:
             raise SimulationError(f"task {self.name}: a program must yield operations, not {operation!r}")
         return None
@@ -228,9 +247,13 @@ class TaskProcess:
         self._leave_cpu()
 
     def close_account(self) -> None:
-        """End the account of a task that is still alive: at its CPU's clock if it runs, else at its last charge."""
-        if self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
+        """End the account of a task that is still alive: now, or at its CPU's clock if that is ahead (an access)."""
+        if self._charged_ns > self.machine.now_ns:
+            pass  # it has not started, or was killed and ends its last access
+        elif self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
             self._charged_ns = self.cpu.record.clock_ns
+        else:
+            self.charge(self._doing)
         self.record.end_ns = self._charged_ns
 
     def kill(self, why: str) -> None:
@@ -241,7 +264,12 @@ class TaskProcess:
             # The access under way when the signal comes ends first: the CPU's clock is ahead of now.
             self.machine.leave_hardware(self.cpu)
             rest_ns = max(0, self.cpu.record.clock_ns - self.machine.now_ns)
-            self.machine.timeout(rest_ns).callbacks.append(lambda _: self.trap.succeed(STOP_KILLED))
+            self._charged_ns = self.machine.now_ns + rest_ns
+            last_access_ends = self.machine.timeout(rest_ns)
+            last_access_ends.callbacks.append(lambda _: self.trap.succeed(STOP_KILLED))  # type: ignore[arg-type]
+        elif self._dies_at_once:
+            self._dies_at_once = False
+            self.process.interrupt(why)
 
     # Operations -------------------------------------------------------------------------------------------------------
 
@@ -328,7 +356,7 @@ class TaskProcess:
                 yield from self._spend(cost_ns, part)
                 if status == FAULT_RECLAIM:
                     if not (yield from self._direct_reclaim()) and not task.killed:
-                        self.kill("out of memory")
+                        self._fail(FAULT_OOM)
                 else:
                     self._fail(status)
             if task.killed:

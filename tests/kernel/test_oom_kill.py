@@ -4,7 +4,7 @@ import pytest
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import oom_kill
-from numa_sim.state.constants import NIL, OOM_KILL, PF_MEMDIE, TASK_RUNNING
+from numa_sim.state.constants import NIL, OOM_KILL, PART_COMPUTE, PART_SWAP_WAIT, PF_MEMDIE, TASK_RUNNING
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 _int_sqrt = entry(oom_kill.int_sqrt)
@@ -35,7 +35,8 @@ def test_badness_counts_size_age_nice_and_privileges() -> None:
     k = machine(1000, 1000, 1000, 1000)
     k.tasks[3].nice = 5
     k.tasks[4].root = k.tasks[4].rawio = 1
-    k.tasks[5].utime_ns = 100 * (1 << 10) * 10_000_000
+    k.time_parts[5, PART_SWAP_WAIT] = 10**15
+    k.time_parts[5, PART_COMPUTE] = 100 * (1 << 10) * 10_000_000
     assert [_badness(k, t) for t in range(2, 6)] == [1000, 2000, 62, 1000 // 9]
     k.tasks[3].flags |= PF_MEMDIE
     assert _badness(k, 3) == 0
