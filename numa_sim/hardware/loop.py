@@ -11,8 +11,11 @@ ties, and every access so far was issued before the horizon.
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
-from numa_sim.hardware.memory_system import queueing_ns
+import numpy as np
+
+from numa_sim.compiled import part, rule
+from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
+from numa_sim.hardware.prefetch import prefetch
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
@@ -42,6 +45,8 @@ HORIZON = -1
 KICK = -2
 """`run_hardware` stopped because a rule queued I/O or woke a daemon at ``vm.now_ns``."""
 
+AHEAD = 8
+"""How many accesses ahead the loop looks, so that the host has their page-table entries in its caches in time."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
 
@@ -91,49 +96,52 @@ def earliest(k: Kernel, horizon_ns: int) -> tuple[int, int]:
 
 
 @rule
-def tlb_fill(k: Kernel, cpu: int, vpn: int, pte: int) -> None:
-    """Load a translation over its old self, or replace the set's ways in turn (round robin, as many real TLBs)."""
-    ways = k.tlb.shape[2]
-    if ways == 0:
-        return
-    index = vpn & (k.tlb.shape[1] - 1)
-    way = -1
-    for candidate in range(ways):
-        if k.tlb[cpu, index, candidate].vpn == vpn + 1:
-            way = candidate
-    if way == -1:
-        way = k.tlb_victim[cpu, index]
-        k.tlb_victim[cpu, index] = way + 1 if way + 1 < ways else 0
-    k.tlb[cpu, index, way].vpn = vpn + 1
-    k.tlb[cpu, index, way].pte = pte
+def leaf_of(k: Kernel, cpu: int, vpn: int) -> int:
+    """Row of the leaf table of `vpn`, NIL if there is none; the CPU remembers the last one it used.
 
-
-@rule
-def walk(k: Kernel, cpu: int, vpn: int, write: int) -> int:
-    """Hardware page walk: the PTE to use, with ACCESSED (and DIRTY) set in memory; 0 if the access must fault.
-
-    The CPU remembers the last leaf table it used (a paging-structure cache of one entry).
+    (A paging-structure cache of one entry; real ones have some tens.)
     """
     this = k.cpus[cpu]
     bits = k.vm[0].entry_bits
-    if this.walk_vpn == vpn >> bits:
-        row = this.walk_row
-    else:
+    if this.walk_vpn != vpn >> bits:
         row = leaf_row(k, this.mm, vpn)
         if row == NIL:
-            return 0
+            return NIL
         this.walk_vpn = vpn >> bits
         this.walk_row = row
-    index = vpn & ((1 << bits) - 1)
-    pte = k.tables[row, index]
+    return this.walk_row
+
+
+@part
+def access_pte(tables: np.ndarray, row: int, index: int, write: int) -> int:
+    """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault."""
+    pte = tables[row, index]
     if pte & PTE_PRESENT == 0 or (write != 0 and pte & PTE_RW == 0):
         return 0
-    wanted = pte | PTE_ACCESSED
-    if write != 0:
-        wanted |= PTE_DIRTY
+    wanted = pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0)
     if wanted != pte:
-        k.tables[row, index] = wanted
+        tables[row, index] = wanted
     return wanted
+
+
+@part
+def tlb_way(tlb: np.ndarray, index: int, vpn: int) -> int:
+    """Way of set `index` that holds `vpn`, NIL if none."""
+    for way in range(tlb.shape[1]):
+        if tlb[index, way].vpn == vpn + 1:
+            return way
+    return NIL
+
+
+@part
+def tlb_fill(tlb: np.ndarray, victims: np.ndarray, index: int, way: int, vpn: int, pte: int) -> None:
+    """Load a translation into `way` of its set; NIL: into the set's ways in turn (round robin, as many real TLBs)."""
+    if way == NIL:
+        way = victims[index]
+        victims[index] = way + 1 if way + 1 < tlb.shape[1] else 0
+    if way < tlb.shape[1]:  # a TLB switched off has no ways
+        tlb[index, way].vpn = vpn + 1
+        tlb[index, way].pte = pte
 
 
 @rule
@@ -159,62 +167,98 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
 
 
 @rule
+def settle(k: Kernel, cpu: int, home: int, accesses: int, lines: int, queued_ns: int) -> None:
+    """Book `accesses` to memory of node `home` that moved `lines` lines and waited `queued_ns`."""
+    node = k.cpus[cpu].node
+    t = k.cpus[cpu].task
+    memory_ns = accesses * k.latency[node, home] + (lines - accesses) * k.costs[0].line_ns
+    pair = k.traffic[node, home]
+    pair.accesses += accesses
+    pair.lines += lines
+    pair.latency_ns += memory_ns
+    pair.queue_ns += queued_ns
+    k.time_parts[t, PART_LOCAL if home == node else PART_REMOTE] += memory_ns
+    k.time_parts[t, PART_QUEUEING] += queued_ns
+
+
+@rule
+def settle_channel(k: Kernel, home: int, busy_until_ps: int, lines: int, queued_ns: int) -> None:
+    """Put back the memory controller that a CPU running alone had in hand."""
+    channel = k.channels[home]
+    channel.busy_until_ps = busy_until_ps
+    channel.lines += lines
+    channel.queue_ns += queued_ns
+
+
+@rule
 def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     """Advance one CPU while its next access is issued before `limit_ns`; return 0, or why it stopped (STOP_*).
 
-    Everything the loop needs of arrays and records is taken out in front of it: the compiler cannot know that
-    writing one array leaves the others where they are.
+    Nobody else moves meanwhile.  So arrays are looked up once, the sums of accesses to one node are booked when the
+    node changes, and a memory controller at the end of a plain way stays in hand until then.
     """
     this = k.cpus[cpu]
     t = this.task
     task = k.tasks[t]
-    costs = k.costs[0]
     tlb = k.tlb[cpu]
     accesses = k.accesses[t]
     tags = k.tags
     section_zone = k.section_zone
-    latency = k.latency[this.node]
-    traffic = k.traffic[this.node]
     node = this.node
+    victims = k.tlb_victim[cpu]
+    tables = k.tables
+    bits = k.vm[0].entry_bits
+    entry_mask = (1 << bits) - 1
     sets = tlb.shape[0] - 1
-    ways = tlb.shape[1]
-    line_ns = costs.line_ns
-    miss_1024ths = costs.cache_miss_1024ths
+    line_ns = k.costs[0].line_ns
+    miss_1024ths = k.costs[0].cache_miss_1024ths
     shift = k.vm[0].section_shift
-    walk_ns = costs.tlb_walk_level_ns * k.vm[0].levels
-    slice_end_ns = this.slice_end_ns
+    walk_ns = k.costs[0].tlb_walk_level_ns * k.vm[0].levels
     clock_ns = this.clock_ns
     position = task.access_next
     end = task.access_end
     start = position
+    bound_ns = min(limit_ns, this.slice_end_ns)
     compute_ns = 0
-    local_ns = 0
-    remote_ns = 0
-    queued_ns = 0
     misses = 0
     stop = 0
-    while clock_ns < limit_ns:
+    home = NIL  # node of the accesses being summed
+    plain = False
+    latency_ns = line_ps = busy_ps = n = n_lines = queued_ns = 0
+    row = ahead_row = NIL
+    row_vpn = ahead_vpn = NIL
+    while clock_ns < bound_ns:
         if position >= end:
             stop = STOP_BUFFER
             break
-        if clock_ns >= slice_end_ns:
-            stop = STOP_SLICE
-            break
         vpn = accesses[position].vpn
         write = accesses[position].write
+        if position + AHEAD < end:
+            soon_vpn = accesses[position + AHEAD].vpn
+            if soon_vpn >> bits != ahead_vpn:
+                ahead_vpn = soon_vpn >> bits
+                ahead_row = leaf_row(k, this.mm, soon_vpn)
+            if ahead_row != NIL:
+                prefetch(tables, (ahead_row, soon_vpn & entry_mask))
+            if accesses[position + AHEAD // 2].write != 0:
+                # That PTE was fetched some accesses ago; the store it leads to will want the page's contents.
+                soon_vpn = accesses[position + AHEAD // 2].vpn
+                soon_row = leaf_row(k, this.mm, soon_vpn)
+                if soon_row != NIL:
+                    prefetch(tags, (tables[soon_row, soon_vpn & entry_mask] >> PAGE_SHIFT,))
         index = vpn & sets
-        pte = 0
-        for way in range(ways):
-            if tlb[index, way].vpn == vpn + 1:
-                pte = tlb[index, way].pte
-                break
+        way = tlb_way(tlb, index, vpn)
+        pte = 0 if way == NIL else tlb[index, way].pte
         spent_ns = 0
         if pte == 0 or (write != 0 and pte & PTE_DIRTY == 0):
-            pte = walk(k, cpu, vpn, write)
+            if vpn >> bits != row_vpn:
+                row_vpn = vpn >> bits
+                row = leaf_of(k, cpu, vpn)
+            pte = 0 if row == NIL else access_pte(tables, row, vpn & entry_mask, write)
             if pte == 0:
                 stop = STOP_FAULT
                 break
-            tlb_fill(k, cpu, vpn, pte)
+            tlb_fill(tlb, victims, index, way, vpn, pte)
             misses += 1
             spent_ns = walk_ns
         pfn = pte >> PAGE_SHIFT
@@ -226,29 +270,46 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             this.cache_credit = credit & 1023
             lines = credit >> 10
         if lines == 0:
-            spent_ns += costs.cache_hit_ns
-            compute_ns += costs.cache_hit_ns
+            spent_ns += k.costs[0].cache_hit_ns
+            compute_ns += k.costs[0].cache_hit_ns
         else:
-            home = section_zone[pfn >> shift] // NR_ZONES
-            memory_ns = latency[home] + (lines - 1) * line_ns
-            wait_ns = queueing_ns(k, node, home, clock_ns + spent_ns, lines)
-            if home == node:
-                local_ns += memory_ns
+            to = section_zone[pfn >> shift] // NR_ZONES
+            if to != home:
+                if home != NIL:
+                    settle(k, cpu, home, n, n_lines, queued_ns)
+                    if plain:
+                        settle_channel(k, home, busy_ps, n_lines, queued_ns)
+                home = to
+                plain = is_plain(k, node, home)
+                latency_ns = k.latency[node, home]
+                line_ps = k.channels[home].line_ps
+                busy_ps = k.channels[home].busy_until_ps
+                n = n_lines = queued_ns = 0
+            wait_ns = 0
+            if plain:
+                t_ps = (clock_ns + spent_ns) * 1000
+                wait_ps = fifo_wait_ps(busy_ps, t_ps)
+                busy_ps = t_ps + wait_ps + lines * line_ps
+                if wait_ps > 0:
+                    wait_ns = whole_ns(wait_ps)
             else:
-                remote_ns += memory_ns
+                wait_ns = queueing_ns(k, node, home, clock_ns + spent_ns, lines)
+            n += 1
+            n_lines += lines
             queued_ns += wait_ns
-            pair = traffic[home]
-            pair.accesses += 1
-            pair.lines += lines
-            pair.latency_ns += memory_ns
-            pair.queue_ns += wait_ns
-            spent_ns += memory_ns + wait_ns
+            spent_ns += latency_ns + (lines - 1) * line_ns + wait_ns
         position += 1
         if position < end:
-            ahead_ns = accesses[position].compute_ns
-            compute_ns += ahead_ns
-            spent_ns += ahead_ns
+            coming_ns = accesses[position].compute_ns
+            compute_ns += coming_ns
+            spent_ns += coming_ns
         clock_ns += spent_ns
+    if stop == 0 and clock_ns < limit_ns:
+        stop = STOP_SLICE if position < end else STOP_BUFFER
+    if home != NIL:
+        settle(k, cpu, home, n, n_lines, queued_ns)
+        if plain:
+            settle_channel(k, home, busy_ps, n_lines, queued_ns)
     this.clock_ns = clock_ns
     task.access_next = position
     task.accesses_done += position - start
@@ -256,9 +317,6 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     this.tlb_misses += misses
     this.tlb_hits += position - start - misses
     k.time_parts[t, PART_COMPUTE] += compute_ns
-    k.time_parts[t, PART_LOCAL] += local_ns
-    k.time_parts[t, PART_REMOTE] += remote_ns
-    k.time_parts[t, PART_QUEUEING] += queued_ns
     k.time_parts[t, PART_TLB_WALK] += misses * walk_ns
     return stop
 

@@ -15,7 +15,7 @@ Simplified: reads and writes cost the same, there are no banks, and a write-back
 from __future__ import annotations
 
 from numa_sim.compiled import rule
-from numa_sim.state.constants import CHANNEL_CURVE, CHANNEL_NONE, NIL
+from numa_sim.state.constants import CHANNEL_CURVE, CHANNEL_NONE, CHANNEL_QUEUE, NIL
 from numa_sim.state.kernel import Kernel
 
 _CURVE_STEPS = 64
@@ -37,17 +37,35 @@ def _curve_ns(k: Kernel, channel: int, t_ns: int, lines: int) -> int:
 
 
 @rule
+def fifo_wait_ps(busy_until_ps: int, t_ps: int) -> int:
+    """What a request that arrives at `t_ps` waits for a server busy until `busy_until_ps`."""
+    return max(busy_until_ps - t_ps, 0)
+
+
+@rule
+def whole_ns(wait_ps: int) -> int:
+    """A wait in ps as the CPU sees it: in ns, rounded up."""
+    return (wait_ps + 999) // 1000
+
+
+@rule
 def pass_channel(k: Kernel, channel: int, t_ps: int, lines: int) -> int:
     """Send `lines` through one channel from instant `t_ps` on; return the wait in ps."""
     c = k.channels[channel]
-    wait_ps = max(c.busy_until_ps - t_ps, 0)
+    wait_ps = fifo_wait_ps(c.busy_until_ps, t_ps)
     c.busy_until_ps = t_ps + wait_ps + lines * c.line_ps
     c.lines += lines
     if c.model == CHANNEL_CURVE:
         wait_ps = max(wait_ps, 1000 * _curve_ns(k, channel, t_ps // 1000, lines))
     if wait_ps > 0:
-        c.queue_ns += wait_ps // 1000
+        c.queue_ns += whole_ns(wait_ps)
     return wait_ps
+
+
+@rule
+def is_plain(k: Kernel, cpu_node: int, memory_node: int) -> bool:
+    """Whether the way leads through one FIFO and nothing else, so that a CPU running alone may keep it in hand."""
+    return k.paths[cpu_node, memory_node, 0] == memory_node and k.channels[memory_node].model == CHANNEL_QUEUE
 
 
 @rule
@@ -65,4 +83,4 @@ def queueing_ns(k: Kernel, cpu_node: int, memory_node: int, t_ns: int, lines: in
         channel = k.paths[cpu_node, memory_node, hop]
     if waited_ps == 0:
         return 0
-    return (waited_ps + 999) // 1000
+    return whole_ns(waited_ps)

@@ -142,7 +142,9 @@ def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if n_bytes >= _LAZY_BYTES and sys.platform == "linux":
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        array: Any = np.ndarray(shape, dtype, buffer=mmap.mmap(-1, n_bytes, flags=flags))
+        memory = mmap.mmap(-1, n_bytes, flags=flags)
+        memory.madvise(mmap.MADV_HUGEPAGE)  # random accesses to big tables would live in the host's page walks
+        array: Any = np.ndarray(shape, dtype, buffer=memory)
     else:
         array = np.zeros(shape, dtype)
     return array.view(np.dtype((Record, dtype))).view(Records) if dtype.names else array
