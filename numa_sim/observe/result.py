@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.state.kernel import Kernel
+from numa_sim.units import format_ns
 
 __all__ = ["MODEL_VERSION", "InputFile", "RunResult", "SwapArea", "TaskRow"]
 
@@ -93,3 +94,8 @@ class RunResult:
     wall_seconds: float = 0.0
     check_level: str = "off"
     model_version: str = MODEL_VERSION
+
+    def __repr__(self) -> str:
+        """Say how it ended; the arrays would fill pages.  `Run.of` shows what happened."""
+        name = self.machine_name or "machine"
+        return f"<RunResult {name}: {self.exit_state!r} after {format_ns(self.end_ns)}, {len(self.tasks)} tasks>"

@@ -38,6 +38,7 @@ from numa_sim.state.constants import (
 )
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
+from numa_sim.units import format_bytes, format_ns
 
 _run_hardware = entry(run_hardware)
 _end_request = entry(end_request)
@@ -66,8 +67,9 @@ class Machine(simpy.Environment):
     >>> def hog(task):
     ...     heap = yield task.mmap("3GiB")
     ...     yield task.touch(heap, zipf(0.99), accesses=20_000_000, write=0.3)
-    >>> machine = Machine.of(preset="xeon8163-2s", memory_per_node="1GiB")   # doctest: +SKIP
-    >>> machine.add(hog, cpus=[0]); run = machine.run()                      # doctest: +SKIP
+    >>> machine = Machine.of(preset="xeon-e5-2680-2s", memory_per_node="1GiB")   # doctest: +SKIP
+    >>> machine.add(hog, cpus=[0])                                               # doctest: +SKIP
+    >>> result = machine.run_to_end()                                            # doctest: +SKIP
     """
 
     def __init__(self, config: Config, topology: Topology | None = None) -> None:
@@ -100,6 +102,14 @@ class Machine(simpy.Environment):
         """
         tables = {name: machine.pop(name) for name in ("kernel", "costs", "run") if name in machine}
         return cls(Config.of(machine=machine, **tables))
+
+    def __repr__(self) -> str:
+        topology = self.topology
+        memory = format_bytes(sum(node.memory_bytes for node in topology.nodes))
+        return (
+            f"<Machine {topology.name}: {len(topology)} nodes, {len(self.cpus)} CPUs, {memory}, "
+            f"{len(self.tasks)} tasks, at {format_ns(self.now_ns)}>"
+        )
 
     # Time -------------------------------------------------------------------------------------------------------------
 
@@ -291,7 +301,7 @@ class Machine(simpy.Environment):
 
     def warn(self, message: str) -> None:
         """Note something the user should know about this run."""
-        self.warnings.append(f"at {self.now_ns} ns: {message}")
+        self.warnings.append(f"at {self.now_ns / 1e6:.3f} ms: {message}")
 
     # Running ----------------------------------------------------------------------------------------------------------------
 

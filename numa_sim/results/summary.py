@@ -113,11 +113,19 @@ def _swap_areas(k: Kernel, result: RunResult) -> list[dict[str, Any]]:
                 "priority": int(info.prio),
                 "pages": int(info.pages),
                 "used_pages": int(info.inuse_pages),
+                "peak_used_pages": _peak(result, area),
                 "pages_read": int(info.pages_read),
                 "pages_written": int(info.pages_written),
             }
         )
     return rows
+
+
+def _peak(result: RunResult, area: int) -> int:
+    """Most slots an area had in use at any sample."""
+    series = result.timeseries.swap
+    used = series.column("used_pages")[series.column("area") == area]
+    return int(used.max(initial=0))
 
 
 def _task(k: Kernel, row: TaskRow, end_ns: int) -> dict[str, Any]:
@@ -182,7 +190,7 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     for text in summary["warnings"]:
         console.print(Text(f"warning: {text}", style="yellow"))
     for kill in summary["oom_kills"]:
-        text = f"out of memory: killed {kill['task']} (pid {kill['pid']}) at {readable_ns(kill['t_ns'])}"
+        text = f"out of memory: killed {kill['task']} (pid {kill['pid']}), gone after {readable_ns(kill['t_ns'])}"
         console.print(Text(text, style="red"))
     tables = [_nodes_table(summary), _time_table(summary)]
     if summary["swap_areas"]:
@@ -240,39 +248,56 @@ def _nodes_table(summary: dict[str, Any]) -> Any:
     return table
 
 
+_AREA_SIZES: Final = ("pages", "peak_used_pages", "used_pages", "pages_read", "pages_written")
+
+
 def _swap_table(summary: dict[str, Any]) -> Any:
     from rich.text import Text
 
-    table = _table("Swap areas", "area", "device", "priority", "size", "in use", "read", "written", left=2)
+    table = _table(
+        "Swap areas", "area", "device", "priority", "size", "peak use", "at the end", "read", "written", left=2
+    )
     for area in summary["swap_areas"]:
-        sizes = [area[key] * PAGE_SIZE for key in ("pages", "used_pages", "pages_read", "pages_written")]
+        sizes = [area[key] * PAGE_SIZE for key in _AREA_SIZES]
         table.add_row(Text(area["name"]), Text(area["device"]), str(area["priority"]), *map(readable_bytes, sizes))
     return table
 
 
+_STATES: Final = {EXITED: "exited", KILLED: "killed", RUNNING: "running"}
+_WIDE_TASKS: Final = 3
+"""Tasks shown with shares and times; more are shown with shares alone."""
+_MOST_TASKS: Final = 6
+
+
 def _time_table(summary: dict[str, Any]) -> Any:
-    """Parts down, tasks across: share and time; parts nobody spent time on are left out."""
+    """Parts down, tasks across; parts nobody spent time on are left out.  The longest tasks if there are many."""
     tasks, totals = summary["tasks"], summary["totals"]
-    shown = tasks if len(tasks) <= 3 else sorted(tasks, key=lambda t: (-t["run_ns"], t["task"]))[:3]
+    shown = sorted(tasks, key=lambda t: (-t["run_ns"], t["task"]))[:_MOST_TASKS]
+    shown.sort(key=lambda task: task["task"])
     title = "Where the time went"
     if len(shown) < len(tasks):
-        title += f": the 3 longest of {len(tasks)} tasks"
-    columns = [*shown, totals] if len(tasks) > 1 else shown
-    names = [*[task["name"] for task in shown], "all tasks"][: len(columns)]
-    table = _table(title, "", *names)
-    if len(shown) <= 3:
-        table.add_row("state", *[task["state"] for task in shown], *[""] * (len(columns) - len(shown)))
+        title += f": the {len(shown)} longest of {len(tasks)} tasks"
+    wide = len(shown) <= _WIDE_TASKS
+    rest = [totals] if len(tasks) > 1 else []
+    table = _table(title, "", *[task["name"] for task in shown], *["all tasks"][: len(rest)])
+    states = [task["state"] if wide else _STATES[task["state"]] for task in shown]
+    table.add_row("state", *states, *[""] * len(rest), end_section=True)
     parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]
     for name in parts:
-        cells = [_share(column["parts_ns"][name], column["run_ns"]) for column in columns]
+        cells = [(_share if wide else _percent)(task["parts_ns"][name], task["run_ns"]) for task in shown]
+        cells += [_share(each["parts_ns"][name], each["run_ns"]) for each in rest]
         table.add_row(name.replace("_", " "), *cells, end_section=name == parts[-1])
-    table.add_row("run time", *[_share(column["run_ns"], column["run_ns"]) for column in columns])
+    times = [readable_ns(column["run_ns"]) for column in [*shown, *rest]]
+    table.add_row("run time = sum", *times)
     return table
 
 
+def _percent(part_ns: int, whole_ns: int) -> str:
+    return f"{100 * part_ns / whole_ns if whole_ns else 0.0:5.1f} %"
+
+
 def _share(part_ns: int, whole_ns: int) -> str:
-    percent = 100 * part_ns / whole_ns if whole_ns else 0.0
-    return f"{percent:5.1f} %  {readable_ns(part_ns):>8}"
+    return f"{_percent(part_ns, whole_ns)}  {readable_ns(part_ns):>8}"
 
 
 def _table(title: str, *columns: str, left: int = 1) -> Any:

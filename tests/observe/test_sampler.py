@@ -10,6 +10,7 @@ from numa_sim.errors import InvariantViolation
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.sampler import CPU_COLUMNS, NODE_COLUMNS, SWAP_COLUMNS, TimeSeries
 from numa_sim.state.constants import NR_ZONES, PGFAULT, VMSTAT, ZONE_HIGHMEM, ZONE_NORMAL
+from numa_sim.state.kernel import ARRAYS
 
 
 def value(series: TimeSeries, name: str, row: int = -1) -> int:
@@ -109,7 +110,7 @@ def test_sampling_changes_nothing():
     play(k, TimeSeries(k), samples=20)
     series = TimeSeries(watched)
     play(watched, series, samples=20)
-    arrays = [getattr(watched, name) for name in watched._fields]
+    arrays = [getattr(watched, name) for name in ARRAYS]
     before = [array.tobytes() for array in arrays]
     hashes = event_hash(watched), state_hash(watched)
     for t_ns in range(series.t_ns, series.t_ns + 50):
