@@ -1,0 +1,98 @@
+"""The twin's power-on: a kernel state for a configuration, with array sizes of its own."""
+
+from __future__ import annotations
+
+from numa_sim.config.machine import Zram
+from numa_sim.config.model import Config
+from numa_sim.kernel.bootmem import boot
+from numa_sim.kernel.swapfile import swapon
+from numa_sim.state.constants import WRITEPAGE_ASYNC, WRITEPAGE_SYNC
+from numa_sim.state.kernel import Kernel, Sizes, new_kernel
+from numa_sim.topology import Topology
+
+SECTION_PAGES = 512
+PAGE_BYTES = 4096
+RECLAIM_STEP_NS = 50_000
+"""Reclaim shows its work, and pays for it, at least this often."""
+
+
+def frames_of(topology: Topology) -> list[tuple[int, int]]:
+    """(first frame, frames) of each node: one after the other, at multiples of a section."""
+    placed, first = [], 0
+    for node in topology.nodes:
+        frames = node.memory_bytes // PAGE_BYTES
+        placed.append((first, frames))
+        first = -(-(first + frames) // SECTION_PAGES) * SECTION_PAGES
+    return placed
+
+
+def power_on(config: Config, topology: Topology) -> Kernel:
+    machine, kernel = config.machine, config.kernel
+    placed = frames_of(topology)
+    tasks = sum(workload.count for workload in config.workload)
+    two_levels = machine.arch == "i386"
+    k = new_kernel(
+        Sizes(
+            nodes=len(topology),
+            cpus=topology.cpu_count,
+            frames=max(first + frames for first, frames in placed),
+            tasks=tasks,
+            mms=tasks,
+            vmas=256,
+            table_entries=1024 if two_levels else 512,
+            swap_slots=max(1, sum(area.size // PAGE_BYTES for area in machine.swap)),
+            events=max(1, config.run.record_events),
+            tlb_sets=machine.tlb.entries // machine.tlb.ways if kernel.switches.tlb else 1,
+            tlb_ways=machine.tlb.ways if kernel.switches.tlb else 0,
+        )
+    )
+    vm = k.vm[0]
+    if two_levels:
+        vm.levels, vm.entry_bits, vm.task_size_vpn = 2, 10, 0xC0000  # 3 GiB of user space
+    else:
+        vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
+    vm.record_events = int(config.run.record_events > 0)
+    boot(
+        k,
+        placed,
+        machine.arch,
+        kernel.profile,
+        kernel.numa_fallback,
+        topology.distance,
+        kernel.memfrac,
+        kernel.lower_zone_reserve_ratio,
+    )
+    for node in topology.nodes:
+        for cpu in node.cpus:
+            k.cpus[cpu].node = node.id
+    for name, cost in config.costs.entries().items():
+        setattr(k.costs[0], name, cost)
+    _set_sysctls(k, config)
+    for area in machine.swap:
+        pages = area.size // PAGE_BYTES
+        if isinstance(area, Zram):
+            swapon(k, pages, area.priority, writepage=WRITEPAGE_SYNC, sync_ns=area.latency)
+        else:
+            swapon(k, pages, area.priority, writepage=WRITEPAGE_ASYNC)
+    return k
+
+
+def _set_sysctls(k: Kernel, config: Config) -> None:
+    vm, sysctl, switches = k.vm[0], config.kernel.sysctl, config.kernel.switches
+    vm.vm_passes = sysctl.vm_passes
+    vm.vm_cache_scan_ratio = sysctl.vm_cache_scan_ratio
+    vm.vm_mapped_ratio = sysctl.vm_mapped_ratio
+    vm.vm_lru_balance_ratio = sysctl.vm_lru_balance_ratio
+    vm.vm_vfs_scan_ratio = sysctl.vm_vfs_scan_ratio
+    vm.vm_anon_lru = sysctl.vm_anon_lru
+    if sysctl.page_cluster is not None:
+        vm.page_cluster = sysctl.page_cluster
+    if not switches.clusters:
+        vm.swapfile_cluster = 0
+    vm.pageout = int(switches.pageout)
+    vm.swap_readahead = int(switches.readahead)
+    vm.zero_page = int(switches.zero_page)
+    vm.local_pages = int(switches.local_pages)
+    vm.oom_killer = int(config.kernel.oom_killer)
+    vm.numa_nearest = int(config.kernel.numa_fallback == "nearest")
+    vm.reclaim_quantum_ns = RECLAIM_STEP_NS

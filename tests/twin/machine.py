@@ -1,0 +1,279 @@
+"""The slow twin: what the engine means, one SimPy event per access.
+
+A plain SimPy program.  Every access of every CPU is an event of its own, at the instant it is issued.  What happens
+at one instant happens in this order:
+
+1. everything else (interrupts of devices, daemons, tasks that wake or are granted a CPU), first come, first served;
+2. accesses, the CPU with the lowest number first.
+
+Only the kernel's rules are shared with the engine (`numa_sim.kernel`, called on a state of the twin's own); time,
+hardware, run queues, devices and daemons are written again, here and in `twin.hardware`, `twin.task`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain
+from typing import Any
+
+import simpy
+from twin.boot import frames_of, power_on
+from twin.hardware import MemorySystem, Mmu, make_device
+from twin.task import Task
+
+from numa_sim.compiled import entry
+from numa_sim.config.model import Config
+from numa_sim.kernel.page_io import end_swap_read, end_swap_write
+from numa_sim.kernel.tlb import switch_mm
+from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
+from numa_sim.state.constants import (
+    EV_CONTEXT_SWITCH,
+    EV_KSWAPD_SLEEP,
+    EV_KSWAPD_WAKE,
+    GFP_KSWAPD,
+    IO_READ,
+    NIL,
+    PAGEOUTRUN,
+    PART_DAEMON,
+    PF_KTHREAD,
+    PF_MEMALLOC,
+    RECLAIM_DONE,
+    RECLAIM_WAIT,
+    RECLAIM_YIELD,
+    PG_locked,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.rows import row
+from numa_sim.topology import Topology
+from numa_sim.workloads.configured import program_from_config
+
+SWAPPER, KSWAPD, FIRST_USER = 0, 1, 2
+FIRST_PID = 100
+MERGED_PAGES = 32
+KSWAPD_REST_NS = 5_000_000_000
+
+_switch_mm = entry(switch_mm)
+_log_event = entry(log_event)
+_end_swap = {True: entry(end_swap_read), False: entry(end_swap_write)}
+_need_balance = entry(check_classzone_need_balance)
+_reclaim_begin = entry(reclaim_begin)
+_reclaim_run = entry(reclaim_run)
+
+
+class Cpu:
+    """A CPU and the tasks that wait for it, first come, first served."""
+
+    def __init__(self, machine: Twin, number: int) -> None:
+        self.machine = machine
+        self.number = number
+        self.record = row(machine.k.cpus, number)
+        self.node = self.record.node
+        self.queue: deque[Task] = deque()
+        self.current: Task | None = None
+        self.last: Task | None = None
+        self.free_ns = 0
+        """Until when a task that has gone to sleep still works here."""
+        self.hit_credit = 0
+        """1024ths of a cache line still owed to memory."""
+
+    @property
+    def load(self) -> int:
+        return len(self.queue) + (self.current is not None)
+
+    def enqueue(self, task: Task) -> None:
+        self.queue.append(task)
+        if self.current is None:
+            self.switch()
+
+    def switch(self) -> None:
+        """Switch to the first task in the queue; its `granted` event comes when the switch is over."""
+        machine = self.machine
+        task = self.current = self.queue.popleft()
+        begin_ns = max(machine.now, self.free_ns)
+        machine.enter(task.index, self.number)
+        switch_ns = 0
+        if task is not self.last:
+            switch_ns += machine.costs.context_switch_ns
+            self.record.context_switches += 1
+            _log_event(machine.k, EV_CONTEXT_SWITCH, self.number, task.index)
+        if _switch_mm(machine.k, self.number, task.record.mm):
+            switch_ns += machine.costs.tlb_flush_ns
+        self.record.task, task.record.cpu, self.last = task.index, self.number, task
+        task.granted.switch_ns = switch_ns
+        task.slice_end_ns = begin_ns + switch_ns + machine.slice_ns
+        machine.schedule(task.granted, delay=begin_ns + switch_ns - machine.now)
+
+    def release(self, kernel_ns: int) -> None:
+        """The current task leaves after `kernel_ns` more of work here."""
+        self.free_ns = self.machine.now + kernel_ns
+        self.current = None
+        if self.queue:
+            self.switch()
+        else:
+            self.record.lazy = 1
+
+    def lend(self, cost_ns: int) -> None:
+        """An interrupt or daemon takes `cost_ns` from the task that executes here, if one does."""
+        if self.record.running:
+            self.record.clock_ns += cost_ns
+            self.machine.parts[self.record.task, PART_DAEMON] += cost_ns
+
+
+class Twin(simpy.Environment):
+    """The machine.  `run_to_end` runs it."""
+
+    def __init__(self, config: Config, topology: Topology) -> None:
+        super().__init__()
+        self.config = config
+        self.k = power_on(config, topology)
+        self.vm, self.costs = row(self.k.vm, 0), row(self.k.costs, 0)
+        self.parts = self.k.time_parts
+        self.mmu = Mmu(self.k)
+        self.memory = MemorySystem(config, topology, frames_of(topology))
+        self.missing_1024ths = 1024 - round(1024 * config.machine.cache_hit_ratio)
+        self.slice_ns = config.kernel.time_slice
+        self.cpus = [Cpu(self, number) for number in range(topology.cpu_count)]
+        self.devices = [make_device(area) for area in config.machine.swap]
+        self.page_io: dict[int, simpy.Event] = {}
+        self.kswapd_bell: simpy.Event | None = None
+        self.k.tasks[KSWAPD].flags |= PF_MEMALLOC | PF_KTHREAD
+        if config.kernel.switches.kswapd:
+            self.process(self.kswapd())
+        self.tasks: list[Task] = []
+        for workload in config.workload:
+            program = program_from_config(workload, config.base)
+            for copy in range(workload.count):
+                name = workload.name if workload.count == 1 else f"{workload.name}-{copy}"
+                index = FIRST_USER + len(self.tasks)
+                record = self.k.tasks[index]
+                record.pid, record.nice, record.state = FIRST_PID + len(self.tasks), workload.nice, 1
+                self.tasks.append(Task(self, index, name, program, workload.cpus, workload.start))
+
+    def run_to_end(self) -> None:
+        end: simpy.Event = simpy.AllOf(self, [task.process for task in self.tasks])
+        if self.config.run.until is not None:
+            end = simpy.AnyOf(self, [end, self.timeout(self.config.run.until)])
+        self.run(until=end)
+        for task in self.tasks:
+            task.close_account()
+
+    # Between rules and time ---------------------------------------------------------------------------------------
+
+    def enter(self, task: int, cpu: int) -> None:
+        """Tell the rules who calls, where and when."""
+        self.vm.now_ns, self.vm.current_task, self.vm.current_cpu = self.now, task, cpu
+
+    def log(self, task: int, cpu: int, code: int, a: int, b: int) -> None:
+        self.enter(task, cpu)
+        _log_event(self.k, code, a, b)
+
+    def attend(self) -> None:
+        """At once after a rule: start the I/O it queued, ring for kswapd, deliver the signal to a victim."""
+        self.submit_io()
+        if self.vm.kswapd_wanted:
+            self.vm.kswapd_wanted = 0
+            if self.kswapd_bell is not None:
+                self.kswapd_bell.succeed()
+                self.kswapd_bell = None
+        if self.vm.oom_victim != NIL:
+            victim = self.tasks[self.vm.oom_victim - FIRST_USER]
+            self.vm.oom_victim = NIL
+            victim.kill()
+
+    def cpu_for_kernel(self, node: int) -> Cpu:
+        """Where the kernel's own work for `node` is done: an idle CPU there, an idle CPU, a CPU there, any."""
+        idle = [cpu for cpu in self.cpus if cpu.current is None]
+        near = [cpu for cpu in self.cpus if cpu.node == node]
+        return next(chain((cpu for cpu in idle if cpu.node == node), idle, near, self.cpus))
+
+    # Swap I/O -----------------------------------------------------------------------------------------------------
+
+    def submit_io(self) -> None:
+        """Pages to or from neighbouring slots travel together, up to 32 at a time."""
+        requests: list[list[Any]] = []
+        while self.vm.io_head < self.vm.io_tail:
+            page = self.k.io[self.vm.io_head % len(self.k.io)]
+            self.vm.io_head += 1
+            op, area, offset, pfn = int(page.op), int(page.type), int(page.offset), int(page.pfn)
+            last = requests[-1] if requests else None
+            if last and last[:2] == [op, area] and last[2] + len(last[3]) == offset and len(last[3]) < MERGED_PAGES:
+                last[3].append(pfn)
+            else:
+                requests.append([op, area, offset, [pfn]])
+        for op, area, offset, pfns in requests:
+            done_ns = self.devices[area].done_ns(self.now, offset, len(pfns))
+            done = self.timeout(done_ns - self.now, (op, area, offset, pfns))
+            done.callbacks.append(self.interrupt_of_device)
+
+    def interrupt_of_device(self, done: simpy.Event) -> None:
+        op, area, offset, pfns = done.value
+        cpu = self.cpu_for_kernel(0)
+        self.enter(SWAPPER, cpu.number)
+        for i, pfn in enumerate(pfns):
+            _end_swap[op == IO_READ](self.k, area, offset + i, pfn)
+        for pfn in pfns:
+            if pfn in self.page_io:
+                self.page_io.pop(pfn).succeed()
+        cpu.lend(self.costs.end_io_ns * len(pfns))
+
+    def unlocked(self, pfn: int) -> simpy.Event | None:
+        """The end of the I/O on a page; None if it is not locked."""
+        if not int(self.k.pages[pfn].flags) & PG_locked:
+            return None
+        return self.page_io.setdefault(pfn, simpy.Event(self))
+
+    # kswapd -------------------------------------------------------------------------------------------------------
+
+    def zones_short(self) -> list[int]:
+        """Zones that want balance: nodes in pgdat_list order, zones of a node from the top."""
+        zones = []
+        node = int(self.k.vm[0].pgdat_list)
+        while node != NIL:
+            zones += [z for z in (3 * node + 2, 3 * node + 1, 3 * node) if self.k.zones[z].need_balance]
+            node = int(self.k.nodes[node].pgdat_next)
+        return zones
+
+    def kswapd(self) -> Any:
+        """Sleep until an allocation rings; then balance zones until none wants it."""
+        while True:
+            zones = self.zones_short()
+            if not zones:
+                self.log(KSWAPD, self.cpu_for_kernel(0).number, EV_KSWAPD_SLEEP, 0, 0)
+                self.vm.kswapd_asleep = 1
+                self.kswapd_bell = simpy.Event(self)
+                yield self.kswapd_bell
+                zones = self.zones_short()
+                node = zones[0] // 3 if zones else 0
+                self.log(KSWAPD, self.cpu_for_kernel(node).number, EV_KSWAPD_WAKE, len(zones), 0)
+            for zone in zones:
+                if self.k.zones[zone].need_balance:
+                    yield from self.balance(zone)
+
+    def balance(self, zone: int) -> Any:
+        """kswapd_balance_pgdat's work on one zone: reclaim until done or failed; after a failure, a long rest."""
+        k, node = self.k, zone // 3
+        task = row(k.tasks, KSWAPD)
+        k.vmstat[node, PAGEOUTRUN] += 1
+        self.enter(KSWAPD, self.cpu_for_kernel(node).number)
+        _reclaim_begin(k, KSWAPD, zone, GFP_KSWAPD)
+        status = RECLAIM_YIELD
+        while status == RECLAIM_YIELD or status == RECLAIM_WAIT:
+            cpu = self.cpu_for_kernel(node)
+            self.enter(KSWAPD, cpu.number)
+            task.cost_ns = 0
+            status = _reclaim_run(k, KSWAPD)
+            cost_ns = task.cost_ns
+            self.attend()
+            if cost_ns:
+                cpu.lend(cost_ns)
+                yield self.timeout(cost_ns)
+            if status == RECLAIM_WAIT:
+                unlocked = self.unlocked(task.wait_pfn)
+                if unlocked is not None:
+                    yield unlocked
+        self.enter(KSWAPD, self.cpu_for_kernel(node).number)
+        if status != RECLAIM_DONE:
+            k.zones[zone].need_balance = 0
+            yield self.timeout(KSWAPD_REST_NS)
+        elif not _need_balance(k, zone):
+            k.zones[zone].need_balance = 0

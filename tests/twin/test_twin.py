@@ -1,0 +1,187 @@
+"""The engine against its slow twin: the same events, one by one, at the same instants, on random machines."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from twin.machine import Twin
+from twin.random_machines import random_config, random_topology
+
+from numa_sim.config.model import Config
+from numa_sim.processes.machine import Machine
+from numa_sim.state.constants import (
+    ALLOCSTALL,
+    EVENTS,
+    PART_DAEMON,
+    PART_QUEUEING,
+    PGMAJFAULT,
+    PGSCAN_DIRECT,
+    PGSCAN_KSWAPD,
+    PSWPOUT,
+    TIME_PARTS,
+    VMSTAT,
+)
+from numa_sim.state.kernel import Kernel
+from numa_sim.topology import Topology
+
+SEEDS = int(os.environ.get("NUMA_SIM_TWIN_SEEDS", "24"))
+"""How many machines to compare; a few hundred make a thorough check of a change to the engine."""
+
+
+def event_text(k: Kernel, i: int) -> str:
+    if i >= k.vm[0].events_used:
+        return "nothing more"
+    event = k.events[i]
+    return f"at {event.t_ns} ns, task {event.task}: {EVENTS[event.code]}({event.a}, {event.b})"
+
+
+def first_difference(engine: Kernel, twin: Kernel) -> str | None:
+    """The first event that differs, with what came before it; None if the logs are equal."""
+    n = min(int(engine.vm[0].events_used), int(twin.vm[0].events_used))
+    equal = np.ones(n, bool)
+    for name in ("t_ns", "code", "a", "b", "task"):
+        equal &= engine.events[name][:n] == twin.events[name][:n]
+    at = n if equal.all() else int(np.flatnonzero(~equal)[0])
+    if at == n and engine.vm[0].events_used == twin.vm[0].events_used:
+        return None
+    before = "\n".join(f"    {event_text(engine, i)}" for i in range(max(0, at - 8), at))
+    return f"event {at}\n{before}\n  engine {event_text(engine, at)}\n  twin   {event_text(twin, at)}"
+
+
+def table_difference(what: str, names: tuple[str, ...], engine: np.ndarray, twin: np.ndarray) -> str | None:
+    rows = min(len(engine), len(twin))
+    wrong = np.argwhere(np.asarray(engine[:rows]) != np.asarray(twin[:rows]))
+    return "\n".join(
+        f"  {what} {row}: {names[column]}: engine {engine[row, column]}, twin {twin[row, column]}"
+        for row, column in wrong
+    )  # fmt: skip
+
+
+def compare(config: Config, topology: Topology) -> tuple[Kernel, Kernel]:
+    """Run both; fail with the first difference."""
+    seed = config.run.seed
+    machine = Machine(config, topology)
+    machine.run_to_end()
+    twin = Twin(config, topology)
+    twin.run_to_end()
+    k, other = machine.kernel, twin.k
+    difference = first_difference(k, other)
+    assert difference is None, f"seed {seed}: {difference}"
+    for name in ("event_count", "event_hash_a", "event_hash_b"):
+        assert k.vm[0][name] == other.vm[0][name], f"seed {seed}: {name}"
+    assert machine.now_ns == twin.now, f"seed {seed}: end of the run"
+    for what, names, table in (("node", VMSTAT, "vmstat"), ("task", TIME_PARTS, "time_parts")):
+        difference = table_difference(what, names, getattr(k, table), getattr(other, table))
+        assert not difference, f"seed {seed}: {table}\n{difference}"
+    for cpu, mine in enumerate(twin.cpus):
+        record = k.cpus[cpu]
+        for name in ("tlb_misses", "tlb_flushes", "tlb_invlpg", "ipis_sent", "ipis_received", "context_switches"):
+            assert record[name] == getattr(mine.record, name), f"seed {seed}: {name} of CPU {cpu}"
+    for task in twin.tasks:
+        for name in ("accesses_done", "min_flt", "maj_flt", "killed", "state"):
+            assert k.tasks[task.index][name] == getattr(task.record, name), f"seed {seed}: {name} of {task.index}"
+    assert np.array_equal(k.traffic["lines"], twin.memory.lines), f"seed {seed}: cache lines moved"
+    # What memory and swap contain: a stale translation would have written to the wrong frame.
+    for table in ("tags", "swap_tags", "swap_map", "swap_cache"):
+        assert np.array_equal(getattr(k, table), getattr(other, table)), f"seed {seed}: {table}"
+    for name in ("flags", "count", "mapping"):
+        assert np.array_equal(k.pages[name], other.pages[name]), f"seed {seed}: page {name}"
+    return k, other
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_same_events_on_a_random_machine(seed: int) -> None:
+    config = random_config(seed)
+    compare(config, random_topology(config))
+
+
+def test_random_machines_reach_every_part() -> None:
+    """Most of the drawn machines are short of memory, and together they do everything the engine can."""
+    seen: Counter[str] = Counter()
+    reclaiming = 0
+    for seed in range(SEEDS):
+        config = random_config(seed)
+        machine = Machine(config, random_topology(config))
+        machine.run_to_end()
+        k = machine.kernel
+        reclaiming += bool(k.vmstat[:, (PGSCAN_KSWAPD, PGSCAN_DIRECT)].any())
+        seen.update(EVENTS[code] for code in np.unique(k.events["code"][: k.vm[0].events_used]))
+        seen["allocstall"] += bool(k.vmstat[:, ALLOCSTALL].any())
+        seen["major fault"] += bool(k.vmstat[:, PGMAJFAULT].any())
+        seen["shoot-down"] += bool(k.cpus.ipis_received.any())
+        seen["queueing"] += bool(k.time_parts[:, PART_QUEUEING].any())
+        seen["daemon's time"] += bool(k.time_parts[:, PART_DAEMON].any())
+        seen["curve"] += any(topology_curves(config))
+        seen.update(area.device for area in config.machine.swap if k.vmstat[:, PSWPOUT].any())
+    assert reclaiming >= SEEDS / 2
+    wanted = ("slice_end", "wait_on_page", "task_wake", "kswapd_wake", "do_swap_page", "swap_cache_hit", "munmap")
+    devices = ("hdd", "sata-ssd", "nvme", "zram")
+    others = ("allocstall", "major fault", "shoot-down", "queueing", "daemon's time", "curve")
+    rare = {name: seen[name] for name in (*wanted, *devices, *others) if seen[name] < 2}
+    assert not rare
+
+
+def test_out_of_memory() -> None:
+    """Two tasks, too little swap: the victim dies at the same instant, and the other one goes on."""
+    k, _ = compare(*machine_of(swap=[{"device": "nvme", "size": "64KiB"}], pages=(1100, 900)))
+    assert sorted(k.tasks["killed"][2:4].tolist()) == [0, 1]
+
+
+def test_kill_while_asleep() -> None:
+    """The victim sleeps when the signal comes."""
+    config, topology = machine_of(
+        swap=[{"device": "nvme", "size": "64KiB"}],
+        pages=(1100, 900),
+        first=[{"op": "sleep", "for": "3600s"}],
+    )
+    k, _ = compare(config, topology)
+    assert k.tasks[2].killed
+    assert k.tasks[2].end_ns < 60 * 10**9
+
+
+@pytest.mark.parametrize("device", ["nvme", "zram", "hdd"])
+def test_without_tlb(device: str) -> None:
+    """Every access walks."""
+    k, _ = compare(*machine_of(swap=[{"device": device, "size": "16MiB"}], switches={"tlb": False}))
+    assert int(k.cpus.tlb_misses.sum()) == int(k.tasks.accesses_done.sum())
+
+
+def machine_of(
+    swap: list[dict[str, Any]],
+    pages: tuple[int, int] = (700, 900),
+    first: list[dict[str, Any]] | None = None,
+    switches: dict[str, bool] | None = None,
+) -> tuple[Config, Topology]:
+    """Two CPUs on one node with some 1200 free pages, and two tasks that fill `pages` and use them at random."""
+    config = Config.of(
+        machine={
+            "nodes": [{"memory": "8MiB", "cpus": "0,1"}],
+            "distances": [[10]],
+            "swap": swap,
+        },
+        kernel={"time_slice": "100us", "switches": switches or {}},
+        workload=[
+            {
+                "name": f"task{i}",
+                "cpus": str(i),
+                "start": f"{i * 10}us",
+                "program": [
+                    {"op": "mmap", "as": "heap", "size": f"{n * 4096}B"},
+                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": n, "write": 1.0},
+                    *((first or []) if i == 0 else []),
+                    {"op": "touch", "on": "heap", "pattern": {"kind": "uniform"}, "accesses": 2000, "write": 0.5},
+                ],
+            }
+            for i, n in enumerate(pages)
+        ],
+        run={"record_events": 200_000, "sample": "1s"},
+    )
+    return config, random_topology(config)
+
+
+def topology_curves(config: Config) -> tuple[Any, ...]:
+    return random_topology(config).curves
