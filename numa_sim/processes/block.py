@@ -8,9 +8,8 @@ Simplified: first come, first served (no elevator), no write cache, no wear, no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isqrt
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from numa_sim.config.machine import Hdd, Nvme, SataSsd, Zram
 from numa_sim.state.constants import PAGE_SIZE
@@ -19,8 +18,7 @@ MAX_REQUEST_PAGES = 32
 """Most pages of one request: 128 KiB, the usual limit of the 2.4 block layer."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """One transfer: `op` (IO_READ, IO_WRITE) of the frames `pfns` to neighbouring slots from `offset` on."""
 
     op: int

@@ -7,6 +7,7 @@ exact time order, and SimPy pays only for what sleeps or decides.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -80,7 +81,8 @@ class Machine(simpy.Environment):
         self.kernel = build.build_kernel(config, self.topology)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
-        self._page_flags = self.kernel.pages["flags"]
+        self._page_flags = self.kernel.pages["flags"].view(np.ndarray)
+        self._ring = self.kernel.io.view(np.ndarray)
         self.time_slice_ns = int(config.kernel.time_slice)
         self.check_level = config.run.check
         self.tasks: list[TaskProcess] = []
@@ -203,7 +205,7 @@ class Machine(simpy.Environment):
 
     def _submit_io(self) -> None:
         """Hand the queued page transfers to their devices, neighbours merged into one request."""
-        ring, vm = self.kernel.io, self.vm
+        ring, vm = self._ring, self.vm
         size = len(ring)
         head, tail = vm.io_head % size, vm.io_tail % size
         entries = ring[head:tail].tolist() if head < tail else ring[head:].tolist() + ring[:tail].tolist()
@@ -321,7 +323,11 @@ class Machine(simpy.Environment):
         everybody = simpy.AllOf(self, [task.process for task in self.tasks])
         limit = self.config.run.until
         end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(int(limit))])
-        super().run(until=end)
+        gc.freeze()  # the compiler's objects need not be looked at again and again while events come and go
+        try:
+            super().run(until=end)
+        finally:
+            gc.unfreeze()
         self._close_accounts()
         self.timeseries.sample(self.now_ns)
         self.check()
