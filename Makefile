@@ -64,7 +64,8 @@ types: $(VENV)/.installed-dev
 	@echo "mypy --strict"; $(BIN)/mypy --strict numa_sim
 
 bench: warm
-	@$(BIN)/python -m pytest benchmarks -o 'python_files=bench_*.py' --benchmark-only --benchmark-columns=median,iqr,rounds -q
+	@$(BIN)/python -m pytest benchmarks -o 'python_files=bench_*.py' -o 'python_functions=bench_*' --benchmark-only \
+		--benchmark-columns=median,iqr,rounds --benchmark-sort=name --timeout=600 -q -s
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks

@@ -27,12 +27,11 @@ def node_table(series: TimeSeries) -> Any:
     pyarrow.Table
         Each field's metadata holds its ``unit`` and ``description``.
     """
-    import pyarrow as pa
 
     latency, queue, known = series.interval_means()
-    means = [pa.array(values, pa.float64(), mask=~known) for values in (latency, queue)]
+    means = [_column(values, known) for values in (latency, queue)]
     columns = series.nodes.columns
-    arrays = [pa.array(np.ascontiguousarray(series.nodes.rows[:, i])) for i in range(len(columns))]
+    arrays = [_column(series.nodes.rows[:, i]) for i in range(len(columns))]
     return _table([*columns, *MEAN_COLUMNS], [*arrays, *means])
 
 
@@ -64,11 +63,11 @@ def event_table(k: Kernel) -> Any:
     )
     names = pa.DictionaryArray.from_arrays(pa.array(events["code"], pa.int32()), pa.array(EVENTS))
     arrays = [
-        pa.array(np.ascontiguousarray(events["t_ns"])),
-        pa.array(np.ascontiguousarray(events["task"])),
+        _column(events["t_ns"]),
+        _column(events["task"]),
         names,
-        pa.array(np.ascontiguousarray(events["a"])),
-        pa.array(np.ascontiguousarray(events["b"])),
+        _column(events["a"]),
+        _column(events["b"]),
     ]
     return _table(columns, arrays, {"event_count": str(int(k.vm[0].event_count))})
 
@@ -95,10 +94,8 @@ def read_parquet(content: bytes) -> Any:
 
 
 def _series_table(series: Series) -> Any:
-    import pyarrow as pa
-
     rows = series.rows
-    arrays = [pa.array(np.ascontiguousarray(rows[:, i])) for i in range(len(series.columns))]
+    arrays = [_column(rows[:, i]) for i in range(len(series.columns))]
     return _table(series.columns, arrays)
 
 
@@ -110,3 +107,17 @@ def _table(columns: Any, arrays: list[Any], metadata: dict[str, str] | None = No
         for column, array in zip(columns, arrays, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"format_version": "1", **(metadata or {})}))
+
+
+def _column(values: Any, known: Any = None) -> Any:
+    """An Arrow array of int64 or float64 over `values`; null where `known` is false.
+
+    Made from buffers: ``pyarrow.array`` imports pandas, if it is installed, only to ask whether it is one of its types.
+    """
+    import pyarrow as pa
+
+    dtype = np.float64 if values.dtype == np.float64 else np.int64
+    data = np.ascontiguousarray(values, dtype)
+    valid = None if known is None else pa.py_buffer(np.packbits(known, bitorder="little"))
+    kind = pa.float64() if dtype is np.float64 else pa.int64()
+    return pa.Array.from_buffers(kind, len(data), [valid, pa.py_buffer(data)])
