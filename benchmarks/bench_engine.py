@@ -194,4 +194,3 @@ def bench_start_up(benchmark: Any, what: str, command: list[str], tmp_path: Any)
 
     benchmark.pedantic(start, rounds=5, warmup_rounds=1)
     print(f"  {what}: {benchmark.stats['median']:.2f} s")
-

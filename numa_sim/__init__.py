@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from numa_sim.version import __version__
+
 if TYPE_CHECKING:
     from numa_sim.config import Config, load
     from numa_sim.errors import NumaSimError
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from numa_sim.workloads.patterns.zipf import zipf
     from numa_sim.workloads.traces import trace_program
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Config",

@@ -103,6 +103,7 @@ class entry:  # noqa: N801 - used like a function
         self._fast: Callable[..., Any] | None = None if COMPILED else function
 
     def __call__(self, *args: Any) -> Any:
+        """Call the rule."""
         fast = self._fast
         if fast is not None:
             return fast(*args)

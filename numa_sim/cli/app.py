@@ -54,7 +54,7 @@ class View(StrEnum):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from numa_sim import __version__
+        from numa_sim.version import __version__
 
         typer.echo(f"numa-sim {__version__}")
         raise typer.Exit

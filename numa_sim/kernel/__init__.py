@@ -1,0 +1,1 @@
+"""The rules of Linux, one module per kernel file: plain functions on the state arrays, without clock or I/O."""

@@ -1,0 +1,1 @@
+"""The SimPy processes and what serves them: they decide when, the kernel rules say what."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,16 @@ MAX_TASKS = 256
 _SECTION_PAGES = 1 << SECTION_SHIFT
 _GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
 """Page-table levels, bits per level, first page beyond user space."""
+RECLAIM_QUANTUM_NS = 50_000
+"""Reclaim charges its time at least this often, so that others see its work as it happens."""
+SYSCTLS = (
+    "vm_passes",
+    "vm_cache_scan_ratio",
+    "vm_mapped_ratio",
+    "vm_lru_balance_ratio",
+    "vm_vfs_scan_ratio",
+    "vm_anon_lru",
+)
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
 
 
@@ -136,7 +147,7 @@ def extra_ns(curve: Curve, capacity: int) -> list[int]:
     for step in range(CURVE_POINTS):
         load = capacity * step // (CURVE_POINTS - 1)
         latency = points[-1][1]
-        for (low, low_ns), (high, high_ns) in zip(points, points[1:], strict=False):
+        for (low, low_ns), (high, high_ns) in pairwise(points):
             if low <= load <= high and high > low:
                 latency = low_ns + (high_ns - low_ns) * (load - low) // (high - low)
                 break
@@ -147,9 +158,7 @@ def extra_ns(curve: Curve, capacity: int) -> list[int]:
 def _fill_kernel(k: Kernel, config: Config) -> None:
     vm, kernel, switches = k.vm[0], config.kernel, config.kernel.switches
     sysctl = kernel.sysctl
-    for name in (
-        "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru"
-    ):  # fmt: skip
+    for name in SYSCTLS:
         setattr(vm, name, getattr(sysctl, name))
     if sysctl.page_cluster is not None:
         vm.page_cluster = sysctl.page_cluster
@@ -160,10 +169,6 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.oom_killer = kernel.oom_killer
     vm.numa_nearest = kernel.numa_fallback == "nearest"
     vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
-
-
-RECLAIM_QUANTUM_NS = 50_000
-"""Reclaim charges its time at least this often, so that others see its work as it happens."""
 
 
 def _swap_on(k: Kernel, config: Config) -> None:
@@ -194,4 +199,3 @@ def add_workloads(machine: Machine, config: Config) -> None:
 def _input(path: Path) -> InputFile:
     data = path.read_bytes()
     return InputFile(path.name, len(data), hashlib.sha256(data).hexdigest())
-

@@ -100,7 +100,7 @@ class Cpu:
 
 
 def cpu_for_daemon(cpus: list[Cpu], node: int) -> Cpu:
-    """Where a kernel thread that works for `node` runs: an idle CPU of the node, any idle CPU, else a busy one there."""
+    """CPU for a kernel thread that works for `node`: an idle one of the node, any idle one, else a busy one there."""
     elsewhere = busy = None
     for cpu in cpus:
         if cpu.node == node:

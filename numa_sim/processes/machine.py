@@ -32,10 +32,10 @@ from numa_sim.processes.kswapd import Kswapd
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     NIL,
-    PG_locked,
     STOP_BUFFER,
     STOP_SLICE,
     TASK_RUNNING,
+    PG_locked,
 )
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
@@ -113,7 +113,7 @@ class Machine(simpy.Environment):
             f"{len(self.tasks)} tasks, at {format_ns(self.now_ns)}>"
         )
 
-    # Time -------------------------------------------------------------------------------------------------------------
+    # Time ------------------------------------------------------------------------------------------------------------
 
     @property
     def now_ns(self) -> int:
@@ -140,7 +140,7 @@ class Machine(simpy.Environment):
             self.check()
 
     def check(self) -> None:
-        """Raise `InvariantViolation` if the state breaks a rule that must always hold (see `numa_sim.kernel.debug_vm`)."""
+        """Raise `InvariantViolation` if the state breaks a rule that must always hold (`numa_sim.kernel.debug_vm`)."""
         check_bug(self.kernel)
         if self.check_level == "none":
             return
@@ -188,7 +188,7 @@ class Machine(simpy.Environment):
         vm.current_task = task
         vm.current_cpu = cpu
 
-    # What rules ask for -------------------------------------------------------------------------------------------------
+    # What rules ask for ----------------------------------------------------------------------------------------------
 
     def attend(self) -> None:
         """Act on what the rules asked for: I/O queued, kswapd woken, a victim chosen."""
@@ -228,7 +228,8 @@ class Machine(simpy.Environment):
 
     def _end_io(self, event: simpy.Event) -> None:
         """The device's interrupt: pages become readable or clean, whoever waits for them wakes."""
-        request: Request = event.value
+        request = event.value
+        assert isinstance(request, Request)
         k = self.kernel
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
@@ -248,7 +249,7 @@ class Machine(simpy.Environment):
             event = self._pages_awaited[pfn] = simpy.Event(self)
         return event
 
-    # Who runs where -------------------------------------------------------------------------------------------------------
+    # Who runs where --------------------------------------------------------------------------------------------------
 
     def choose_cpu(self, task: TaskProcess) -> Cpu:
         """CPU for a task that becomes runnable: its last one if idle, an idle one, else the shortest queue."""
@@ -261,7 +262,7 @@ class Machine(simpy.Environment):
         """CPU on which a kernel thread works for `node`."""
         return cpu_for_daemon(self.cpus, node)
 
-    # Programs -------------------------------------------------------------------------------------------------------------
+    # Programs --------------------------------------------------------------------------------------------------------
 
     def add(
         self,
@@ -305,7 +306,7 @@ class Machine(simpy.Environment):
         """Note something the user should know about this run."""
         self.warnings.append(f"at {self.now_ns / 1e6:.3f} ms: {message}")
 
-    # Running ----------------------------------------------------------------------------------------------------------------
+    # Running ---------------------------------------------------------------------------------------------------------
 
     def run_to_end(self, progress: Callable[[Machine], None] | None = None) -> RunResult:
         """Run until every task has ended or the configured limit; return what happened.

@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numa_sim
 from numa_sim.observe.result import RunResult
 from numa_sim.results.canonical import file_entry, seal
+from numa_sim.version import __version__
 
 __all__ = ["ENVIRONMENT", "FORMAT_VERSION", "MANIFEST", "SUMMARY", "environment", "manifest"]
 
@@ -83,7 +83,7 @@ def environment(result: RunResult, folder_name: str, files: Mapping[str, bytes])
                 "cpus": os.cpu_count() or 0,
             },
             "python": platform.python_version(),
-            "numa_sim": numa_sim.__version__,
+            "numa_sim": __version__,
             "packages": {name: version for name in _PACKAGES if (version := _version(name))},
             "files": {name: file_entry(content) for name, content in files.items()},
         }

@@ -16,8 +16,8 @@ from numa_sim.state.constants import PAGE_SIZE, TIME_PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
+    from numa_sim.results.picture import Picture
     from numa_sim.results.run import Run
 
 __all__ = [
@@ -162,16 +162,15 @@ def plot_time_parts(run: Run, ax: Axes | None = None) -> Axes:
     return _finish(axes, f"Where the time went{more}", "", grid=False)
 
 
-def overview(run: Run) -> Figure:
+def overview(run: Run) -> Picture:
     """Draw all of the above, those over time with one time axis."""
-    from matplotlib.figure import Figure
-
+    from numa_sim.results.picture import Picture
     from numa_sim.results.summary import headline
 
     n_bars = min(max(len(run.summary["tasks"]), 1), _BARS)
     over_time = (plot_node_fill, plot_swap, plot_latency, plot_faults, plot_reclaim)
     heights = [1.0] * len(over_time) + [0.45 + 0.3 * n_bars]
-    figure = Figure(figsize=(10, 1.75 * sum(heights) + 0.6), layout="constrained")
+    figure = Picture(figsize=(10, 1.75 * sum(heights) + 0.6), layout="constrained")
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     shared: Any = None
     for row, plot in enumerate(over_time):
@@ -187,7 +186,7 @@ def overview(run: Run) -> Figure:
     return figure
 
 
-# Parts -----------------------------------------------------------------------------------------------------------
+# Parts ---------------------------------------------------------------------------------------------------------------
 
 
 def _axes(ax: Axes | None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -93,16 +92,14 @@ class Run:
         return getattr(self, table).to_pandas()
 
     def plot(self) -> Any:
-        """Overview of the run as a matplotlib Figure: node fill, swap, latency, faults and reclaim over time."""
+        """Overview of the run, a matplotlib Figure that notebooks show: node fill, swap, latency, faults, reclaim."""
         from numa_sim.results.plots import overview
 
         return overview(self)
 
     def picture(self) -> bytes:
         """Return the overview as a PNG."""
-        file = io.BytesIO()
-        self.plot().savefig(file, format="png", dpi=120, metadata={"Software": None})
-        return file.getvalue()
+        return self.plot().png()  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         where = f" {self.folder}" if self.folder else ""

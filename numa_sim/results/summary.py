@@ -169,7 +169,7 @@ def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]])
     }
 
 
-# Printing --------------------------------------------------------------------------------------------------------
+# Printing ------------------------------------------------------------------------------------------------------------
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:

@@ -27,7 +27,6 @@ def node_table(series: TimeSeries) -> Any:
     pyarrow.Table
         Each field's metadata holds its ``unit`` and ``description``.
     """
-
     latency, queue, known = series.interval_means()
     means = [_column(values, known) for values in (latency, queue)]
     columns = series.nodes.columns

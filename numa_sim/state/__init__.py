@@ -1,0 +1,1 @@
+"""The state arrays of a machine, and nothing else."""

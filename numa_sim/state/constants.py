@@ -10,7 +10,7 @@ from typing import Final
 NIL: Final = -1
 """End of an index-linked list."""
 
-# Sizes ---------------------------------------------------------------------------------------------------------
+# Sizes ---------------------------------------------------------------------------------------------------------------
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 4096
 MAX_ORDER: Final = 10
@@ -19,7 +19,7 @@ LINE_BYTES: Final = 64
 ACCESS_BUFFER: Final = 4096
 """Accesses a task hands to the hardware at a time."""
 
-# Zones ---------------------------------------------------------------------------------------------------------
+# Zones ---------------------------------------------------------------------------------------------------------------
 ZONE_DMA: Final = 0
 ZONE_NORMAL: Final = 1
 ZONE_HIGHMEM: Final = 2
@@ -29,7 +29,7 @@ WMARK_MIN: Final = 0
 WMARK_LOW: Final = 1
 WMARK_HIGH: Final = 2
 
-# page.flags, include/linux/mm.h @2.4.37 --------------------------------------------------------------------------
+# page.flags, include/linux/mm.h @2.4.37 ------------------------------------------------------------------------------
 PG_locked: Final = 1 << 0
 PG_error: Final = 1 << 1
 PG_referenced: Final = 1 << 2
@@ -48,7 +48,7 @@ PG_table: Final = 1 << 17
 PG_buddy: Final = 1 << 18
 """Ours: first page of a free block, so that a double free is detected (2.6 has PG_buddy)."""
 
-# page.buffers: what try_to_release_page finds ----------------------------------------------------------------------
+# page.buffers: what try_to_release_page finds ------------------------------------------------------------------------
 BUFFERS_NONE: Final = 0
 BUFFERS_CLEAN: Final = 1
 BUFFERS_DIRTY: Final = 2
@@ -56,7 +56,7 @@ BUFFERS_DIRTY: Final = 2
 BUFFERS_BUSY: Final = 3
 """Never released."""
 
-# address_space.writepage: what the method does ---------------------------------------------------------------------
+# address_space.writepage: what the method does -----------------------------------------------------------------------
 WRITEPAGE_NONE: Final = 0
 WRITEPAGE_ASYNC: Final = 1
 """Queue the write, leave the page locked until it ends."""
@@ -95,7 +95,7 @@ PF_NOIO: Final = 0x00004000
 PF_KTHREAD: Final = 0x00200000
 """Ours in 2.4: the task has no user memory (kswapd)."""
 
-# vma.flags ------------------------------------------------------------------------------------------------------------
+# vma.flags -----------------------------------------------------------------------------------------------------------
 VM_READ: Final = 0x1
 VM_WRITE: Final = 0x2
 VM_EXEC: Final = 0x4
@@ -115,7 +115,7 @@ PTE_TABLE: Final = 0x067
 PROT_READONLY: Final = 0x25
 PROT_SHARED: Final = 0x27
 
-# Swap (spec 6) ---------------------------------------------------------------------------------------------------------
+# Swap (spec 6) -------------------------------------------------------------------------------------------------------
 MAX_SWAPFILES: Final = 32
 SWAPFILE_CLUSTER: Final = 256
 SWAP_MAP_MAX: Final = 0x7FFF
@@ -124,16 +124,16 @@ SWP_USED: Final = 1
 SWP_WRITEOK: Final = 3
 SWAP_CLUSTER_MAX: Final = 32
 
-# I/O ring: what compiled rules ask of the devices ---------------------------------------------------------------------
+# I/O ring: what compiled rules ask of the devices --------------------------------------------------------------------
 IO_READ: Final = 0
 IO_WRITE: Final = 1
 
-# What alloc_pages answers when it is not a pfn ------------------------------------------------------------------------
+# What alloc_pages answers when it is not a pfn -----------------------------------------------------------------------
 ALLOC_FAIL: Final = -1
 ALLOC_RECLAIM: Final = -2
 """The caller must reclaim (``tasks[t].reclaim_*`` says what) and then call `alloc_after_reclaim`."""
 
-# What a reclaim step answers ---------------------------------------------------------------------------------------------
+# What a reclaim step answers -----------------------------------------------------------------------------------------
 RECLAIM_FAILED: Final = 0
 RECLAIM_DONE: Final = 1
 RECLAIM_WAIT: Final = 2
@@ -141,7 +141,7 @@ RECLAIM_WAIT: Final = 2
 RECLAIM_YIELD: Final = 3
 """The step's cost reached ``vm.reclaim_quantum_ns``: charge ``tasks[t].cost_ns``, then call again."""
 
-# What a page fault answers --------------------------------------------------------------------------------------------------
+# What a page fault answers -------------------------------------------------------------------------------------------
 FAULT_SEGV: Final = 0
 FAULT_MINOR: Final = 1
 FAULT_MAJOR: Final = 2
@@ -151,7 +151,7 @@ FAULT_WAIT: Final = 4
 FAULT_RECLAIM: Final = 5
 """An allocation needs reclaim: run it, call `alloc_after_reclaim`, then call again."""
 
-# Why the access loop stopped ------------------------------------------------------------------------------------------------
+# Why the access loop stopped -----------------------------------------------------------------------------------------
 STOP_HORIZON: Final = 0
 """Every CPU's clock has reached the next event's time."""
 STOP_BUFFER: Final = 1
@@ -161,14 +161,14 @@ STOP_FAULT: Final = 3
 STOP_KICK: Final = 4
 """A rule queued I/O or woke a daemon: Python must act at this instant."""
 
-# task.state --------------------------------------------------------------------------------------------------------------------
+# task.state ----------------------------------------------------------------------------------------------------------
 TASK_UNUSED: Final = 0
 TASK_RUNNING: Final = 1
 """Runnable: on a CPU or on its run queue."""
 TASK_SLEEPING: Final = 2
 TASK_DEAD: Final = 3
 
-# Memory channel models ----------------------------------------------------------------------------------------------------------
+# Memory channel models -----------------------------------------------------------------------------------------------
 CHANNEL_QUEUE: Final = 0
 """Deterministic FIFO server: M/D/1 under Poisson load."""
 CHANNEL_CURVE: Final = 1

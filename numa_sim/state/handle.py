@@ -22,7 +22,7 @@ from numa_sim.state.kernel import ARRAYS, Kernel, Sizes, new_kernel
 _SLOTS = 4
 
 
-class KernelType(types.Type):  # type: ignore[misc]
+class KernelType(types.Type):
     """numba's type of a `Kernel`."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ def _typeof_kernel(value: Any, context: Any) -> KernelType:
 
 
 @register_model(KernelType)
-class _KernelModel(models.PrimitiveModel):  # type: ignore[misc]
+class _KernelModel(models.PrimitiveModel):
     def __init__(self, manager: Any, numba_type: Any) -> None:
         super().__init__(manager, numba_type, ir.IntType(64))
 
@@ -61,7 +61,7 @@ _ARRAY_TYPES: dict[str, types.Array] = {}
 
 
 @infer_getattr
-class _KernelAttributes(AttributeTemplate):  # type: ignore[misc]
+class _KernelAttributes(AttributeTemplate):
     key = KernelType
 
     def generic_resolve(self, numba_type: Any, name: str) -> Any:

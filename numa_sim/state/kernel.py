@@ -223,8 +223,8 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
     vm.event_hash_a = vm.event_hash_b = 1
     k.zones.free_head[:] = NIL
-    for field in ("mm", "local_pfn", "got_pfn", "wait_pfn", "cpu"):
-        k.tasks[field] = NIL
+    for link in ("mm", "local_pfn", "got_pfn", "wait_pfn", "cpu"):
+        k.tasks[link] = NIL
     k.nodes.pgdat_next = NIL
     k.mms.pgd = NIL
     k.mms.mmap = NIL
@@ -250,4 +250,4 @@ def bytes_per_frame(k: Kernel) -> float:
 
 
 if COMPILED:
-    import numa_sim.state.handle  # noqa: E402, F401 - teaches numba the type Kernel
+    from numa_sim.state import handle  # noqa: F401 - teaches numba the type Kernel

@@ -159,7 +159,7 @@ class Replay:
         self.vmas_used = 0
         self.rows_used = 0
 
-    # Commands --------------------------------------------------------------------------------------------------
+    # Commands --------------------------------------------------------------------------------------------------------
 
     def step(self, command: Command) -> None:
         """Run one command; compare its result, log and state."""
@@ -330,7 +330,7 @@ class Replay:
     def swap_out(self, command: Command) -> int:
         return int(_swap_out(self.k, command.args["classzone"]))
 
-    # What can be seen ----------------------------------------------------------------------------------------------
+    # What can be seen ------------------------------------------------------------------------------------------------
 
     def log(self) -> list[list[Any]]:
         lines: list[list[Any]] = []

@@ -64,7 +64,7 @@ def pair_bits(k: Kernel, zone_id: int) -> dict[int, list[int]]:
     return {order: pairs for order, pairs in bits.items() if pairs}
 
 
-# Golden traces ---------------------------------------------------------------------------------------------------
+# Golden traces -------------------------------------------------------------------------------------------------------
 
 
 def start_golden(init: Command) -> Any:
@@ -114,7 +114,7 @@ def test_golden_buddy():
     assert replay("buddy", start_golden) > 100
 
 
-# Examples --------------------------------------------------------------------------------------------------------
+# Examples ------------------------------------------------------------------------------------------------------------
 
 
 def test_worked_example():
@@ -198,7 +198,7 @@ def test_many_virgin_ranges_still_equal():
     assert [rmqueue(ranged, 0, 9) for _ in range(13)] == [rmqueue(really, 0, 9) for _ in range(13)]
 
 
-# What a free does besides ------------------------------------------------------------------------------------------
+# What a free does besides --------------------------------------------------------------------------------------------
 
 
 def test_free_takes_page_off_lru_and_clears_flags():

@@ -206,7 +206,7 @@ def test_no_file_and_no_archive(tmp_path):
         trace_program(tmp_path / "x", cache_hit_ns=-1)
 
 
-# Lackey -------------------------------------------------------------------------------------------------------------
+# Lackey --------------------------------------------------------------------------------------------------------------
 def lackey(path, text):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
@@ -317,7 +317,7 @@ def test_lackey_lines_across_blocks(tmp_path):
     assert caught.value.where == "line 2"
 
 
-# oracleGeneral --------------------------------------------------------------------------------------------------------
+# oracleGeneral -------------------------------------------------------------------------------------------------------
 def oracle(path, requests):
     path.write_bytes(b"".join(struct.pack("<IQIq", *request) for request in requests))
     return path
@@ -385,7 +385,7 @@ def test_csv_errors_name_the_line(tmp_path, text, where, what):
     assert what in caught.value.message
 
 
-# Writing, importing, replaying ------------------------------------------------------------------------------------
+# Writing, importing, replaying ---------------------------------------------------------------------------------------
 RUNS = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 2**32 - 1), st.integers(1, 7)), min_size=1, max_size=9)
 
 
