@@ -157,7 +157,7 @@ class Twin(simpy.Environment):
         for task in self.tasks:
             task.close_account()
 
-    # Between rules and time ---------------------------------------------------------------------------------------
+    # Between rules and time ------------------------------------------------------------------------------------------
 
     def enter(self, task: int, cpu: int) -> None:
         """Tell the rules who calls, where and when."""
@@ -186,7 +186,7 @@ class Twin(simpy.Environment):
         near = [cpu for cpu in self.cpus if cpu.node == node]
         return next(chain((cpu for cpu in idle if cpu.node == node), idle, near, self.cpus))
 
-    # Swap I/O -----------------------------------------------------------------------------------------------------
+    # Swap I/O --------------------------------------------------------------------------------------------------------
 
     def submit_io(self) -> None:
         """Pages to or from neighbouring slots travel together, up to 32 at a time."""
@@ -222,7 +222,7 @@ class Twin(simpy.Environment):
             return None
         return self.page_io.setdefault(pfn, simpy.Event(self))
 
-    # kswapd -------------------------------------------------------------------------------------------------------
+    # kswapd ----------------------------------------------------------------------------------------------------------
 
     def zones_short(self) -> list[int]:
         """Zones that want balance: nodes in pgdat_list order, zones of a node from the top."""

@@ -104,7 +104,7 @@ class Task:
         self.killable = False
         self.process = machine.process(self.life())
 
-    # Life ---------------------------------------------------------------------------------------------------------
+    # Life ------------------------------------------------------------------------------------------------------------
 
     def life(self) -> Steps:
         if self.start_ns:
@@ -144,8 +144,7 @@ class Task:
             yield from self.wait_or_die(op.ns, PART_SLEEP)
             yield from self.get_cpu()
         elif isinstance(op, Compute):
-            if op.ns:
-                yield from self.wait_or_die(op.ns, PART_COMPUTE)
+            yield from self.compute(op.ns)
         else:
             self.record.cost_ns = self.machine.costs.syscall_ns
             if isinstance(op, Mmap):
@@ -168,7 +167,7 @@ class Task:
             self.killable = False
             self.process.interrupt()
 
-    # Time and CPUs ------------------------------------------------------------------------------------------------
+    # Time and CPUs ---------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
         self.machine.enter(self.index, self.cpu.number)
@@ -212,6 +211,24 @@ class Task:
         self.parts[PART_RUN_QUEUE] += self.machine.now - begin_ns - grant.switch_ns
         self.parts[PART_CONTEXT_SWITCH] += grant.switch_ns
 
+    def give_way(self) -> Steps:
+        """In the kernel or computing: a task whose slice is used up goes to the end of the queue, if there is one."""
+        if self.machine.now >= self.slice_end_ns:
+            if self.cpu.queue:
+                self.log(EV_SLICE_END, 0)
+                self.cpu.release(0)
+                yield from self.get_cpu()
+            else:
+                self.slice_end_ns = self.machine.now + self.machine.slice_ns
+
+    def compute(self, left_ns: int) -> Steps:
+        while left_ns and not self.record.killed:
+            yield from self.give_way()
+            if not self.record.killed:
+                piece_ns = min(left_ns, self.slice_end_ns - self.machine.now)
+                yield from self.wait_or_die(piece_ns, PART_COMPUTE)
+                left_ns -= piece_ns
+
     def sleep(self, event: simpy.Event, part: int, kernel_ns: int, kernel_part: int) -> Steps:
         """Leave the CPU, after `kernel_ns` more of work, until `event`; then get one again."""
         self.record.state = TASK_SLEEPING
@@ -223,7 +240,7 @@ class Task:
         self.parts[part] += max(0, slept_ns - kernel_ns)
         yield from self.get_cpu()
 
-    # Accesses -----------------------------------------------------------------------------------------------------
+    # Accesses --------------------------------------------------------------------------------------------------------
 
     def touch(self, source: Any) -> Steps:
         """Every access of `source`, one after the other."""
@@ -321,7 +338,7 @@ class Task:
         self.parts[PART_QUEUEING] += wait_ns
         self.parts[PART_LOCAL if home == cpu.node else PART_REMOTE] += memory_ns
 
-    # Faults -------------------------------------------------------------------------------------------------------
+    # Faults ----------------------------------------------------------------------------------------------------------
 
     def page_fault(self, vpn: int, write: int) -> Steps:
         """Call the kernel; sleep or reclaim as it answers, and call again, until the fault is done."""
@@ -377,6 +394,8 @@ class Task:
                     yield from self.wait_on_page(PART_DIRECT_RECLAIM, cost_ns, PART_DIRECT_RECLAIM)
                 else:
                     yield from self.work(cost_ns, PART_DIRECT_RECLAIM)
+                    if status == RECLAIM_YIELD:
+                        yield from self.give_way()
             self.enter()
             task.cost_ns = 0
             answer = _alloc_after_reclaim(k, t, int(status == RECLAIM_DONE))
