@@ -37,6 +37,7 @@ from numa_sim.state.constants import (
     PTE_RW,
     STOP_BUFFER,
     STOP_FAULT,
+    STOP_KICK,
     STOP_SLICE,
 )
 from numa_sim.state.kernel import Kernel
@@ -192,6 +193,13 @@ def settle_channel(k: Kernel, home: int, busy_until_ps: int, lines: int, queued_
     channel.queue_ns += queued_ns
 
 
+@part
+def wants_attention(k: Kernel) -> bool:
+    """Whether a rule has asked for something only Python can do: I/O, or waking kswapd."""
+    vm = k.vm[0]
+    return vm.kswapd_wanted != 0 or vm.io_head != vm.io_tail
+
+
 @rule
 def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     """Advance one CPU while its next access is issued before `limit_ns`; return 0, or why it stopped (STOP_*).
@@ -258,8 +266,17 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 row = leaf_of(k, cpu, vpn)
             pte = 0 if row == NIL else access_pte(tables, row, vpn & entry_mask, write)
             if pte == 0:
-                stop = STOP_FAULT
-                break
+                this.clock_ns = clock_ns
+                status = fault_here(k, cpu, t, vpn, write)
+                clock_ns = this.clock_ns
+                if status != FAULT_MINOR and status != FAULT_MAJOR:
+                    stop = STOP_FAULT
+                    break
+                row_vpn = ahead_vpn = NIL  # the fault may have made tables
+                if wants_attention(k):
+                    stop = STOP_KICK
+                    break
+                continue
             tlb_fill(tlb, victims, index, way, vpn, pte)
             misses += 1
             spent_ns = walk_ns
@@ -340,15 +357,10 @@ def run_hardware(k: Kernel, horizon_ns: int) -> int:
         stop = run_cpu(k, cpu, limit_ns)
         if stop == 0:
             continue
+        if stop == STOP_KICK:
+            return KICK
         this = k.cpus[cpu]
         vm.now_ns = this.clock_ns
-        if stop == STOP_FAULT:
-            access = k.accesses[this.task, k.tasks[this.task].access_next]
-            status = fault_here(k, cpu, this.task, access.vpn, access.write)
-            if status == FAULT_MINOR or status == FAULT_MAJOR:
-                if vm.kswapd_wanted != 0 or vm.io_head != vm.io_tail:
-                    return KICK
-                continue
         this.running = 0
         this.stop_reason = stop
         return cpu
