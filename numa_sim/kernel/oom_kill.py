@@ -114,7 +114,8 @@ def out_of_memory(k: Kernel) -> int:
     """Called after each failed reclaim; kills only if the shortage lasts.
 
     Nothing happens while a swap slot is free (with ``vm.pageout = 0`` none can be used, so none counts), in the first
-    second of a series of calls (a pause of 5 s starts a new one), before the tenth call after that, and within 5 s of the last kill.
+    second of a series of calls (a pause of 5 s starts a new one), before the tenth call after that, and within 5 s of
+    the last kill.
 
     Returns
     -------

@@ -120,7 +120,7 @@ class TaskProcess:
         self._dies_at_once = False
         self.process = machine.process(self._live())
 
-    # Time -----------------------------------------------------------------------------------------------------------
+    # Time ------------------------------------------------------------------------------------------------------------
 
     def charge(self, part: int) -> None:
         """Charge everything since the last charge to `part`."""
@@ -150,7 +150,7 @@ class TaskProcess:
         self._dies_at_once = False
         self.charge(part)
 
-    # CPU ------------------------------------------------------------------------------------------------------------
+    # CPU -------------------------------------------------------------------------------------------------------------
 
     def _get_cpu(self) -> Steps:
         """Wait in a run queue until a CPU runs this task."""
@@ -162,12 +162,27 @@ class TaskProcess:
         yield self.granted
         self._charge_first(self.machine.now_ns - self._charged_ns - self._switch_ns, PART_RUN_QUEUE)
         self.charge(PART_CONTEXT_SWITCH)
+        self.cpu.record.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
 
     def be_granted(self, wait_ns: int, switch_ns: int) -> None:
         """A CPU has chosen this task: it runs after `wait_ns` more and a context switch of `switch_ns`."""
         self._switch_ns = switch_ns
         self.granted._ok, self.granted._value = True, None
         self.machine.schedule(self.granted, delay=wait_ns + switch_ns)
+
+    def _give_way(self) -> Steps:
+        """need_resched: if the time slice is used up and others wait for this CPU, they are next."""
+        cpu = self.cpu
+        assert cpu is not None
+        if self.machine.now_ns < cpu.record.slice_end_ns:
+            return
+        if cpu.queue:
+            self._enter_kernel()
+            _log_event(self.kernel, EV_SLICE_END, self.index, 0)
+            self._leave_cpu()
+            yield from self._get_cpu()
+        else:
+            cpu.record.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
 
     def _leave_cpu(self, kernel_ns: int = 0) -> None:
         assert self.cpu is not None
@@ -187,7 +202,7 @@ class TaskProcess:
         self.charge(part)
         yield from self._get_cpu()
 
-    # Life -----------------------------------------------------------------------------------------------------------
+    # Life ------------------------------------------------------------------------------------------------------------
 
     def _live(self) -> Steps:
         machine, k = self.machine, self.kernel
@@ -227,8 +242,7 @@ class TaskProcess:
             yield from self._until_killed(self.machine.timeout(operation.ns), PART_SLEEP)
             yield from self._get_cpu()
         elif isinstance(operation, Compute):
-            if operation.ns > 0:
-                yield from self._until_killed(self.machine.timeout(operation.ns), PART_COMPUTE)
+            yield from self._compute(operation.ns)
         else:
             raise SimulationError(f"task {self.name}: a program must yield operations, not {operation!r}")
         return None
@@ -271,7 +285,7 @@ class TaskProcess:
             self._dies_at_once = False
             self.process.interrupt(why)
 
-    # Operations -------------------------------------------------------------------------------------------------------
+    # Operations ------------------------------------------------------------------------------------------------------
 
     def _mmap(self, operation: Mmap) -> Steps:
         k = self.kernel
@@ -293,6 +307,19 @@ class TaskProcess:
         do_munmap(k, self.index, operation.region.start_vpn + operation.offset_pages, operation.length_pages)
         self.machine.attend()
         yield from self._spend(self.record.cost_ns, PART_SYSCALL)
+
+    def _compute(self, time_ns: int) -> Steps:
+        """Use the CPU, a time slice at a time."""
+        while time_ns > 0:
+            yield from self._give_way()
+            if self.record.killed:
+                return
+            assert self.cpu is not None
+            piece_ns = min(time_ns, self.cpu.record.slice_end_ns - self.machine.now_ns)
+            yield from self._until_killed(self.machine.timeout(piece_ns), PART_COMPUTE)
+            if self.record.killed:
+                return
+            time_ns -= piece_ns
 
     def refill(self) -> bool:
         """Fill the access buffer from the current source; False when it has no more."""
@@ -317,10 +344,7 @@ class TaskProcess:
             if stop == STOP_FAULT:
                 yield from self._fault()
             elif stop == STOP_SLICE:
-                self._enter_kernel()
-                _log_event(self.kernel, EV_SLICE_END, self.index, 0)
-                self._leave_cpu()
-                yield from self._get_cpu()
+                yield from self._give_way()
 
     def _run_on_hardware(self) -> Steps:
         assert self.cpu is not None
@@ -328,13 +352,12 @@ class TaskProcess:
         self.trap = Event(self.machine)
         # The clock may be ahead of now: by the first access's computing, or by what a fault cost.
         cpu.clock_ns = max(cpu.clock_ns, self.machine.now_ns)
-        cpu.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
         self.machine.enter_hardware(self.cpu)
         stop = yield self.trap
         self._charged_ns = self.machine.now_ns
         return stop
 
-    # The kernel's slow paths ------------------------------------------------------------------------------------------
+    # The kernel's slow paths -----------------------------------------------------------------------------------------
 
     def _fault(self) -> Steps:
         """Finish the page fault that stopped the hardware: wait, reclaim, call the rule again."""
@@ -405,6 +428,7 @@ class TaskProcess:
                 yield from self._spend(task.cost_ns, PART_DIRECT_RECLAIM)
                 if status != RECLAIM_YIELD:
                     break
+                yield from self._give_way()
             self._enter_kernel()
             task.cost_ns = 0
             answer = _alloc_after_reclaim(k, t, int(status == RECLAIM_DONE))

@@ -163,7 +163,10 @@ class Task:
         A task that works or waits in the kernel notices when it has done so.
         """
         self.record.killed = 1
-        if self.killable or (self.cpu is not None and self.cpu.current is self and self.cpu.record.running):
+        executing = self.cpu is not None and self.cpu.current is self and self.cpu.record.running
+        if executing:
+            self.cpu.record.running = 0  # at once: no interrupt or daemon delays the access under way any more
+        if executing or self.killable:
             self.killable = False
             self.process.interrupt()
 
