@@ -11,9 +11,13 @@ state of thirty arrays, the compiled entry point itself about 1.5 us.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMPILED: bool = not numba.config.DISABLE_JIT
 """False when ``NUMBA_DISABLE_JIT=1``: rules are then ordinary Python functions."""
 
+_KEPT_SECONDS = 30 * 24 * 3600
 _PACKAGE = Path(__file__).parent
 _COMPILED_FLOORS = ("compiled.py", "state", "kernel", "hardware", "workloads")
 
@@ -57,8 +62,29 @@ def compiled_folder() -> Path:
     return cache_folder() / f"compiled-{source_digest()}"
 
 
+def _prepare_folder() -> Path:
+    """Make this source's folder, dropping those of other sources not touched for a month.
+
+    Where the user's cache folder cannot be written (a read-only home), a temporary one lasts for this process.
+    """
+    folder = compiled_folder()
+    try:
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            for other in folder.parent.glob("compiled-*"):
+                if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    temporary = tempfile.mkdtemp(prefix="numa_sim-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
+
+
 if COMPILED and not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(compiled_folder())
+    numba.config.CACHE_DIR = str(_prepare_folder())
 
 
 def is_warm() -> bool:
