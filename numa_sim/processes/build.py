@@ -120,7 +120,7 @@ def _fill_hardware(k: Kernel, config: Config, topology: Topology) -> None:
     bandwidths = [*topology.bandwidth, *(link.bandwidth for link in topology.links)]
     for channel, bandwidth in enumerate(bandwidths):
         record = k.channels[channel]
-        record.line_ps = max(1, LINE_BYTES * 10**12 // bandwidth)
+        record.line_ps = -(-LINE_BYTES * 10**12 // bandwidth)  # rounded up: capacity is never exceeded
         record.window_ns = memory_config.window
         record.model = _MODELS[memory_config.model]
         record.curve = channel if channel < n else 0

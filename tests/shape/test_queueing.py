@@ -134,6 +134,13 @@ def test_saturated_controller(bandwidth: int) -> None:
     assert 0.99 * bandwidth <= achieved <= bandwidth
 
 
+@pytest.mark.parametrize("bandwidth", [123_456_789, 10**9, 63 * 10**9, 405_300_000_000])
+def test_a_line_takes_no_less_than_bandwidth_says(bandwidth: int) -> None:
+    """Times are whole ps, so capacity is the configured bandwidth or, by less than 1 %, below it."""
+    line_ps = int(one_node(bandwidth=[bandwidth]).kernel.channels[0].line_ps)
+    assert 0.99 * bandwidth <= 64 * 10**12 / line_ps <= bandwidth
+
+
 def test_saturated_shared_link() -> None:
     """CPUs of nodes 0 and 1 read node 2; all of node 0's traffic and node 1's shares the link between 1 and 2."""
     machine = Machine.of(

@@ -78,7 +78,7 @@ class Channel:
 
     def __init__(self, bandwidth: int, window_ns: int, curve: Curve | None) -> None:
         self.bandwidth = bandwidth
-        self.line_ps = max(1, LINE_BYTES * 10**12 // bandwidth)
+        self.line_ps = -(-LINE_BYTES * 10**12 // bandwidth)
         self.free_ps = 0
         self.curve = curve
         self.window_ns = window_ns
