@@ -243,7 +243,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             break
         vpn = accesses[position].vpn
         write = accesses[position].write
-        if position + AHEAD < end:
+        if position + AHEAD < end and accesses[position + AHEAD].vpn >> bits != vpn >> bits:
+            # Not a walk along one table, which the host foresees by itself.
             soon_vpn = accesses[position + AHEAD].vpn
             if soon_vpn >> bits != ahead_vpn:
                 ahead_vpn = soon_vpn >> bits
