@@ -112,7 +112,7 @@ class Workload(Section):
     name: str = Field(min_length=1, max_length=64, description="name in reports; copies get a number each")
     count: int = Field(1, ge=1, le=MAX_TASKS, description="copies")
     cpus: CpuList | None = Field(None, min_length=1, description='CPUs it may run on, like "0-3"; else all')
-    nice: int = Field(0, ge=-20, le=19, description="nice value: scales its time slice")
+    nice: int = Field(0, ge=-20, le=19, description="nice value: above 0 it doubles badness when memory runs out")
     start: Time = Field(0, description="when it starts")
     program: Annotated[tuple[Operation, ...], Field(strict=False)] | None = Field(
         None, min_length=1, max_length=10_000, description="operations"
