@@ -175,7 +175,11 @@ def bench_boot_1tib(benchmark: Any) -> None:
 
 @pytest.mark.parametrize(
     ("what", "command"),
-    [("--help (aim 0.4 s)", ["--help"]), ("warm start (aim 2 s)", ["run", "{config}", "--quiet", "--out", "{out}"])],
+    [
+        ("--help (aim 0.4 s)", ["--help"]),
+        ("warm start (aim 2 s)", ["run", "{config}", "--quiet", "--no-picture", "--out", "{out}"]),
+        ("warm start with picture", ["run", "{config}", "--quiet", "--out", "{out}"]),
+    ],
 )
 def bench_start_up(benchmark: Any, what: str, command: list[str], tmp_path: Any) -> None:
     """Whole process: the help text, and a run of next to nothing with compiled code in the cache."""
