@@ -89,7 +89,17 @@ if COMPILED and not os.environ.get("NUMBA_CACHE_DIR"):
 
 def is_warm() -> bool:
     """Whether compiled code of this source is already in the cache (so a run will not stop to compile)."""
-    return not COMPILED or any(compiled_folder().rglob("*.nbi"))
+    return not COMPILED or any(Path(numba.config.CACHE_DIR).rglob("*.nbi"))
+
+
+_announced: list[str] = []
+
+
+def announce_compiling(say: Callable[[str], object]) -> None:
+    """Tell the user, once per process, that the first run of this version compiles; silent when it need not."""
+    if not _announced and not is_warm():
+        _announced.append(f"Compiling the kernel rules: once for this version, kept in {numba.config.CACHE_DIR}")
+        say(_announced[0])
 
 
 def rule(function: F) -> F:

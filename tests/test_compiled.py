@@ -49,3 +49,18 @@ def test_the_digest_depends_on_every_compiled_source(tmp_path: Path, monkeypatch
     assert before == compiled.source_digest()
     (tmp_path / "kernel" / "rule.py").write_text("b = 2\n")
     assert compiled.source_digest() != before
+
+
+@pytest.mark.skipif(not compiled.COMPILED, reason="nothing is compiled")
+def test_compiling_is_announced_once_and_only_when_it_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(compiled, "_announced", [])
+    monkeypatch.setattr(compiled.numba.config, "CACHE_DIR", str(tmp_path))
+    compiled.announce_compiling(said.append)
+    compiled.announce_compiling(said.append)
+    assert len(said) == 1
+    assert str(tmp_path) in said[0]
+    monkeypatch.setattr(compiled, "_announced", [])
+    (tmp_path / "rule.nbi").write_bytes(b"")
+    compiled.announce_compiling(said.append)
+    assert len(said) == 1

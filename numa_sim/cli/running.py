@@ -71,10 +71,9 @@ def _default_folder(file: Path) -> Path:
 
 
 def _announce_compiling(talk: Console) -> None:
-    from numa_sim.compiled import cache_folder, is_warm
+    from numa_sim.compiled import announce_compiling
 
-    if not is_warm():
-        talk.print(f"Compiling the kernel rules: once for this version, kept in {cache_folder()}", highlight=False)
+    announce_compiling(lambda message: talk.print(message, highlight=False))
 
 
 @contextmanager
