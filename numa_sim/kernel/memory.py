@@ -65,6 +65,9 @@ from numa_sim.state.constants import (
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
+_READ_AHEAD_GIVEN_UP = 2
+"""Value of ``task.fault_major`` once a page for read-ahead was not to be had: the wanted page alone is read."""
+
 
 @rule
 def find_vma(k: Kernel, mm: int, vpn: int) -> int:
@@ -172,6 +175,7 @@ def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
         if pfn == ALLOC_RECLAIM:
             return FAULT_RECLAIM
         if pfn < 0:
+            k.tasks[t].fault_major = _READ_AHEAD_GIVEN_UP
             return 0
         if ahead:
             count(k, page_zone(k, pfn) // NR_ZONES, SWAP_RA, 1)
@@ -201,7 +205,7 @@ def _swap_page(k: Kernel, t: int, entry: int) -> int:
     if task.fault_major == 0:
         task.fault_major = 1
         count(k, node, SWAP_CACHE_MISS, 1)
-    if swapin_readahead(k, t, entry) == FAULT_RECLAIM:
+    if task.fault_major != _READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry) == FAULT_RECLAIM:
         return -FAULT_RECLAIM
     pfn = read_swap_cache_async(k, t, entry)
     if pfn >= 0:
@@ -276,7 +280,7 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
             count(k, node, PGMAJFAULT, 1)
         else:
             task.min_flt += 1
-        task.fault_major = 0
+        task.fault_major = task.alloc_failed = 0
     return status
 
 
@@ -290,7 +294,7 @@ def abandon_fault(k: Kernel, t: int) -> None:
     if task.wait_pfn != NIL:
         free_pages(k, task.wait_pfn, 0)
         task.wait_pfn = NIL
-    task.fault_major = 0
+    task.fault_major = task.alloc_failed = 0
 
 
 @rule

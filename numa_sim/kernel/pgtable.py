@@ -62,7 +62,7 @@ def set_pte(k: Kernel, row: int, index: int, value: int) -> None:
 
 @rule
 def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
-    """One page for task `t`: the page its slow path already obtained, else alloc_pages from the CPU's own node.
+    """One page for task `t`: what its slow path already found (or not), else alloc_pages from the CPU's own node.
 
     Returns
     -------
@@ -70,6 +70,9 @@ def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
         pfn, ALLOC_FAIL, or ALLOC_RECLAIM (then the fault is to be restarted after reclaim).
     """
     task = k.tasks[t]
+    if task.alloc_failed != 0:
+        task.alloc_failed = 0
+        return ALLOC_FAIL
     if task.got_pfn != NIL:
         pfn = task.got_pfn
         task.got_pfn = NIL

@@ -29,7 +29,6 @@ from numa_sim.state.constants import (
     EV_TASK_WAKE,
     FAULT_MAJOR,
     FAULT_MINOR,
-    FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_WAIT,
@@ -378,8 +377,7 @@ class TaskProcess:
             else:
                 yield from self._spend(cost_ns, part)
                 if status == FAULT_RECLAIM:
-                    if not (yield from self._direct_reclaim()) and not task.killed:
-                        self._fail(FAULT_OOM)
+                    yield from self._direct_reclaim()
                 else:
                     self._fail(status)
             if task.killed:
@@ -409,7 +407,7 @@ class TaskProcess:
         _log_event(self.kernel, EV_TASK_WAKE, self.index, pfn)
 
     def _direct_reclaim(self) -> Steps:
-        """try_to_free_pages on this task's own time, then the rest of the allocation; False if it failed."""
+        """try_to_free_pages on this task's own time, then the rest of the allocation: a page, or a failed one."""
         k, task, t = self.kernel, self.record, self.index
         answer = ALLOC_RECLAIM
         while answer == ALLOC_RECLAIM:
@@ -435,4 +433,4 @@ class TaskProcess:
             self.machine.attend()
             yield from self._spend(task.cost_ns, PART_DIRECT_RECLAIM)
         task.got_pfn = answer if answer >= 0 else NIL
-        return answer != ALLOC_FAIL
+        task.alloc_failed = int(answer == ALLOC_FAIL)

@@ -186,6 +186,7 @@ TASK = np.dtype(
         ("alloc_order", "i8"),
         ("got_pfn", "i8"),  # page the slow path obtained, taken by the next matching alloc of this task
         ("got_gfp", "i8"),
+        ("alloc_failed", "i8"),  # the slow path found nothing: the task's next alloc fails
         # try_to_free_pages_zone in progress
         ("reclaim_zone", "i8"),  # classzone
         ("reclaim_gfp", "i8"),

@@ -363,8 +363,9 @@ class Task:
                 yield from self.wait_on_page(PART_SWAP_WAIT, cost_ns, part)
             else:
                 yield from self.work(cost_ns, part)
-                reclaimed = status == FAULT_RECLAIM and (yield from self.direct_reclaim())
-                if not reclaimed:
+                if status == FAULT_RECLAIM:
+                    yield from self.direct_reclaim()
+                else:
                     self.kill()
             if task.killed:
                 return
@@ -379,7 +380,7 @@ class Task:
         self.log(EV_TASK_WAKE, pfn)
 
     def direct_reclaim(self) -> Steps:
-        """try_to_free_pages by the task itself, then its allocation again; whether it got a page."""
+        """try_to_free_pages by the task itself, then its allocation again, which gets a page or fails."""
         k, t, task = self.k, self.index, self.record
         answer = ALLOC_RECLAIM
         while answer == ALLOC_RECLAIM:
@@ -405,4 +406,4 @@ class Task:
             self.machine.attend()
             yield from self.work(task.cost_ns, PART_DIRECT_RECLAIM)
         task.got_pfn = answer if answer >= 0 else NIL
-        return answer != ALLOC_FAIL
+        task.alloc_failed = int(answer == ALLOC_FAIL)
