@@ -168,7 +168,6 @@ TASK = np.dtype(
         ("cpu", "i8"),  # CPU it runs on or last ran on
         ("min_flt", "i8"),
         ("maj_flt", "i8"),
-        ("utime_ns", "i8"),
         ("start_ns", "i8"),
         ("end_ns", "i8"),
         ("nice", "i8"),
@@ -202,7 +201,6 @@ TASK = np.dtype(
         ("fault_vpn", "i8"),
         ("fault_write", "i8"),
         ("fault_status", "i8"),
-        ("fault_start_ns", "i8"),
         ("fault_major", "i8"),  # it had to start a read
         # access buffer
         ("access_next", "i8"),
