@@ -15,6 +15,7 @@ from numa_sim.state import layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
+    KERNEL_2_4_37,
     MAPPING_SWAP,
     MAX_ORDER,
     MAX_SWAPFILES,
@@ -220,6 +221,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.page_cluster, vm.swapfile_cluster, vm.swap_readahead = 3, SWAPFILE_CLUSTER, 1
     vm.zero_page = vm.pageout = vm.local_pages = 1
     vm.kswapd_asleep = 1
+    vm.profile = KERNEL_2_4_37
     vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
     vm.event_hash_a = vm.event_hash_b = 1
     k.zones.free_head[:] = NIL

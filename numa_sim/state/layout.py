@@ -21,17 +21,19 @@ PAGE = np.dtype(
         ("flags", "i4"),
         ("count", "i4"),
         ("mapping", "i2"),  # index into `mappings`: 0 none, 1 swapper_space
-        ("buffers", "i1"),  # BUFFERS_*; != NONE holds one reference
         ("order", "i1"),  # order of the block while free (head) or as allocated (head); checks only
-        ("list_next", "i4"),  # buddy list while free
+        ("age", "i1"),  # 2.4.0: 0 to PAGE_AGE_MAX
+        ("list_next", "i4"),  # buddy list while free; the mapping's clean, dirty or locked list
         ("list_prev", "i4"),
         ("lru_next", "i4"),  # towards the tail
         ("lru_prev", "i4"),  # towards the head
+        ("next_hash", "i4"),  # chain of the page hash
+        ("buffers", "i4"),  # BUFFERS_*; != NONE holds one reference
         ("index", "i8"),  # in the swap cache: swap entry; page table: its row
     ],
     align=True,
 )
-"""40 bytes; contents tags (8) and buddy map (1) are arrays of their own."""
+"""48 bytes; contents tags (8) and buddy map (1) are arrays of their own."""
 
 ZONE = np.dtype(
     [
@@ -153,6 +155,7 @@ VM = np.dtype(
         ("bug_pfn", "i8"),
         ("free_vma", "i8"),  # free list of `vmas`
         ("tlbstate_lock_until_ns", "i8"),  # one shoot-down at a time, machine-wide (spec C-18)
+        ("profile", "i8"),  # KERNEL_*: which kernel's rules run
         ("in_interrupt", "i8"),  # in_interrupt(): replays set it; the simulator allocates in process context only
     ],
     align=True,
