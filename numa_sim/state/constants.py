@@ -40,18 +40,31 @@ PG_error: Final = 1 << 1
 PG_referenced: Final = 1 << 2
 PG_uptodate: Final = 1 << 3
 PG_dirty: Final = 1 << 4
+PG_decr_after: Final = 1 << 5
+"""2.4.0: the end of this I/O is to be taken off ``vm.nr_async_pages``."""
 PG_lru: Final = 1 << 6
 PG_active: Final = 1 << 7
 PG_slab: Final = 1 << 8
+PG_inactive_dirty: Final = 1 << 9
+"""2.4.0: on the machine's inactive_dirty_list (bit 7 there)."""
+PG_inactive_clean: Final = 1 << 10
+"""2.4.0: on its zone's inactive_clean_list (bit 11 there)."""
 PG_highmem: Final = 1 << 11
 PG_checked: Final = 1 << 12
 PG_arch_1: Final = 1 << 13
 PG_reserved: Final = 1 << 14
 PG_launder: Final = 1 << 15
+PG_ramdisk: Final = 1 << 16
+"""Ours: its buffers belong to a ram disk, so that the page is never deactivated (page_ramdisk @2.4.0)."""
 PG_table: Final = 1 << 17
 """Ours: the frame holds a page table (kernels of 2.4 cannot tell)."""
 PG_buddy: Final = 1 << 18
 """Ours: first page of a free block, so that a double free is detected (2.6 has PG_buddy)."""
+
+# Page ageing, include/linux/swap.h @2.4.0 ----------------------------------------------------------------------------
+PAGE_AGE_START: Final = 2
+PAGE_AGE_ADV: Final = 3
+PAGE_AGE_MAX: Final = 64
 
 # page.buffers: what try_to_release_page finds ------------------------------------------------------------------------
 BUFFERS_NONE: Final = 0
@@ -137,6 +150,10 @@ IO_WRITE: Final = 1
 ALLOC_FAIL: Final = -1
 ALLOC_RECLAIM: Final = -2
 """The caller must reclaim (``tasks[t].reclaim_*`` says what) and then call `alloc_after_reclaim`."""
+ALLOC_YIELD: Final = -3
+"""2.4.0: others must run first (SCHED_YIELD); then `alloc_after_reclaim`."""
+ALLOC_WAIT_KSWAPD: Final = -4
+"""2.4.0: sleep until kswapd's round ends (kswapd_done); then `alloc_after_reclaim`."""
 
 # What a reclaim step answers -----------------------------------------------------------------------------------------
 RECLAIM_FAILED: Final = 0
@@ -190,6 +207,8 @@ VMSTAT: Final = (
     "pswpin", "pswpout", "swap_ra", "swap_cache_add", "swap_cache_del", "swap_cache_hit", "swap_cache_miss",
     "swap_out_ptes", "zero_page_maps", "anon_write_faults", "cow_faults", "swap_faults", "zero_page_cow",
     "table_pages", "table_pages_freed", "oom_kill",
+    "pgage_up", "pgage_down", "pglaunder_write", "pglaunder_clean", "reclaim_page", "reclaim_page_direct",
+    "kreclaimd_wakeup", "bdflush_wakeup", "kswapd_wait", "alloc_yield",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -201,6 +220,8 @@ VMSTAT: Final = (
     PSWPIN, PSWPOUT, SWAP_RA, SWAP_CACHE_ADD, SWAP_CACHE_DEL, SWAP_CACHE_HIT, SWAP_CACHE_MISS,
     SWAP_OUT_PTES, ZERO_PAGE_MAPS, ANON_WRITE_FAULTS, COW_FAULTS, SWAP_FAULTS, ZERO_PAGE_COW,
     TABLE_PAGES, TABLE_PAGES_FREED, OOM_KILL,
+    PGAGE_UP, PGAGE_DOWN, PGLAUNDER_WRITE, PGLAUNDER_CLEAN, RECLAIM_PAGE, RECLAIM_PAGE_DIRECT,
+    KRECLAIMD_WAKEUP, BDFLUSH_WAKEUP, KSWAPD_WAIT, ALLOC_YIELDS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -223,6 +244,7 @@ EVENTS: Final = (
     "try_to_swap_out", "swap_readpage", "swap_writepage", "end_swap_read", "end_swap_write",
     "kswapd_sleep", "kswapd_wake", "oom_kill", "task_start", "task_exit", "context_switch", "flush_tlb_page",
     "flush_tlb_mm", "mmap", "munmap", "pte_alloc", "pte_free", "task_wake", "slice_end", "bad_page",
+    "wakeup_bdflush", "wakeup_kreclaimd", "reclaim_page", "page_launder", "try_to_free_buffers", "kswapd_done",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -234,4 +256,5 @@ EVENTS: Final = (
     EV_TRY_TO_SWAP_OUT, EV_SWAP_READPAGE, EV_SWAP_WRITEPAGE, EV_END_SWAP_READ, EV_END_SWAP_WRITE,
     EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_OOM_KILL, EV_TASK_START, EV_TASK_EXIT, EV_CONTEXT_SWITCH, EV_FLUSH_TLB_PAGE,
     EV_FLUSH_TLB_MM, EV_MMAP, EV_MUNMAP, EV_PTE_ALLOC, EV_PTE_FREE, EV_TASK_WAKE, EV_SLICE_END, EV_BAD_PAGE,
+    EV_WAKEUP_BDFLUSH, EV_WAKEUP_KRECLAIMD, EV_RECLAIM_PAGE, EV_PAGE_LAUNDER, EV_TRY_TO_FREE_BUFFERS, EV_KSWAPD_DONE,
 ) = range(len(EVENTS))  # fmt: skip

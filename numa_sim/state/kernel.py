@@ -214,17 +214,21 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     for name in (
         "current_task", "pgdat_list", "zero_pfn", "active_head", "active_tail", "inactive_head", "inactive_tail",
         "swap_list_head", "swap_list_next", "table_free", "oom_victim", "bug_pfn", "oom_lastkill_ns",
+        "inactive_dirty_head", "inactive_dirty_tail",
     ):  # fmt: skip
         setattr(vm, name, NIL)
     vm.vm_passes, vm.vm_cache_scan_ratio, vm.vm_mapped_ratio = 60, 6, 100
     vm.vm_lru_balance_ratio, vm.vm_vfs_scan_ratio, vm.vm_anon_lru = 2, 6, 0
     vm.page_cluster, vm.swapfile_cluster, vm.swap_readahead = 3, SWAPFILE_CLUSTER, 1
     vm.zero_page = vm.pageout = vm.local_pages = 1
-    vm.kswapd_asleep = 1
+    vm.kswapd_asleep = vm.kreclaimd_asleep = 1
+    vm.page_aging, vm.swap_cluster = 1, 8
     vm.profile = KERNEL_2_4_37
     vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
     vm.event_hash_a = vm.event_hash_b = 1
     k.zones.free_head[:] = NIL
+    k.zones.inactive_clean_head = NIL
+    k.zones.inactive_clean_tail = NIL
     for link in ("mm", "local_pfn", "got_pfn", "wait_pfn", "cpu"):
         k.tasks[link] = NIL
     k.nodes.pgdat_next = NIL

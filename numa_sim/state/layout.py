@@ -56,6 +56,11 @@ ZONE = np.dtype(
         ("virgin_start", "i8", (MAX_VIRGIN_RUNS,)),
         ("virgin_end", "i8", (MAX_VIRGIN_RUNS,)),
         ("wait_table_size", "i8"),
+        # 2.4.0: inactive_clean_list and the zone's share of the other list, include/linux/mmzone.h
+        ("inactive_clean_head", "i8"),
+        ("inactive_clean_tail", "i8"),
+        ("inactive_clean_pages", "i8"),
+        ("inactive_dirty_pages", "i8"),
     ],
     align=True,
 )
@@ -157,6 +162,22 @@ VM = np.dtype(
         ("tlbstate_lock_until_ns", "i8"),  # one shoot-down at a time, machine-wide (spec C-18)
         ("profile", "i8"),  # KERNEL_*: which kernel's rules run
         ("in_interrupt", "i8"),  # in_interrupt(): replays set it; the simulator allocates in process context only
+        # 2.4.0: mm/swap.c, mm/page_alloc.c, mm/vmscan.c
+        ("inactive_dirty_head", "i8"),
+        ("inactive_dirty_tail", "i8"),
+        ("nr_inactive_dirty_pages", "i8"),
+        ("memory_pressure", "i8"),
+        ("freepages_min", "i8"),  # freepages: the zones' marks added up
+        ("freepages_low", "i8"),
+        ("freepages_high", "i8"),
+        ("buffermem_pages", "i8"),  # pages that are only buffers
+        ("nr_async_pages", "i8"),  # swap I/O nobody waits for
+        ("swap_cluster", "i8"),  # pager_daemon.swap_cluster: bounds nr_async_pages
+        ("page_aging", "i8"),  # 1; 0 = a page's age is never looked at
+        ("kswapd_done_waiters", "i8"),  # tasks asleep on kswapd_done: kswapd launders synchronously for them
+        ("kreclaimd_asleep", "i8"),
+        ("kreclaimd_wanted", "i8"),  # a rule woke it; Python clears this when it acts
+        ("bdflush_wanted", "i8"),  # likewise
     ],
     align=True,
 )
@@ -209,6 +230,23 @@ TASK = np.dtype(
         ("access_next", "i8"),
         ("access_end", "i8"),
         ("accesses_done", "i8"),
+        # 2.4.0: __alloc_pages in progress, see kernel/v2_4_0/page_alloc.py
+        ("alloc_stage", "i8"),
+        ("alloc_direct", "i8"),  # direct_reclaim: it may take a clean page off its list
+        ("alloc_wants", "i8"),  # ALLOC_RECLAIM, ALLOC_YIELD or ALLOC_WAIT_KSWAPD: what must happen before it goes on
+        # 2.4.0: do_try_to_free_pages and page_launder in progress, see kernel/v2_4_0/vmscan.py
+        ("reclaim_user", "i8"),  # a process, not kswapd, asks: it stops after 2**page_cluster pages
+        ("reclaim_got", "i8"),  # what it answers
+        ("reclaim_priority", "i8"),
+        ("reclaim_progress", "i8"),  # this priority has helped
+        ("launder_pass", "i8"),
+        ("launder_left", "i8"),  # pages still to be looked at in this pass
+        ("launder_budget", "i8"),  # maxlaunder: buffer writes it may still start
+        ("launder_sync", "i8"),
+        ("launder_cleaned", "i8"),
+        # 2.4.0: swapin_readahead in progress: slots whose uses it holds, see kernel/v2_4_0/memory.py
+        ("readahead_entry", "i8"),
+        ("readahead_left", "i8"),
     ],
     align=True,
 )
@@ -229,6 +267,7 @@ MM = np.dtype(
         ("nr_tables", "i8"),
         ("owner", "i8"),  # a task using it
         ("mmap_cache", "i8"),  # VMA of the last find_vma, NIL = none
+        ("swap_cnt", "i8"),  # 2.4.0: PTEs swap_out may still look at in this round
     ],
     align=True,
 )
