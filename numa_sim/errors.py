@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "InvariantViolation",
     "NumaSimError",
+    "PolicyError",
     "RunFolderError",
     "SimulationError",
     "TopologyError",
@@ -119,6 +120,26 @@ class InvariantViolation(NumaSimError):  # noqa: N818  (reads as what it reports
 
     def __str__(self) -> str:
         return _one_line("invariant violated", f"{self.what} at t={self.t_ns} ns", self.details)
+
+
+class PolicyError(NumaSimError):
+    """A replacement policy breaks its contract, or cannot be known by its name.
+
+    Parameters
+    ----------
+    policy : str
+        Its name.
+    message : str
+        What it did.
+    """
+
+    def __init__(self, policy: str, message: str) -> None:
+        super().__init__(policy, message)
+        self.policy = policy
+        self.message = message
+
+    def __str__(self) -> str:
+        return _one_line(f"policy {self.policy!r}", self.message)
 
 
 class RunFolderError(NumaSimError):

@@ -15,6 +15,7 @@ EXAMPLES = [
     errors.TopologyError("numactl.txt", "line 3", "row has 1 value"),
     errors.TraceFormatError("t.nst", "byte 4096", "bad magic"),
     errors.InvariantViolation("free pages add up", 1200, "node 0"),
+    errors.PolicyError("lru", "chose page 7, which is not in memory"),
     errors.RunFolderError("runs/1", "already exists"),
     errors.SimulationError("no progress"),
 ]
