@@ -13,7 +13,14 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import is_reserved
 from numa_sim.kernel.costs import charge
-from numa_sim.kernel.filemap import in_swap_cache, page_cache_release, try_lock_page, unlock_page, users
+from numa_sim.kernel.filemap import (
+    in_swap_cache,
+    page_cache_release,
+    set_page_dirty,
+    try_lock_page,
+    unlock_page,
+    users,
+)
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.swap import mark_page_accessed
@@ -121,7 +128,7 @@ def try_to_swap_out(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int
     set_pte(k, row, index, 0)
     flush_tlb_page(k, mm, vpn)
     if pte & PTE_DIRTY != 0:
-        page.flags |= PG_dirty
+        set_page_dirty(k, pfn)
     entry = _swap_entry_for(k, pfn)
     if entry == NIL:
         set_pte(k, row, index, pte)

@@ -7,9 +7,9 @@ one use of the slot and has one reference for it.
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
+from numa_sim.kernel.buffer import block_flushpage
 from numa_sim.kernel.filemap import (
     add_to_page_cache,
-    block_flushpage,
     in_swap_cache,
     page_cache_release,
     remove_inode_page,

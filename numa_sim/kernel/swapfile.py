@@ -311,6 +311,8 @@ def swapon(
     version: int = 2,
     writepage: int = WRITEPAGE_ASYNC,
     sync_ns: int = 0,
+    device: int | None = None,
+    start_block: int = 0,
 ) -> int:
     """Add a swap area (sys_swapon @2.4.37); it takes the first unused index and room at the end of ``swap_map``.
 
@@ -326,6 +328,8 @@ def swapon(
         Header format.  Version 1 describes at most 32688 pages, and bad slots at its ends shorten the area.
     writepage : int
         WRITEPAGE_ASYNC for a device, WRITEPAGE_SYNC for a RAM-backed one, whose pages cost `sync_ns` of CPU time.
+    device, start_block : int
+        Disk the area lies on, and where; by default from block 0 of a disk that has the area's own number.
 
     Returns
     -------
@@ -364,6 +368,7 @@ def swapon(
     si.lowest_bit, si.highest_bit, si.pages, si.max = lowest, highest, pages, highest + 1
     si.map_start, si.cluster_nr, si.inuse_pages = start, 0, 0
     si.writepage, si.sync_ns, si.pages_read, si.pages_written = writepage, sync_ns, 0, 0
+    si.device, si.start_block = type_ if device is None else device, start_block
     k.swap_map[start : start + highest + 1] = 0
     k.swap_cache[start : start + highest + 1] = 0
     k.swap_map[start] = SWAP_MAP_BAD

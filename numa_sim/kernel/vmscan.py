@@ -17,18 +17,19 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
+from numa_sim.kernel.buffer import block_write_full_page, must_wait_on_buffer, try_to_release_page
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import (
+    clear_page_dirty,
     in_swap_cache,
     page_cache_release,
     remove_inode_page,
     try_lock_page,
-    try_to_release_page,
     unlock_page,
     users,
 )
+from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
-from numa_sim.kernel.page_io import io_ring_is_full
 from numa_sim.kernel.swap import (
     add_page_to_inactive_list,
     del_page_from_active_list,
@@ -65,6 +66,7 @@ from numa_sim.state.constants import (
     RECLAIM_YIELD,
     SWAP_CLUSTER_MAX,
     WMARK_HIGH,
+    WRITEPAGE_FILE,
     WRITEPAGE_NONE,
     WRITEPAGE_REFUSE,
     WRITEPAGE_SWAP,
@@ -163,6 +165,8 @@ def writepage(k: Kernel, pfn: int) -> None:
     method = k.mappings[k.pages[pfn].mapping].writepage
     if method == WRITEPAGE_SWAP:
         swap_writepage(k, pfn)
+    elif method == WRITEPAGE_FILE:
+        block_write_full_page(k, pfn)
     elif method == WRITEPAGE_REFUSE:
         k.pages[pfn].flags |= PG_dirty
         unlock_page(k, pfn)
@@ -204,7 +208,7 @@ def _launder(k: Kernel, t: int, pfn: int) -> bool:
         return False
     if k.tasks[t].reclaim_gfp & GFP_FS_BIT == 0 or k.mappings[page.mapping].writepage == WRITEPAGE_NONE:
         return False
-    page.flags &= ~PG_dirty
+    clear_page_dirty(k, pfn)
     page.flags |= PG_launder
     page.count += 1
     writepage(k, pfn)
@@ -234,7 +238,13 @@ def _reclaim_locked_page(k: Kernel, t: int, pfn: int) -> int:
         return _GO_ON
     if page.buffers != BUFFERS_NONE:
         page.count += 1
+        waits = must_wait_on_buffer(k, pfn, k.tasks[t].reclaim_gfp)
         released = try_to_release_page(k, pfn, k.tasks[t].reclaim_gfp)
+        if waits:
+            unlock_page(k, pfn)
+            log_event(k, EV_WAIT_ON_PAGE, pfn, 0)
+            k.tasks[t].wait_pfn = pfn
+            return _SCAN_WAITS
         if not released:
             unlock_page(k, pfn)
         elif page.mapping == MAPPING_NONE:

@@ -72,7 +72,17 @@ BUFFERS_CLEAN: Final = 1
 BUFFERS_DIRTY: Final = 2
 """Released only by a caller that may start I/O."""
 BUFFERS_BUSY: Final = 3
-"""Never released."""
+"""Under I/O: not released before it ends."""
+BUFFERS_REDIRTIED: Final = 4
+"""Under I/O and written to meanwhile: dirty again when the I/O ends."""
+NR_BUFFER_LISTS: Final = 4
+BUF_NONE: Final = 0
+BUF_CLEAN: Final = 1
+BUF_LOCKED: Final = 2
+BUF_DIRTY: Final = 3
+"""``buffers.b_list``: the list a page's buffer head is on (fs/buffer.c); those never dirtied are on none."""
+NODEV: Final = 0
+"""``buffers.b_dev`` of a buffer that is nowhere on disk; else the disk's number + 1."""
 
 # address_space.writepage: what the method does -----------------------------------------------------------------------
 WRITEPAGE_NONE: Final = 0
@@ -84,9 +94,20 @@ WRITEPAGE_REFUSE: Final = 3
 """Set the page dirty again and unlock it (a ram disk, a full file system)."""
 WRITEPAGE_SWAP: Final = 4
 """swap_writepage: write the page to its swap slot (what swapper_space does)."""
+WRITEPAGE_FILE: Final = 5
+"""block_write_full_page: write the page to its block of the file's disk."""
 MAPPING_NONE: Final = 0
 MAPPING_SWAP: Final = 1
 """``page.mapping`` of pages in the swap cache: swapper_space."""
+KIND_FILE: Final = 0
+KIND_SWAP: Final = 1
+KIND_INODE: Final = 2
+"""``mappings.kind``: pages of some file nobody looks up (replays), swapper_space, a file of `numa_sim.kernel.inode`."""
+NR_PAGE_LISTS: Final = 3
+CLEAN_PAGES: Final = 0
+DIRTY_PAGES: Final = 1
+LOCKED_PAGES: Final = 2
+"""The three lists of an inode's pages, threaded through ``page.list_next``."""
 
 # GFP, include/linux/mm.h @2.4.37 -------------------------------------------------------------------------------------
 GFP_DMA_BIT: Final = 0x01
@@ -119,6 +140,9 @@ VM_WRITE: Final = 0x2
 VM_EXEC: Final = 0x4
 VM_SHARED: Final = 0x8
 VM_LOCKED: Final = 0x2000
+VM_SEQ_READ: Final = 0x8000
+VM_RAND_READ: Final = 0x10000
+"""madvise: MADV_SEQUENTIAL, MADV_RANDOM."""
 VM_RESERVED: Final = 0x80000
 
 # Page-table entries (spec 11.3); a not-present entry that is not 0 names a swap slot ---------------------------------
@@ -172,6 +196,25 @@ FAULT_WAIT: Final = 4
 """Wait until ``tasks[t].wait_pfn`` is unlocked (its reference is held), then call again."""
 FAULT_RECLAIM: Final = 5
 """An allocation needs reclaim: run it, call `alloc_after_reclaim`, then call again."""
+FAULT_SIGBUS: Final = 6
+"""Beyond the end of a mapped file, or its block cannot be read."""
+
+# What a step of a file operation answers -----------------------------------------------------------------------------
+FILE_DONE: Final = 0
+"""``tasks[t].file_done`` bytes (or pages written) are done."""
+FILE_WAIT: Final = 1
+"""Wait until the I/O of page ``tasks[t].wait_pfn`` ends (its reference is held), then call again."""
+FILE_RECLAIM: Final = 2
+"""An allocation needs reclaim: run it, call `alloc_after_reclaim`, then call again."""
+FILE_YIELD: Final = 3
+"""Charge ``tasks[t].cost_ns``, let the devices take their requests, then call again."""
+FILE_FAILED: Final = 4
+"""``tasks[t].file_error`` says why (ENOMEM, ENOSPC); ``file_done`` bytes were done before."""
+ENOMEM: Final = 12
+ENOSPC: Final = 28
+FLUSH_SLEEP: Final = 0
+FLUSH_AGAIN: Final = 1
+"""What `bdflush_step` and `kupdate_step` answer: sleep until woken or the next interval, or call again."""
 
 # Why the access loop stopped -----------------------------------------------------------------------------------------
 STOP_HORIZON: Final = 0
@@ -209,6 +252,9 @@ VMSTAT: Final = (
     "table_pages", "table_pages_freed", "oom_kill",
     "pgage_up", "pgage_down", "pglaunder_write", "pglaunder_clean", "reclaim_page", "reclaim_page_direct",
     "kreclaimd_wakeup", "bdflush_wakeup", "kswapd_wait", "alloc_yield",
+    "pgpgin", "pgpgout", "pagecache_hit", "pagecache_miss", "readahead_pages", "mmap_readahead_pages", "drop_behind",
+    "file_faults", "file_faults_read", "bdflush_writes", "kupdate_writes", "balance_dirty_writes", "fsync_writes",
+    "reclaim_buffer_writes", "file_writepages", "nr_file_pages", "nr_dirty", "nr_writeback",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -222,6 +268,9 @@ VMSTAT: Final = (
     TABLE_PAGES, TABLE_PAGES_FREED, OOM_KILL,
     PGAGE_UP, PGAGE_DOWN, PGLAUNDER_WRITE, PGLAUNDER_CLEAN, RECLAIM_PAGE, RECLAIM_PAGE_DIRECT,
     KRECLAIMD_WAKEUP, BDFLUSH_WAKEUP, KSWAPD_WAIT, ALLOC_YIELDS,
+    PGPGIN, PGPGOUT, PAGECACHE_HIT, PAGECACHE_MISS, READAHEAD_PAGES, MMAP_READAHEAD_PAGES, DROP_BEHIND,
+    FILE_FAULTS, FILE_FAULTS_READ, BDFLUSH_WRITES, KUPDATE_WRITES, BALANCE_DIRTY_WRITES, FSYNC_WRITES,
+    RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -245,6 +294,8 @@ EVENTS: Final = (
     "kswapd_sleep", "kswapd_wake", "oom_kill", "task_start", "task_exit", "context_switch", "flush_tlb_page",
     "flush_tlb_mm", "mmap", "munmap", "pte_alloc", "pte_free", "task_wake", "slice_end", "bad_page",
     "wakeup_bdflush", "wakeup_kreclaimd", "reclaim_page", "page_launder", "try_to_free_buffers", "kswapd_done",
+    "file_read", "file_write", "readpage", "end_buffer_read", "write_buffer", "end_buffer_write", "readahead",
+    "drop_behind", "do_no_page", "sigbus", "set_page_dirty", "balance_dirty", "fsync", "truncate", "zap_file_page",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -257,4 +308,7 @@ EVENTS: Final = (
     EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_OOM_KILL, EV_TASK_START, EV_TASK_EXIT, EV_CONTEXT_SWITCH, EV_FLUSH_TLB_PAGE,
     EV_FLUSH_TLB_MM, EV_MMAP, EV_MUNMAP, EV_PTE_ALLOC, EV_PTE_FREE, EV_TASK_WAKE, EV_SLICE_END, EV_BAD_PAGE,
     EV_WAKEUP_BDFLUSH, EV_WAKEUP_KRECLAIMD, EV_RECLAIM_PAGE, EV_PAGE_LAUNDER, EV_TRY_TO_FREE_BUFFERS, EV_KSWAPD_DONE,
+    EV_FILE_READ, EV_FILE_WRITE, EV_READPAGE, EV_END_BUFFER_READ, EV_WRITE_BUFFER, EV_END_BUFFER_WRITE, EV_READAHEAD,
+    EV_DROP_BEHIND, EV_DO_NO_PAGE, EV_SIGBUS, EV_SET_PAGE_DIRTY, EV_BALANCE_DIRTY, EV_FSYNC, EV_TRUNCATE,
+    EV_ZAP_FILE_PAGE,
 ) = range(len(EVENTS))  # fmt: skip

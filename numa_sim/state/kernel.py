@@ -30,7 +30,7 @@ from numa_sim.state.constants import (
 
 _LAZY_BYTES = 1 << 22
 _MAP_NORESERVE = 0x4000  # Linux; Python has had a name for it since 3.12
-_SHADOWED = frozenset(("flags", "size", "max"))
+_SHADOWED = frozenset(("flags", "size", "max", "device"))
 
 
 class Record(np.record):  # type: ignore[misc]  # numpy's stubs say final
@@ -96,6 +96,12 @@ class Kernel:
     vmstat: Any  # i8 [nodes, counters]
     time_parts: Any  # i8 [tasks, parts]
     costs: Any  # COSTS [1]
+    page_hash: Any  # i4 [power of two]: pfn + 1 of the first page of each chain, 0 = empty
+    buffers: Any  # BUFFER_HEAD [frames]
+    files: Any  # FILE [open files]
+    extents: Any  # EXTENT [extents]
+    disks: Any  # DISK [disks]
+    disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -134,6 +140,10 @@ class Sizes:
     tlb_sets: int = 128
     tlb_ways: int = 8
     section_shift: int = SECTION_SHIFT
+    files: int = 16
+    extents: int = 16
+    disks: int = MAX_SWAPFILES
+    disk_blocks: int = 1
 
 
 def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
@@ -201,6 +211,12 @@ def new_kernel(sizes: Sizes) -> Kernel:
         vmstat=zeros((n, len(VMSTAT)), np.int64),
         time_parts=zeros((sizes.tasks + 2, len(TIME_PARTS)), np.int64),
         costs=zeros(1, layout.COSTS),
+        page_hash=zeros(1 << (sizes.frames - 1).bit_length(), np.int32),
+        buffers=zeros(sizes.frames, layout.BUFFER_HEAD),
+        files=zeros(sizes.files, layout.FILE),
+        extents=zeros(sizes.extents, layout.EXTENT),
+        disks=zeros(sizes.disks, layout.DISK),
+        disk_tags=zeros(sizes.disk_blocks, np.int64),
     )
     _set_links(k, sizes)
     return k
@@ -244,13 +260,29 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.cpus.walk_vpn = NIL
     k.channels.model = CHANNEL_NONE
     k.channels.line_ps = 1
+    vm.page_hash_bits = (sizes.frames - 1).bit_length()
+    vm.buf_head[:] = NIL
+    vm.buf_tail[:] = NIL
+    vm.bdf_nfract, vm.bdf_ndirty, vm.bdf_nfract_sync, vm.bdf_nfract_stop = 30, 500, 60, 20
+    vm.bdf_interval_ns, vm.bdf_age_buffer_ns = 5_000_000_000, 30_000_000_000
+    vm.vm_min_readahead, vm.vm_max_readahead = 3, 31
+    vm.file_readahead = vm.drop_behind = 1
+    k.tasks.file_pfn = NIL
+    for name in ("pages_head", "pages_tail", "extents", "i_mmap", "i_mmap_shared", "dirty_buffers_head"):
+        k.mappings[name] = NIL
+    k.mappings.dirty_buffers_tail = NIL
+    k.extents.next = np.arange(1, len(k.extents) + 1)
+    k.extents.next[-1] = NIL
     k.mappings[MAPPING_SWAP].kind = 1
     k.mappings[MAPPING_SWAP].writepage = WRITEPAGE_SWAP
     assert k.zones.free_head.shape[1] == MAX_ORDER
 
 
 def bytes_per_frame(k: Kernel) -> float:
-    """Host bytes reserved per simulated frame by the arrays that grow with memory."""
+    """Host bytes per simulated frame in use, by the arrays that grow with memory.
+
+    A frame that caches a file's page commits a buffer head (`k.buffers`) and a hash bucket (`k.page_hash`) more.
+    """
     per_frame = (k.pages, k.tags, k.section_zone, k.buddy_map)
     return float(sum(a.nbytes for a in per_frame)) / float(k.vm[0].nr_frames)
 

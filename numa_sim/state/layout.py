@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from numa_sim.state.constants import MAX_ORDER, NR_ZONES
+from numa_sim.state.constants import MAX_ORDER, NR_BUFFER_LISTS, NR_PAGE_LISTS, NR_ZONES
 
 MAX_VIRGIN_RUNS = 8
 MAX_HOPS = 8
@@ -178,6 +178,23 @@ VM = np.dtype(
         ("kreclaimd_asleep", "i8"),
         ("kreclaimd_wanted", "i8"),  # a rule woke it; Python clears this when it acts
         ("bdflush_wanted", "i8"),  # likewise
+        # page cache and buffers
+        ("page_hash_bits", "i8"),
+        ("buf_head", "i8", (NR_BUFFER_LISTS,)),  # BUF_CLEAN, BUF_LOCKED, BUF_DIRTY: the oldest first
+        ("buf_tail", "i8", (NR_BUFFER_LISTS,)),
+        ("nr_buffers_type", "i8", (NR_BUFFER_LISTS,)),
+        ("bdf_nfract", "i8"),  # bdflush_param: percent of dirty buffers that wakes bdflush
+        ("bdf_ndirty", "i8"),  # buffers bdflush writes per round
+        ("bdf_interval_ns", "i8"),  # between two rounds of kupdate
+        ("bdf_age_buffer_ns", "i8"),  # how old a buffer may grow before kupdate writes it
+        ("bdf_nfract_sync", "i8"),  # percent from which the writer writes itself
+        ("bdf_nfract_stop", "i8"),  # percent at which bdflush stops
+        ("vm_min_readahead", "i8"),  # pages
+        ("vm_max_readahead", "i8"),
+        ("file_readahead", "i8"),  # 1; 0 = only wanted pages are read
+        ("drop_behind", "i8"),  # 1; 0 = 2.4.0 keeps what read-ahead has passed
+        ("free_extent", "i8"),  # free list of `extents`
+        ("file_writes", "i8"),  # pages written by write(2) so far: each gives a page contents of its own
     ],
     align=True,
 )
@@ -247,6 +264,16 @@ TASK = np.dtype(
         # 2.4.0: swapin_readahead in progress: slots whose uses it holds, see kernel/v2_4_0/memory.py
         ("readahead_entry", "i8"),
         ("readahead_left", "i8"),
+        # the file operation in progress
+        ("file_op", "i8"),
+        ("file", "i8"),
+        ("file_stage", "i8"),
+        ("file_pos", "i8"),  # bytes
+        ("file_left", "i8"),
+        ("file_done", "i8"),
+        ("file_pfn", "i8"),  # page it works on, referenced; NIL = none
+        ("file_error", "i8"),
+        ("file_reada_ok", "i8"),
     ],
     align=True,
 )
@@ -281,6 +308,11 @@ VMA = np.dtype(
         ("vm_page_prot", "i8"),
         ("vm_next", "i8"),
         ("vm_mm", "i8"),
+        ("vm_file", "i8"),  # open file it maps, 0 = anonymous
+        ("vm_pgoff", "i8"),  # first page of the file it maps
+        ("vm_next_share", "i8"),  # i_mmap or i_mmap_shared of the file
+        ("vm_prev_share", "i8"),
+        ("vm_raend", "i8"),  # read-ahead window of a SEQUENTIAL mapping
     ],
     align=True,
 )
@@ -288,8 +320,80 @@ VMA = np.dtype(
 TABLE = np.dtype([("pfn", "i8"), ("next", "i8"), ("used", "i8")], align=True)
 """A page table's frame, its link while free, and how many of its entries are not empty."""
 
-ADDRESS_SPACE = np.dtype([("kind", "i4"), ("writepage", "i4"), ("nrpages", "i8")], align=True)
-"""struct address_space: kind 0 = a file, 1 = swapper_space; writepage = WRITEPAGE_*."""
+ADDRESS_SPACE = np.dtype(
+    [
+        # struct address_space and, for KIND_INODE, what its struct inode adds
+        ("kind", "i4"),
+        ("writepage", "i4"),  # WRITEPAGE_*
+        ("nrpages", "i8"),
+        ("pages_head", "i4", (NR_PAGE_LISTS,)),  # CLEAN_PAGES, DIRTY_PAGES, LOCKED_PAGES
+        ("pages_tail", "i4", (NR_PAGE_LISTS,)),
+        ("i_size", "i8"),  # bytes
+        ("device", "i8"),  # disk
+        ("extents", "i8"),  # first extent, NIL = none
+        ("i_mmap", "i8"),  # first private area, NIL = none
+        ("i_mmap_shared", "i8"),
+        ("dirty_buffers_head", "i8"),  # i_dirty_data_buffers: dirty or being written
+        ("dirty_buffers_tail", "i8"),
+    ],
+    align=True,
+)
+"""A mapping of pages."""
+
+EXTENT = np.dtype([("index", "i8"), ("length", "i8"), ("block", "i8"), ("next", "i8")], align=True)
+"""`length` pages of a file from page `index` on lie on its disk from `block` on; what no extent has is a hole."""
+
+DISK = np.dtype(
+    [
+        ("tags_start", "i8"),  # where its blocks start in `disk_tags`
+        ("blocks", "i8"),  # of PAGE_SIZE
+        ("next_block", "i8"),  # first block no file has: what files grow into
+        ("synchronous", "i8"),  # a RAM-backed disk: a transfer is over at once, for `sync_ns` of CPU time
+        ("sync_ns", "i8"),
+        ("pages_read", "i8"),
+        ("pages_written", "i8"),
+    ],
+    align=True,
+)
+"""What rules know of a disk; when a transfer ends is the devices' matter."""
+
+BUFFER_HEAD = np.dtype(
+    [
+        # struct buffer_head of a page, found by its frame; whether it is dirty or locked says `page.buffers`
+        ("b_blocknr", "i8"),
+        ("b_flushtime_ns", "i8"),  # when kupdate writes it
+        ("b_next", "i4"),  # towards the younger
+        ("b_prev", "i4"),
+        ("b_inode_next", "i4"),
+        ("b_inode_prev", "i4"),
+        ("b_dev", "i2"),  # disk + 1; NODEV
+        ("b_list", "i1"),  # BUF_*
+        ("b_async", "i1"),  # 1 = the end of the I/O unlocks the page (end_buffer_io_async), 0 = only the buffer
+        ("b_inode_queued", "i1"),  # on the inode's dirty_buffers
+        ("b_wait_io", "i1"),  # BH_Wait_IO: reclaim met it dirty or locked before
+    ],
+    align=True,
+)
+
+FILE = np.dtype(
+    [
+        # struct file
+        ("f_count", "i8"),  # 0 = free record
+        ("f_mapping", "i8"),
+        ("f_pos", "i8"),
+        ("f_raend", "i8"),
+        ("f_ramax", "i8"),
+        ("f_ralen", "i8"),
+        ("f_rawin", "i8"),
+        # a read-ahead that stopped for memory and goes on
+        ("ahead_from", "i8"),
+        ("ahead", "i8"),
+        ("max_ahead", "i8"),
+        ("ahead_async", "i8"),
+    ],
+    align=True,
+)
+"""An open file; 0 is none."""
 
 SWAP_INFO = np.dtype(
     [
@@ -309,11 +413,14 @@ SWAP_INFO = np.dtype(
         ("pages_read", "i8"),
         ("pages_written", "i8"),
         ("inuse_pages", "i8"),
+        ("device", "i8"),  # disk it lies on
+        ("start_block", "i8"),  # where on it
     ],
     align=True,
 )
 
-IO_REQUEST = np.dtype([("op", "i4"), ("type", "i4"), ("offset", "i8"), ("pfn", "i8"), ("task", "i8")], align=True)
+IO_REQUEST = np.dtype([("op", "i4"), ("device", "i4"), ("block", "i8"), ("pfn", "i8"), ("task", "i8")], align=True)
+"""One page to or from one block of a disk."""
 
 EVENT = np.dtype([("t_ns", "i8"), ("a", "i8"), ("b", "i8"), ("code", "i4"), ("task", "i4")], align=True)
 

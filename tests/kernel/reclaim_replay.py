@@ -13,6 +13,8 @@ from numa_sim.state.constants import (
     BUFFERS_NONE,
     EVENTS,
     GFP_WAIT_BIT,
+    KIND_FILE,
+    KIND_SWAP,
     MAPPING_SWAP,
     MAX_ORDER,
     NIL,
@@ -46,7 +48,7 @@ _FLAGS = {
     "L": PG_locked, "R": PG_referenced, "D": PG_dirty, "U": PG_lru, "A": PG_active, "W": PG_launder, "X": PG_reserved
 }  # fmt: skip
 # Stand-ins for address spaces whose writepage behaves as a page of the trace wants it: (kind, refuses, io_async).
-_SWAP, _FILE = filemap.KIND_SWAP, filemap.KIND_FILE
+_SWAP, _FILE = KIND_SWAP, KIND_FILE
 _METHODS = {
     ("fileN", 0): (2, _FILE, WRITEPAGE_NONE),
     ("fileW", WRITEPAGE_SYNC): (3, _FILE, WRITEPAGE_SYNC),

@@ -76,7 +76,7 @@ def finish_io(k: Kernel) -> None:
     for at in range(int(vm.io_head), int(vm.io_tail)):
         request = k.io[at % len(k.io)]
         assert request.op == IO_WRITE
-        _end_write(k, int(request.type), int(request.offset), int(request.pfn))
+        _end_write(k, int(request.pfn))
     vm.io_head = vm.io_tail
 
 
@@ -184,6 +184,6 @@ def test_a_page_read_back_has_the_contents_that_were_written() -> None:
     assert k.swap_map[7] == 2
     assert int(_read(k, TASK, 7 << 8)) == 41  # found in the cache, not read twice
     assert k.vm[0].io_tail == 1
-    _end_read(k, 0, 7, 41)
+    _end_read(k, 41)
     assert k.tags[41] == 4711
     assert not k.pages[41].flags & PG_locked

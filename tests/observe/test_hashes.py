@@ -56,7 +56,7 @@ def change_task(k: Kernel) -> None:
 
 
 def change_request(k: Kernel) -> None:
-    k.io[3].offset = 9
+    k.io[3].block = 9
 
 
 def change_sysctl(k: Kernel) -> None:
@@ -159,5 +159,5 @@ def test_padding_is_not_state():
     k = busy_kernel()
     before = state_hash(k)
     raw = k.pages.view(np.ndarray).view(np.uint8).reshape(len(k.pages), -1)
-    raw[:, 28:32] = 255  # between `lru_prev` and `index`
+    raw[:, 36:40] = 255  # between `buffers` and `index`
     assert state_hash(k) == before

@@ -194,7 +194,7 @@ class Twin(simpy.Environment):
         while self.vm.io_head < self.vm.io_tail:
             page = self.k.io[self.vm.io_head % len(self.k.io)]
             self.vm.io_head += 1
-            op, area, offset, pfn = int(page.op), int(page.type), int(page.offset), int(page.pfn)
+            op, area, offset, pfn = int(page.op), int(page.device), int(page.block), int(page.pfn)
             last = requests[-1] if requests else None
             if last and last[:2] == [op, area] and last[2] + len(last[3]) == offset and len(last[3]) < MERGED_PAGES:
                 last[3].append(pfn)
@@ -206,11 +206,11 @@ class Twin(simpy.Environment):
             done.callbacks.append(self.interrupt_of_device)
 
     def interrupt_of_device(self, done: simpy.Event) -> None:
-        op, area, offset, pfns = done.value
+        op, _, _, pfns = done.value
         cpu = self.cpu_for_kernel(0)
         self.enter(SWAPPER, cpu.number)
-        for i, pfn in enumerate(pfns):
-            _end_swap[op == IO_READ](self.k, area, offset + i, pfn)
+        for pfn in pfns:
+            _end_swap[op == IO_READ](self.k, pfn)
         for pfn in pfns:
             if pfn in self.page_io:
                 self.page_io.pop(pfn).succeed()
