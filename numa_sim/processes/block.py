@@ -8,6 +8,7 @@ Simplified: first come, first served (no elevator), no write cache, no wear, no 
 
 from __future__ import annotations
 
+from heapq import heapreplace
 from math import isqrt
 from typing import NamedTuple, Protocol
 
@@ -81,11 +82,10 @@ class SolidState:
     def completion_ns(self, now_ns: int, offset: int, pages: int) -> int:
         """See `Device`.  A request occupies the channel that is free first for its latency, then the link."""
         del offset  # flash has no position
-        channel = min(range(len(self.channel_free_ns)), key=self.channel_free_ns.__getitem__)
-        ready_ns = max(now_ns, self.channel_free_ns[channel]) + self.latency_ns
+        ready_ns = max(now_ns, self.channel_free_ns[0]) + self.latency_ns
         self.link_free_ns = max(ready_ns - self.latency_ns, self.link_free_ns) + transfer_ns(pages, self.bandwidth)
         done_ns = max(ready_ns, self.link_free_ns)
-        self.channel_free_ns[channel] = done_ns
+        heapreplace(self.channel_free_ns, done_ns)
         return done_ns
 
 

@@ -1,7 +1,7 @@
 """A CPU: whom it runs next, and what its time goes to besides.
 
-What happens *while* a task runs is the hardware loop's business; here is decided who runs when.  A CPU makes one
-SimPy event per hand-over, the grant, which comes after the context switch.  It also lends time to kernel threads: a
+What happens *while* a task runs is the hardware loop's business; here is decided who runs when.  A CPU makes at most
+one SimPy event per hand-over, the grant, which comes after the context switch.  It also lends time to kernel threads: a
 daemon works on an idle CPU if there is one, else it steals from a busy one.
 
 Simplified from kernel/sched.c @2.4: run queues are per CPU, first come first served, with equal time slices;
@@ -21,7 +21,7 @@ from numa_sim.state.rows import row
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
-    from numa_sim.processes.task import TaskProcess
+    from numa_sim.processes.runnable import Runnable
 
 _switch_mm = entry(switch_mm)
 _log_event = entry(log_event)
@@ -43,9 +43,9 @@ class Cpu:
         self.number = number
         self.record = row(machine.kernel.cpus, number)
         self.node: int = self.record.node
-        self.queue: deque[TaskProcess] = deque()
-        self.current: TaskProcess | None = None
-        self.last: TaskProcess | None = None
+        self.queue: deque[Runnable] = deque()
+        self.current: Runnable | None = None
+        self.last: Runnable | None = None
         self._taken_ns = 0
         self._free_ns = 0
 
@@ -54,28 +54,40 @@ class Cpu:
         """Tasks running or waiting here."""
         return len(self.queue) + (self.current is not None)
 
-    def enqueue(self, task: TaskProcess) -> None:
-        """Put a runnable task at the end of the run queue; an idle CPU takes it at once."""
-        self.queue.append(task)
-        if self.current is None:
-            self._take_next()
+    def enqueue(self, task: Runnable) -> bool:
+        """Put a runnable task at the end of the run queue; an idle CPU takes it at once.
+
+        Called last at an instant: if nothing can happen until the task runs, that time passes here.
+
+        Returns
+        -------
+        bool
+            Whether the task runs now; else its signal `granted` comes when it does.
+        """
+        if self.current is not None:
+            self.queue.append(task)
+            return False
+        ready_ns = self._take(task)
+        if self.machine.let_pass(ready_ns):
+            return True
+        task.granted.come_in(ready_ns)
+        return False
 
     def release(self, kernel_ns: int = 0) -> None:
         """The current task gives the CPU back, after `kernel_ns` more of kernel work on its own behalf."""
-        now_ns = self.machine.now_ns
-        self._free_ns = now_ns + kernel_ns
-        self.record.busy_ns += self._free_ns - self._taken_ns
+        record = self.record
+        self._free_ns = self.machine.now_ns + kernel_ns
+        record.busy_ns += self._free_ns - self._taken_ns
         self.current = None
         if self.queue:
-            self._take_next()
+            task = self.queue.popleft()
+            task.granted.come_in(self._take(task))
         else:
-            self.record.lazy = 1  # the idle task keeps the last mm
+            record.lazy = 1  # the idle task keeps the last mm
 
-    def _take_next(self) -> None:
-        """Switch to the task at the head of the queue; it is granted the CPU when the switch is done."""
-        machine = self.machine
-        k = machine.kernel
-        task = self.queue.popleft()
+    def _take(self, task: Runnable) -> int:
+        """Switch to `task`; return in how many ns the switch is done."""
+        machine, record = self.machine, self.record
         self.current = task
         now_ns = machine.now_ns
         self._taken_ns = max(now_ns, self._free_ns)
@@ -83,14 +95,16 @@ class Cpu:
         switch_ns = 0
         if task is not self.last:
             switch_ns = machine.costs.context_switch_ns
-            self.record.context_switches += 1
-            _log_event(k, EV_CONTEXT_SWITCH, self.number, task.index)
-        if task.record.mm != NIL and _switch_mm(k, self.number, task.record.mm):
-            switch_ns += machine.costs.tlb_flush_ns
-        self.record.task = task.index
+            record.context_switches += 1
+            _log_event(machine.kernel, EV_CONTEXT_SWITCH, self.number, task.index)
+            record.task = task.index
+            self.last = task
         task.record.cpu = self.number
-        self.last = task
-        task.be_granted(self._taken_ns - now_ns, switch_ns)
+        mm = task.record.mm
+        if mm != NIL and _switch_mm.call(machine.kernel, self.number, mm):
+            switch_ns += machine.costs.tlb_flush_ns
+        task.switch_ns = switch_ns
+        return self._taken_ns - now_ns + switch_ns
 
     def lend(self, cost_ns: int) -> None:
         """A kernel thread works here for `cost_ns`: a task running on the hardware loses that time."""

@@ -14,6 +14,7 @@ from simpy import Event
 from numa_sim.compiled import entry
 from numa_sim.kernel.mmzone import pgdat_order
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
+from numa_sim.processes.signal import Signal
 from numa_sim.state.constants import (
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
@@ -70,6 +71,7 @@ class Kswapd:
             if self.kernel.zones[node * NR_ZONES + index]["size"]
         ]
         self._wake: Event | None = None
+        self._page_unlocked = Signal(machine)
         if enabled:
             machine.process(self._run())
 
@@ -118,7 +120,7 @@ class Kswapd:
             machine.attend()
             yield from self._work(self.record.cost_ns)
             if status == RECLAIM_WAIT:
-                event = machine.page_event(self.record.wait_pfn)
+                event = machine.page_event(self.record.wait_pfn, self._page_unlocked)
                 if event is not None:
                     yield event
         self._enter(node)

@@ -30,6 +30,8 @@ from numa_sim.processes import build
 from numa_sim.processes.block import MAX_REQUEST_PAGES, Request, make_device
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.kswapd import Kswapd
+from numa_sim.processes.runnable import Runnable
+from numa_sim.processes.signal import Signal
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     NIL,
@@ -83,7 +85,7 @@ class Machine(simpy.Environment):
         self.kernel = build.build_kernel(config, self.topology)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
-        self._page_flags = self.kernel.pages["flags"].view(np.ndarray)
+        self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
         self._ring = self.kernel.io.view(np.ndarray)
         self.time_slice_ns = int(config.kernel.time_slice)
         self.check_level = config.run.check
@@ -91,7 +93,7 @@ class Machine(simpy.Environment):
         self.warnings: list[str] = []
         self.inputs: list[InputFile] = []
         self.on_hardware = 0
-        self._pages_awaited: dict[int, simpy.Event] = {}
+        self._pages_awaited: dict[int, list[Signal]] = {}
         self._devices = [make_device(area) for area in config.machine.swap]
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
         self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd)
@@ -127,7 +129,7 @@ class Machine(simpy.Environment):
         if self.on_hardware:
             next_ns = self._queue[0][0] if self._queue else _FOREVER_NS
             if next_ns > self._now:
-                stopped = _run_hardware(self.kernel, int(next_ns))
+                stopped = _run_hardware.call(self.kernel, int(next_ns))
                 if stopped != HORIZON:
                     self._now = self.vm.now_ns
                     if stopped == KICK:
@@ -140,6 +142,17 @@ class Machine(simpy.Environment):
         super().step()
         if self.check_level == "full":
             self.check()
+
+    def let_pass(self, delay_ns: int) -> bool:
+        """Let `delay_ns` pass here and now, if nothing else can happen meanwhile; False: only an event can.
+
+        For what is done last at an instant, it is the same as waiting for an event of that delay, but costs nothing.
+        """
+        then_ns = self._now + delay_ns
+        if (self._queue and self._queue[0][0] <= then_ns) or (delay_ns and self.on_hardware):
+            return False
+        self._now = then_ns
+        return True
 
     def check(self) -> None:
         """Raise `InvariantViolation` if the state breaks a rule that must always hold (`numa_sim.kernel.debug_vm`)."""
@@ -155,7 +168,7 @@ class Machine(simpy.Environment):
     def _trap(self, cpu: Cpu) -> None:
         """The hardware stopped on `cpu`: serve it here if no process need know, else resume its task, now."""
         task = cpu.current
-        assert task is not None
+        assert isinstance(task, TaskProcess)
         record = cpu.record
         stop = record.stop_reason
         if stop == STOP_BUFFER and task.refill():
@@ -166,12 +179,7 @@ class Machine(simpy.Environment):
             record.running = 1
             return
         self.on_hardware -= 1
-        # Nothing else happens at this instant, so the event needs no place in the queue.
-        trap = task.trap
-        trap._ok, trap._value = True, stop
-        callbacks, trap.callbacks = trap.callbacks, None  # type: ignore[assignment]
-        for callback in callbacks or ():
-            callback(trap)
+        task.trap.come(stop)
 
     def enter_hardware(self, cpu: Cpu) -> None:
         """`cpu` runs its current task's accesses from its clock on."""
@@ -208,10 +216,14 @@ class Machine(simpy.Environment):
     def _submit_io(self) -> None:
         """Hand the queued page transfers to their devices, neighbours merged into one request."""
         ring, vm = self._ring, self.vm
-        size = len(ring)
-        head, tail = vm.io_head % size, vm.io_tail % size
-        entries = ring[head:tail].tolist() if head < tail else ring[head:].tolist() + ring[:tail].tolist()
-        vm.io_head = vm.io_tail
+        head, tail = vm.io_head, vm.io_tail
+        vm.io_head = tail
+        if tail - head == 1:
+            op, area, offset, pfn, _task = ring.item(head % len(ring))
+            self._start(Request(op, area, offset, (pfn,)))
+            return
+        first, last = head % len(ring), tail % len(ring)
+        entries = ring[first:last].tolist() if first < last else ring[first:].tolist() + ring[:last].tolist()
         key: tuple[int, int, int] = (NIL, NIL, NIL)
         run: list[int] = []
         for op, area, offset, pfn, _task in entries:
@@ -232,28 +244,30 @@ class Machine(simpy.Environment):
         """The device's interrupt: pages become readable or clean, whoever waits for them wakes."""
         request = event.value
         assert isinstance(request, Request)
-        k = self.kernel
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
-        _end_request(k, request.op, request.area, request.offset, np.array(request.pfns, np.int64))
-        for pfn in request.pfns:
-            waiter = self._pages_awaited.pop(pfn, None)
-            if waiter is not None:
-                waiter.succeed()
+        _end_request.call(self.kernel, request.op, request.area, request.offset, np.array(request.pfns, np.int64))
         cpu.lend(self.costs.end_io_ns * len(request.pfns))
+        woken: list[Signal] = []
+        for pfn in request.pfns:
+            if pfn in self._pages_awaited:
+                woken += self._pages_awaited.pop(pfn)
+        if len(woken) == 1 and self.let_pass(0):
+            woken[0].come()
+        else:
+            for signal in woken:
+                signal.come_in(0)
 
-    def page_event(self, pfn: int) -> simpy.Event | None:
-        """Event of the end of I/O on a page; None if it is not locked."""
+    def page_event(self, pfn: int, signal: Signal) -> Signal | None:
+        """`signal`, which will come at the end of I/O on a page; None if it is not locked."""
         if not self._page_flags[pfn] & PG_locked:
             return None
-        event = self._pages_awaited.get(pfn)
-        if event is None:
-            event = self._pages_awaited[pfn] = simpy.Event(self)
-        return event
+        self._pages_awaited.setdefault(pfn, []).append(signal)
+        return signal.armed()
 
     # Who runs where --------------------------------------------------------------------------------------------------
 
-    def choose_cpu(self, task: TaskProcess) -> Cpu:
+    def choose_cpu(self, task: Runnable) -> Cpu:
         """CPU for a task that becomes runnable: its last one if idle, an idle one, else the shortest queue."""
         if task.cpu is not None and task.cpu.load == 0:
             return task.cpu

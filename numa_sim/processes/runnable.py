@@ -1,0 +1,161 @@
+"""What runs on CPUs: the account of its time, how it gets a CPU and how it sleeps.
+
+Every instant of a task's life is charged to exactly one part (`TIME_PARTS`): the hardware loop charges while it runs
+the task, and here each wait is charged to what it was for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from simpy import Event, Interrupt
+
+from numa_sim.compiled import entry
+from numa_sim.processes.signal import Signal
+from numa_sim.state.constants import (
+    EV_SLICE_END,
+    EV_TASK_WAKE,
+    PART_CONTEXT_SWITCH,
+    PART_RUN_QUEUE,
+    PART_SLEEP,
+    TASK_RUNNING,
+    TASK_SLEEPING,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.rows import row
+
+if TYPE_CHECKING:
+    from numa_sim.processes.cpu import Cpu
+    from numa_sim.processes.machine import Machine
+
+_log_event = entry(log_event)
+
+Steps = Generator[Event, Any, Any]
+
+
+class Runnable:
+    """A task as the scheduler sees it.
+
+    Parameters
+    ----------
+    machine : Machine
+        Where it runs.
+    index : int
+        Row in ``kernel.tasks``.
+    cpus : iterable of int
+        CPUs it may run on.
+    start_ns : int
+        When its account begins.
+    """
+
+    def __init__(self, machine: Machine, index: int, cpus: Iterable[int], start_ns: int) -> None:
+        self.machine = machine
+        self.kernel = machine.kernel
+        self.index = index
+        self.record = row(machine.kernel.tasks, index)
+        self.parts = memoryview(machine.kernel.time_parts[index])
+        self.allowed = tuple(cpus)
+        self.cpu: Cpu | None = None
+        self.granted = Signal(machine)
+        self.switch_ns = 0
+        self.doing = PART_SLEEP
+        self.charged_ns = start_ns
+        self._page_unlocked = Signal(machine)
+        self._dies_at_once = False
+
+    # Time ------------------------------------------------------------------------------------------------------------
+
+    def charge(self, part: int) -> None:
+        """Charge everything since the last charge to `part`."""
+        now_ns = self.machine.now_ns
+        self.parts[part] += now_ns - self.charged_ns
+        self.charged_ns = now_ns
+
+    def charge_first(self, cost_ns: int, part: int, rest_part: int) -> None:
+        """Charge the first `cost_ns` since the last charge (at most all) to `part`, what is left to `rest_part`."""
+        now_ns = self.machine.now_ns
+        spent_ns = now_ns - self.charged_ns
+        if spent_ns <= cost_ns:
+            self.parts[part] += spent_ns
+        else:
+            self.parts[part] += cost_ns
+            self.parts[rest_part] += spent_ns - cost_ns
+        self.charged_ns = now_ns
+
+    def spend(self, cost_ns: int, part: int) -> Steps:
+        """Work in the kernel for `cost_ns` on this task's CPU."""
+        if cost_ns > 0:
+            self.doing = part
+            yield self.machine.timeout(cost_ns)
+            self.charge(part)
+
+    def until_killed(self, event: Event, part: int) -> Steps:
+        """Wait for `event`, but no longer than until a signal kills this task."""
+        self.doing = part
+        self._dies_at_once = True
+        with suppress(Interrupt):
+            yield event
+        self._dies_at_once = False
+        self.charge(part)
+
+    # CPU -------------------------------------------------------------------------------------------------------------
+
+    def get_cpu(self) -> Steps:
+        """Wait in a run queue until a CPU runs this task.  Called last at an instant (see `Cpu.enqueue`)."""
+        machine = self.machine
+        self.record.state = TASK_RUNNING
+        cpu = self.cpu = machine.choose_cpu(self)
+        if not cpu.enqueue(self):
+            self.doing = PART_RUN_QUEUE
+            yield self.granted.armed()
+        waited_ns = machine.now_ns - self.charged_ns - self.switch_ns
+        self.charge_first(waited_ns, PART_RUN_QUEUE, PART_CONTEXT_SWITCH)
+        cpu.record.slice_end_ns = self.charged_ns + machine.time_slice_ns
+
+    def give_way(self) -> Steps:
+        """need_resched: if the time slice is used up and others wait for this CPU, they are next."""
+        cpu = self.cpu
+        assert cpu is not None
+        if self.machine.now_ns < cpu.record.slice_end_ns:
+            return
+        if cpu.queue:
+            self.enter_kernel()
+            _log_event(self.kernel, EV_SLICE_END, self.index, 0)
+            self.leave_cpu()
+            yield from self.get_cpu()
+        else:
+            cpu.record.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
+
+    def leave_cpu(self) -> None:
+        """Give the CPU back."""
+        assert self.cpu is not None
+        self.cpu.release()
+
+    def enter_kernel(self) -> None:
+        """Tell the rules that this task calls them."""
+        assert self.cpu is not None
+        self.machine.enter_kernel(self.index, self.cpu.number)
+
+    # Sleep -----------------------------------------------------------------------------------------------------------
+
+    def block(self, event: Event, part: int, kernel_ns: int, kernel_part: int) -> Steps:
+        """Work `kernel_ns` more, then sleep until `event`; others may have the CPU meanwhile."""
+        assert self.cpu is not None
+        self.record.state = TASK_SLEEPING
+        self.cpu.release(kernel_ns)
+        self.doing = part
+        yield event
+        self.charge_first(kernel_ns, kernel_part, part)
+        yield from self.get_cpu()
+
+    def wait_on_page(self, pfn: int, part: int, kernel_ns: int, kernel_part: int) -> Steps:
+        """wait_on_page: after `kernel_ns` of work, sleep until the page is unlocked."""
+        event = self.machine.page_event(pfn, self._page_unlocked)
+        if event is None:
+            yield from self.spend(kernel_ns, kernel_part)
+            return
+        yield from self.block(event, part, kernel_ns, kernel_part)
+        self.enter_kernel()
+        _log_event.call(self.kernel, EV_TASK_WAKE, self.index, pfn)
