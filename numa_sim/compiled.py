@@ -1,119 +1,51 @@
 """Compiled rules: one source, run by numba or, for debugging and coverage, as plain Python.
 
-Every kernel rule and the access loop are plain functions marked ``@rule``.  With numba they compile on first
-use and are cached in the user's cache folder, under a name made from the source text of everything that can be
-compiled, so an edit in a *called* function of another file never meets a stale cache (numba itself sees only the
-edited file).  With ``NUMBA_DISABLE_JIT=1`` the same functions run uncompiled.
+Every kernel rule and the access loop are plain functions marked ``@rule`` (or ``@part``).  With numba they compile on
+first use and are kept in the user's cache folder (`numa_sim.rule_cache`).  With ``NUMBA_DISABLE_JIT=1`` the same
+functions run uncompiled.
 
-`entry` gives the fastest way in from Python: numba's dispatcher spends about 12 us working out the types of a
-state of thirty arrays, the compiled entry point itself about 1.5 us.
+A rule whose annotations say what it takes and returns (``Kernel``, ``int``, ``bool``, ``float``; ``None`` and tuples of
+``int`` as answers) is compiled exactly once; its callers only name it and call it (`numa_sim.rule_calls`).  Any other
+rule (one that takes an array) is compiled again for each combination of types and put into its callers.
+
+`entry` gives the fastest way in from Python: numba's dispatcher spends about 12 us working out types, the compiled
+entry point itself about 1.5 us.
 """
 
 from __future__ import annotations
 
-import atexit
-import hashlib
-import os
-import shutil
-import sys
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+
+from numa_sim import rule_cache
+from numa_sim.rule_calls import OPTIONS, DeclaredRule, OpenRuleCache, declared_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILED: bool = not numba.config.DISABLE_JIT
 """False when ``NUMBA_DISABLE_JIT=1``: rules are then ordinary Python functions."""
 
-_KEPT_SECONDS = 30 * 24 * 3600
-_PACKAGE = Path(__file__).parent
-_COMPILED_FLOORS = ("compiled.py", "state", "kernel", "hardware", "workloads")
-
-
-def source_digest() -> str:
-    """Hex digest of the source text of every module that may hold compiled rules."""
-    digest = hashlib.sha256()
-    for name in _COMPILED_FLOORS:
-        root = _PACKAGE / name
-        files = [root] if root.is_file() else sorted(root.rglob("*.py"))
-        for file in files:
-            digest.update(str(file.relative_to(_PACKAGE)).encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Folder of the compiled code: ``$NUMA_SIM_CACHE``, or ``numa_sim`` in the user's cache folder."""
-    if chosen := os.environ.get("NUMA_SIM_CACHE"):
-        return Path(chosen)
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "numa_sim"
-
-
-def compiled_folder() -> Path:
-    """Where this very source's compiled code lives (one folder per source digest)."""
-    return cache_folder() / f"compiled-{source_digest()}"
-
-
-def _prepare_folder() -> Path:
-    """Make this source's folder, dropping those of other sources not touched for a month.
-
-    Where the user's cache folder cannot be written (a read-only home), a temporary one lasts for this process.
-    """
-    folder = compiled_folder()
-    try:
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            for other in folder.parent.glob("compiled-*"):
-                if time.time() - other.stat().st_mtime > _KEPT_SECONDS:
-                    shutil.rmtree(other, ignore_errors=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    temporary = tempfile.mkdtemp(prefix="numa_sim-")
-    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-    return Path(temporary)
-
-
-if COMPILED and not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(_prepare_folder())
-
-
-def is_warm() -> bool:
-    """Whether compiled code of this source is already in the cache (so a run will not stop to compile)."""
-    return not COMPILED or any(Path(numba.config.CACHE_DIR).rglob("*.nbi"))
-
-
-_announced: list[str] = []
-
-
-def announce_compiling(say: Callable[[str], object]) -> None:
-    """Tell the user, once per process, that the first run of this version compiles; silent when it need not."""
-    if not _announced and not is_warm():
-        _announced.append(f"Compiling the kernel rules: once for this version, kept in {numba.config.CACHE_DIR}")
-        say(_announced[0])
+cache_folder = rule_cache.cache_folder
+announce_compiling = rule_cache.announce_compiling
 
 
 def rule(function: F) -> F:
     """Mark `function` as a rule on the state arrays: compiled by numba, cached between processes."""
     if not COMPILED:
         return function
-    return numba.njit(cache=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)(function)  # type: ignore[no-any-return]
+    if declared_signature(function) is not None:
+        return DeclaredRule(function)  # type: ignore[return-value]
+    dispatcher: Any = numba.njit(**OPTIONS)(function)
+    dispatcher._cache = OpenRuleCache(function)
+    return dispatcher  # type: ignore[no-any-return]
 
 
 def part(function: F) -> F:
     """Mark `function` as a piece of a rule, put into its callers before they are compiled.
 
-    Every rule has a compilation and a Python entry of its own, and each level of calls is optimised again with all
-    that is below it; so small rules, and rules with one caller, compile faster as parts.
+    For what is called for every access, and for pieces of one rule.  Its text is compiled again in every caller.
     """
     if not COMPILED:
         return function
@@ -123,8 +55,8 @@ def part(function: F) -> F:
 class entry:  # noqa: N801 - used like a function
     """Call a rule from Python without numba's type dispatch.
 
-    The first call compiles (or loads) the rule for the types of its arguments; every later call goes straight to
-    the compiled entry point, so all calls must pass the same types as the first (ints stay ints).
+    The first call compiles (or loads) the rule; every later call goes straight to the compiled entry point.  A rule
+    whose annotations do not declare its types takes those of its first call: later calls must pass the same.
 
     Examples
     --------
@@ -138,14 +70,19 @@ class entry:  # noqa: N801 - used like a function
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.call: Callable[..., Any] = self._first_call if COMPILED else function
+        if isinstance(function, DeclaredRule):
+            function.python_calls_it = True
 
     def __call__(self, *args: Any) -> Any:
         """Call the rule."""
         return self.call(*args)
 
     def _first_call(self, *args: Any) -> Any:
-        dispatcher: Any = self._function
-        signature = tuple(numba.typeof(a) for a in args)
-        dispatcher.compile(signature)
-        self.call = dispatcher.overloads[signature].entry_point
+        function: Any = self._function
+        if isinstance(function, DeclaredRule):
+            self.call = function.entry_point()
+        else:
+            signature = tuple(numba.typeof(a) for a in args)
+            function.compile(signature)
+            self.call = function.overloads[signature].entry_point
         return self.call(*args)

@@ -8,6 +8,7 @@ reference-counted.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -17,6 +18,8 @@ from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.np.arrayobj import make_array, populate_array
 
+from numa_sim import rule_cache
+from numa_sim.rule_calls import declared_types
 from numa_sim.state.kernel import ARRAYS, Kernel, Sizes, new_kernel
 
 _SLOTS = 4
@@ -29,6 +32,7 @@ class KernelType(types.Type):
         super().__init__(name="Kernel")
 
 
+@cache
 def _array_types() -> dict[str, types.Array]:
     """Type of each array, taken from a machine of one frame."""
     k = new_kernel(Sizes(1, 1, 1, tables=1))
@@ -36,6 +40,7 @@ def _array_types() -> dict[str, types.Array]:
 
 
 kernel_type = KernelType()
+declared_types["Kernel"] = kernel_type
 
 
 @typeof_impl.register(Kernel)
@@ -57,7 +62,13 @@ def _unbox_kernel(numba_type: Any, value: Any, c: Any) -> NativeValue:
     return NativeValue(native)
 
 
-_ARRAY_TYPES: dict[str, types.Array] = {}
+@cache
+def _state_layout() -> dict[str, str]:
+    """What the machine code of a rule that reads an array knows of it."""
+    return {name: f"{ARRAYS.index(name)} {array_type}" for name, array_type in _array_types().items()}
+
+
+rule_cache.state_layout = _state_layout
 
 
 @infer_getattr
@@ -65,14 +76,12 @@ class _KernelAttributes(AttributeTemplate):
     key = KernelType
 
     def generic_resolve(self, numba_type: Any, name: str) -> Any:
-        if not _ARRAY_TYPES:
-            _ARRAY_TYPES.update(_array_types())
-        return _ARRAY_TYPES.get(name)
+        return _array_types().get(name)
 
 
 @lower_getattr_generic(KernelType)
 def _lower_array(context: Any, builder: Any, numba_type: Any, value: Any, name: str) -> Any:
-    array_type = _ARRAY_TYPES[name]
+    array_type = _array_types()[name]
     word = ir.IntType(64)
     directory = builder.inttoptr(value, word.as_pointer())
     at = ARRAYS.index(name) * _SLOTS
