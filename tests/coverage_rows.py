@@ -77,7 +77,7 @@ def render():
     lines = [
         "# What is shown by a test",
         "",
-        "Every row of the acceptance list (`docs/rows.tsv`) with the tests that carry its mark (`make coverage` writes it).",
+        "Every row of the acceptance list (`docs/rows.tsv`) with the tests that carry its mark (see `make coverage`).",
         "A row without a test is open, whatever the documentation says.",
         "",
         "| note | rows | shown |",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from numa_sim.config.quantities import Section, time
+from numa_sim.config.quantities import Section, refuse, time
 
 RATIO_MAX = 1_000_000
+LATE_ONLY = (
+    "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru",
+)  # fmt: skip
+"""Sysctls that linux-2.4.37 has and the older kernels have not."""
 
 
 class Sysctl(Section):
@@ -64,7 +68,9 @@ Ratio = Annotated[int, Field(ge=1, le=RATIO_MAX)]
 class Kernel(Section):
     """Table ``[kernel]``."""
 
-    profile: Literal["linux-2.4.37"] = Field("linux-2.4.37", description="which kernel's rules and constants")
+    profile: Literal["linux-2.4.22", "linux-2.4.37"] = Field(
+        "linux-2.4.37", description="which kernel's rules and constants"
+    )
     numa_fallback: Literal["strict24", "nearest"] = Field(
         "strict24",
         description="strict24: node by node in pgdat_list order, as 2.4 did; nearest: one list by distance",
@@ -72,12 +78,24 @@ class Kernel(Section):
     sysctl: Sysctl = Sysctl()
     switches: Switches = Switches()
     oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
-    lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] = Field(
-        (256, 32), description="boot option lower_zone_reserve: DMA, NORMAL"
+    lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] | None = Field(
+        None, description="boot option lower_zone_reserve of 2.4.37: DMA, NORMAL; else 256, 32"
     )
-    memfrac: Annotated[tuple[Ratio, Ratio, Ratio], Field(strict=False)] = Field(
-        (128, 128, 128), description="boot option memfrac: DMA, NORMAL, HIGHMEM"
+    memfrac: Annotated[tuple[Ratio, Ratio, Ratio], Field(strict=False)] | None = Field(
+        None, description="boot option memfrac: DMA, NORMAL, HIGHMEM; else the kernel's own (2.4.37: 128, 128, 128)"
     )
     time_slice: Annotated[int, time(low=1000, high=10_000_000_000)] = Field(
         60_000_000, description="time slice of a nice 0 task: 6 ticks at HZ 100 (kernel/sched.c NICE_TO_TICKS)"
     )
+
+    @model_validator(mode="after")
+    def _knobs_of_this_kernel(self) -> Self:
+        if self.profile != "linux-2.4.37":
+            only = f"a knob of linux-2.4.37 that {self.profile} does not have"
+            for name in LATE_ONLY:
+                if name in self.sysctl.model_fields_set:
+                    raise refuse(only, ("remove it",), f"sysctl.vm.{name}")
+            for name in ("lower_zone_reserve_ratio", "oom_killer"):
+                if name in self.model_fields_set and getattr(self, name) is not None:
+                    raise refuse(only, ("remove it",), name)
+        return self

@@ -337,6 +337,7 @@ def boot(
     profile = get(profile) if isinstance(profile, str) else profile
     _check_nodes(k, nodes, numa_fallback)
     vm = k.vm[0]
+    vm.profile = profile.kernel
     k.distance[:] = distance
     map_start = 0
     for node, (start_pfn, frames) in enumerate(nodes):

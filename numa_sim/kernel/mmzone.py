@@ -81,11 +81,13 @@ def _checked(ratios: Sequence[int], n: int, option: str) -> Sequence[int]:
     return ratios
 
 
-def setup_watermarks(k: Kernel, node: int, ratios: Sequence[int], reserves: Sequence[int], profile: Profile) -> None:
+def setup_watermarks(
+    k: Kernel, node: int, ratios: Sequence[int], reserves: Sequence[int] | None, profile: Profile
+) -> None:
     """Set min, low and high of a node's zones for every class that may use them (spec 1.4, `free_area_init_core`).
 
     ``watermarks[c]`` of a zone is what a request whose first choice is zone ``c`` meets there; a class whose own zone
-    is empty has none (zeros).
+    is empty has none (zeros).  Without `reserves` (before 2.4.27) every class meets the same marks.
     """
     for c in range(NR_ZONES):
         own = k.zones[node * NR_ZONES + c]
@@ -99,7 +101,7 @@ def setup_watermarks(k: Kernel, node: int, ratios: Sequence[int], reserves: Sequ
             if lower["size"] == 0:
                 continue
             base = int(lower.watermarks[z, WMARK_MIN])
-            reserve = above // reserves[z]
+            reserve = above // reserves[z] if reserves is not None else 0
             lower.watermarks[c, WMARK_MIN] = base + reserve
             lower.watermarks[c, WMARK_LOW] = 2 * base + reserve
             lower.watermarks[c, WMARK_HIGH] = 3 * base + reserve
@@ -134,9 +136,10 @@ def free_area_init_node(
         First byte of ``k.buddy_map`` behind this node's maps.
     """
     ratios = _checked(memfrac or profile.zone_balance_ratio, NR_ZONES, "kernel.memfrac")
-    reserves = _checked(
-        lower_zone_reserve or profile.lower_zone_reserve_ratio, NR_ZONES - 1, "kernel.lower_zone_reserve"
-    )
+    reserves: Sequence[int] | None = None
+    if profile.lower_zone_reserve_ratio is not None:
+        reserves = lower_zone_reserve or profile.lower_zone_reserve_ratio
+        reserves = _checked(reserves, NR_ZONES - 1, "kernel.lower_zone_reserve")
     pgdat = k.nodes[node]
     pgdat.node_start_pfn, pgdat.node_size, pgdat.nr_zones = start_pfn, sum(sizes), 0
     shift = int(k.vm[0].section_shift)

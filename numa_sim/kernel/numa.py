@@ -11,9 +11,11 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
+from numa_sim.kernel.v2_4_22 import page_alloc as v2_4_22
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
+    KERNEL_2_4_22,
     LOCAL_NODE,
     MAX_ORDER,
     NIL,
@@ -58,6 +60,14 @@ def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
 
 
 @rule
+def _attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """`__alloc_pages` of the kernel that runs."""
+    if k.vm[0].profile == KERNEL_2_4_22:
+        return v2_4_22.alloc_attempt(k, t, node, gfp, order)
+    return alloc_attempt(k, t, node, gfp, order)
+
+
+@rule
 def _try_nodes(k: Kernel, t: int, preferred: int, gfp: int, order: int, attempt: int) -> int:
     """Attempts on the nodes of `preferred`'s order from position `attempt` on, until one does not fail."""
     while True:
@@ -67,7 +77,7 @@ def _try_nodes(k: Kernel, t: int, preferred: int, gfp: int, order: int, attempt:
         if node == NIL:
             count(k, preferred, PGALLOC_FAIL, 1)
             return ALLOC_FAIL
-        pfn = alloc_attempt(k, t, node, gfp, order)
+        pfn = _attempt(k, t, node, gfp, order)
         if pfn != ALLOC_FAIL:
             return _conclude(k, t, preferred, attempt, pfn)
         attempt += 1
@@ -95,7 +105,7 @@ def alloc_pages_node(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     if order >= MAX_ORDER:
         count(k, node, PGALLOC_FAIL, 1)
         return ALLOC_FAIL
-    pfn = alloc_attempt(k, t, node, gfp, order)
+    pfn = _attempt(k, t, node, gfp, order)
     if pfn == ALLOC_FAIL:
         count(k, node, PGALLOC_FAIL, 1)
     # Past the end of the node order, so that no other node is tried after reclaim either.
@@ -121,7 +131,10 @@ def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
     attempt = task.alloc_attempt
     gfp = task.alloc_gfp
     order = task.alloc_order
-    pfn = attempt_after_reclaim(k, t, freed)
+    if k.vm[0].profile == KERNEL_2_4_22:
+        pfn = v2_4_22.attempt_after_reclaim(k, t, freed)
+    else:
+        pfn = attempt_after_reclaim(k, t, freed)
     if pfn != ALLOC_FAIL:
         return _conclude(k, t, preferred, attempt, pfn)
     return _try_nodes(k, t, preferred, gfp, order, attempt + 1)

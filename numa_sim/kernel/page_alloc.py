@@ -80,14 +80,14 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
 
 
 @rule
-def _fail(k: Kernel, node: int, order: int) -> int:
+def alloc_failed(k: Kernel, node: int, order: int) -> int:
     """The attempt fails and says so (the kernel prints "N-order allocation failed")."""
     log_event(k, EV_ALLOC_FAILED, node, order)
     return ALLOC_FAIL
 
 
 @rule
-def _want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+def want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """First half of `balance_classzone`: task `t` is now a reclaimer (until `attempt_after_reclaim`)."""
     task = k.tasks[t]
     class_zone = int(k.zonelists[node, gfp & GFP_ZONEMASK, 0])
@@ -137,8 +137,8 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
             return pfn
         return ALLOC_FAIL
     if not can_wait:
-        return _fail(k, node, order)
-    return _want_reclaim(k, t, node, gfp, order)
+        return alloc_failed(k, node, order)
+    return want_reclaim(k, t, node, gfp, order)
 
 
 @rule
@@ -189,8 +189,8 @@ def attempt_after_reclaim(k: Kernel, t: int, freed: int) -> int:
         pfn = zone_pass(k, node, gfp, order, WMARK_MIN, 0)
         if pfn != NIL:
             return pfn
-        return _want_reclaim(k, t, node, gfp, order)
+        return want_reclaim(k, t, node, gfp, order)
     pfn = zone_pass(k, node, gfp, order, WMARK_HIGH, 0)
     if pfn != NIL:
         return pfn
-    return _fail(k, node, order)
+    return alloc_failed(k, node, order)

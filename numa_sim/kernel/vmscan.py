@@ -9,7 +9,8 @@ current one).  It stops
 * with RECLAIM_YIELD once a call has cost ``vm.reclaim_quantum_ns`` (0 = no bound), when the I/O ring is half full,
   and after an out-of-memory round, so that others can run: the kernel's need_resched and yield().
 
-Simplified: kmem_cache_reap finds ``vm.slab_reap`` pages; dcache, icache and quota caches are empty (calls are logged).
+2.4.22 (spec 4.8) has the same lists and an older driver: priorities 6 to 1 in place of passes, a share of the whole
+inactive list per pass, and one `swap_out` that ends the scan as soon as too many mapped pages were met.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from numa_sim.kernel.filemap import (
 )
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
+from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
 from numa_sim.kernel.swap import (
     add_page_to_inactive_list,
     del_page_from_active_list,
@@ -40,19 +42,18 @@ from numa_sim.kernel.swap_state import leave_swap_cache, swap_writepage
 from numa_sim.kernel.swapfile import swap_free
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_KMEM_CACHE_REAP,
     EV_LEAVE_PAGE_CACHE,
-    EV_SHRINK_DCACHE,
-    EV_SHRINK_ICACHE,
     EV_WAIT_ON_PAGE,
     EV_WRITEPAGE,
     EV_YIELD,
     GFP_FS_BIT,
     GFP_HIGHIO_BIT,
     GFP_IO_BIT,
+    KERNEL_2_4_37,
     MAPPING_NONE,
     NIL,
     NR_ZONES,
+    PF_MEMDIE,
     PF_NOIO,
     PGDEACTIVATE,
     PGREFILL,
@@ -122,7 +123,10 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
     """
     vm = k.vm[0]
     zone = k.zones[class_zone]
-    ratio = nr_pages * zone.nr_active_pages // (zone.nr_inactive_pages * vm.vm_lru_balance_ratio + 1)
+    if vm.profile < KERNEL_2_4_37:
+        ratio = nr_pages * vm.nr_active_pages // ((vm.nr_inactive_pages + 1) * 2)
+    else:
+        ratio = nr_pages * zone.nr_active_pages // (zone.nr_inactive_pages * vm.vm_lru_balance_ratio + 1)
     pfn = vm.active_tail
     while ratio > 0 and pfn != NIL:
         page = k.pages[pfn]
@@ -141,21 +145,6 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
             page.flags |= PG_referenced
             count(k, _node_of(k, pfn), PGDEACTIVATE, 1)
         pfn = towards_head
-
-
-@part
-def _kmem_cache_reap(k: Kernel) -> int:
-    """Pages the slab caches give back: ``vm.slab_reap`` (no slab caches yet)."""
-    reaped: int = k.vm[0].slab_reap
-    log_event(k, EV_KMEM_CACHE_REAP, reaped, 0)
-    return reaped
-
-
-@part
-def _shrink_vfs(k: Kernel) -> None:
-    """shrink_dcache_memory and shrink_icache_memory on caches that are empty here."""
-    log_event(k, EV_SHRINK_DCACHE, k.vm[0].vm_vfs_scan_ratio, 0)
-    log_event(k, EV_SHRINK_ICACHE, k.vm[0].vm_vfs_scan_ratio, 0)
 
 
 @rule
@@ -189,10 +178,13 @@ def _page_mapped(k: Kernel, t: int) -> int:
     task.reclaim_max_mapped -= 1
     if task.reclaim_max_mapped >= 0:
         return _GO_ON
-    task.reclaim_nr -= _kmem_cache_reap(k)
+    if k.vm[0].profile < KERNEL_2_4_37:
+        swap_out(k, task.reclaim_zone)
+        return _SCAN_ENDS
+    task.reclaim_nr -= kmem_cache_reap(k)
     if task.reclaim_nr <= 0:
         return _SCAN_ENDS
-    _shrink_vfs(k)
+    shrink_vfs(k, k.vm[0].vm_vfs_scan_ratio)
     if task.reclaim_failed_swapout == 0 and swap_out(k, task.reclaim_zone) == 0:
         task.reclaim_failed_swapout = 1
     task.reclaim_max_mapped = task.reclaim_nr * k.vm[0].vm_mapped_ratio
@@ -301,9 +293,14 @@ def _begin_scan(k: Kernel, t: int) -> None:
     vm = k.vm[0]
     task = k.tasks[t]
     zone = k.zones[task.reclaim_zone]
+    task.reclaim_stage = STAGE_SHRINK_CACHE
+    if vm.profile < KERNEL_2_4_37:
+        priority = task.reclaim_pass
+        task.reclaim_max_scan = vm.nr_inactive_pages // priority
+        task.reclaim_max_mapped = min(task.reclaim_nr << (10 - priority), task.reclaim_max_scan // 10)
+        return
     task.reclaim_max_scan = (zone.nr_inactive_pages + zone.nr_active_pages) // vm.vm_cache_scan_ratio
     task.reclaim_max_mapped = vm.vm_mapped_ratio * task.reclaim_nr
-    task.reclaim_stage = STAGE_SHRINK_CACHE
 
 
 @rule
@@ -327,7 +324,10 @@ def shrink_caches_begin(k: Kernel, t: int, class_zone: int, gfp: int, nr_pages: 
 
 @part
 def _begin_passes(k: Kernel, t: int) -> None:
-    """Start a round of vm_passes passes over the lists, for SWAP_CLUSTER_MAX pages."""
+    """Start a round of vm_passes passes over the lists, for SWAP_CLUSTER_MAX pages.
+
+    ``reclaim_pass`` counts down to 1: @2.4.22 it is the priority, and ``vm_passes`` is DEF_PRIORITY.
+    """
     task = k.tasks[t]
     task.reclaim_nr = SWAP_CLUSTER_MAX
     task.reclaim_failed_swapout = 1 if task.reclaim_gfp & GFP_IO_BIT == 0 else 0
@@ -354,6 +354,10 @@ def _out_of_passes(k: Kernel, t: int) -> int:
     nobody is left to kill (a panic there), and when others have freed enough meanwhile.
     """
     task = k.tasks[t]
+    if k.vm[0].profile < KERNEL_2_4_37:
+        if out_of_memory(k) == OOM_NOBODY and t != KSWAPD:
+            task.flags |= PF_MEMDIE  # ours, for the panic: the caller may use the reserves, or fail
+        return RECLAIM_FAILED
     if k.vm[0].oom_killer != 0:
         victim = out_of_memory(k)
         if victim == OOM_NOBODY or task.killed != 0:
@@ -376,9 +380,12 @@ def _end_pass(k: Kernel, t: int) -> int:
     if task.reclaim_pass == LONE or task.reclaim_nr <= 0:
         task.reclaim_stage = STAGE_IDLE
         return RECLAIM_DONE
-    _shrink_vfs(k)
-    if task.reclaim_failed_swapout == 0 and swap_out(k, task.reclaim_zone) == 0:
-        task.reclaim_failed_swapout = 1
+    if k.vm[0].profile < KERNEL_2_4_37:
+        shrink_vfs(k, task.reclaim_pass)
+    else:
+        shrink_vfs(k, k.vm[0].vm_vfs_scan_ratio)
+        if task.reclaim_failed_swapout == 0 and swap_out(k, task.reclaim_zone) == 0:
+            task.reclaim_failed_swapout = 1
     task.reclaim_pass -= 1
     if task.reclaim_pass > 0:
         task.reclaim_stage = STAGE_SHRINK_CACHES
@@ -405,7 +412,9 @@ def reclaim_run(k: Kernel, t: int) -> int:
     quantum_ns = k.vm[0].reclaim_quantum_ns
     while True:
         if task.reclaim_stage == STAGE_SHRINK_CACHES:
-            task.reclaim_nr -= _kmem_cache_reap(k)
+            reaped = kmem_cache_reap(k)
+            if task.reclaim_nr <= reaped or k.vm[0].profile >= KERNEL_2_4_37:
+                task.reclaim_nr -= reaped  # @2.4.22 fewer than wanted count for nothing
             if task.reclaim_nr <= 0:
                 task.reclaim_stage = STAGE_END
             else:

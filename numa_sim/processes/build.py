@@ -159,7 +159,8 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm, kernel, switches = k.vm[0], config.kernel, config.kernel.switches
     sysctl = kernel.sysctl
     for name in SYSCTLS:
-        setattr(vm, name, getattr(sysctl, name))
+        if name in sysctl.model_fields_set:  # else what the profile's kernel boots with
+            setattr(vm, name, getattr(sysctl, name))
     if sysctl.page_cluster is not None:
         vm.page_cluster = sysctl.page_cluster
     vm.pageout, vm.swap_readahead = switches.pageout, switches.readahead

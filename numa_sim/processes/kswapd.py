@@ -1,4 +1,4 @@
-"""kswapd @2.4.37 (spec 4.7): the one daemon that reclaims for every zone that needs balance.
+"""kswapd @2.4.16 and later (spec 4.7): the one daemon that reclaims for every zone that needs balance.
 
 It sleeps until an allocation finds no zone above its low mark, then works until no zone of any node needs it.  Its work
 is the same compiled reclaim as everybody's; it runs on an idle CPU of the zone's node or steals from a busy one.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from simpy import Event
 
 from numa_sim.compiled import entry
+from numa_sim.kernel import profiles
 from numa_sim.kernel.mmzone import pgdat_order
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
 from numa_sim.processes.signal import Signal
@@ -40,9 +41,6 @@ _log_event = entry(log_event)
 
 KSWAPD = 1
 """Its row in ``kernel.tasks``."""
-BACK_OFF_NS = 5_000_000_000
-"""Sleep after a zone could not be balanced: 5 HZ in 2.4.37."""
-
 Steps = Generator[Event, Any, Any]
 
 
@@ -64,6 +62,7 @@ class Kswapd:
         self.record.flags |= PF_MEMALLOC | PF_KTHREAD
         self.enabled = enabled
         self.busy_ns = 0
+        self.back_off_ns = profiles.get(machine.config.kernel.profile).kswapd_back_off_ns
         self._visits = [
             node * NR_ZONES + index
             for node in pgdat_order(self.kernel)
@@ -129,7 +128,7 @@ class Kswapd:
                 k.zones[zone].need_balance = 0
         else:
             k.zones[zone].need_balance = 0
-            yield machine.timeout(BACK_OFF_NS)
+            yield machine.timeout(self.back_off_ns)
 
     def _enter(self, node: int) -> None:
         self._cpu = self.machine.cpu_for_daemon(node)

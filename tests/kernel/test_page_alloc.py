@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from golden_traces import Command, replay
+from golden_traces import replay
+from kernel.alloc_replay import TASK, alloc_after_reclaim, alloc_pages, events, free_pages, start_golden
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import buddy, numa
-from numa_sim.kernel.bootmem import boot, hand_over_range
-from numa_sim.kernel.buddy import free_lists
-from numa_sim.kernel.mmzone import build_zonelists, free_area_init_node
-from numa_sim.kernel.profiles import get
+from numa_sim.kernel import numa
+from numa_sim.kernel.bootmem import boot
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
-    EV_ALLOC_FAILED,
-    EV_RMQUEUE,
-    EV_WAKEUP_KSWAPD,
     GFP_ATOMIC,
     GFP_HIGHUSER,
     GFP_KERNEL,
@@ -31,94 +24,20 @@ from numa_sim.state.constants import (
     OTHER_NODE,
     PF_FREE_PAGES,
     PF_MEMALLOC,
-    PF_MEMDIE,
     PGALLOC_FAIL,
 )
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
-TASK = 2
-alloc_pages = entry(numa.alloc_pages)
 alloc_pages_node = entry(numa.alloc_pages_node)
-alloc_after_reclaim = entry(numa.alloc_after_reclaim)
-free_pages = entry(buddy.free_pages)
-
-
-def events(k: Kernel) -> list[list[Any]]:
-    """What was logged since the last call, in the golden traces' words."""
-    log: list[list[Any]] = []
-    for event in k.events[: int(k.vm[0].events_used)]:
-        if event.code == EV_RMQUEUE:
-            log.append(["rmqueue", int(event.a), None if event.b == NIL else int(event.b)])
-        elif event.code == EV_WAKEUP_KSWAPD:
-            log.append(["wake_kswapd"])
-        elif event.code == EV_ALLOC_FAILED:
-            log.append(["failed", int(event.a), int(event.b)])
-    k.vm[0].events_used = 0
-    return log
 
 
 # Golden traces -------------------------------------------------------------------------------------------------------
 
 
-def start_golden(init: Command) -> Any:
-    sizes = init.args["zone_sizes"]
-    k = new_kernel(Sizes(nodes=1, cpus=1, frames=sum(sizes), tables=1, events=256, section_shift=0))
-    vm = k.vm[0]
-    vm.record_events, vm.current_task = 1, TASK
-    free_area_init_node(k, 0, 0, sizes, get("linux-2.4.37"))
-    for z, zone in enumerate(k.zones):
-        hand_over_range(k, z, int(zone.start_pfn), int(zone.start_pfn) + sizes[z])
-        for c, mark in enumerate(init.args["watermarks"][z]):
-            zone.watermarks[c] = mark or 0
-    k.nodes[0].pgdat_next, vm.pgdat_list = NIL, 0
-    build_zonelists(k)
-
-    def alloc(args: dict[str, Any], log: list[list[Any]]) -> int | None:
-        rounds = iter(enumerate(args["rounds"]))
-        k.tasks[TASK]["flags"] = args["memalloc"] * PF_MEMALLOC | args["memdie"] * PF_MEMDIE
-        vm.in_interrupt = args["interrupt"]
-        pfn = alloc_pages(k, TASK, 0, args["gfp"], args["order"])
-        log += events(k)
-        while pfn == ALLOC_RECLAIM:
-            task = k.tasks[TASK]
-            assert task["flags"] & PF_MEMALLOC
-            assert task.reclaim_gfp == args["gfp"]
-            n, round_ = next(rounds, (None, {"free": [], "ret": 0}))
-            log.append(["try_to_free_pages", int(task.reclaim_zone), n])
-            for block, order in round_["free"]:
-                free_pages(k, block, order)
-            pfn = alloc_after_reclaim(k, TASK, round_["ret"])
-            log += events(k)
-        return None if pfn == ALLOC_FAIL else pfn
-
-    def step(command: Command) -> None:
-        args, log, result = command.args, [], None
-        if command.op == "alloc":
-            result = alloc(args, log)
-            assert k.tasks[TASK].local_pfn == NIL
-        elif command.op == "free":
-            k.tasks[TASK]["flags"] = 0
-            free_pages(k, args["pfn"], args["order"])
-        elif command.op == "kswapd_sleep":
-            vm.kswapd_asleep = 1
-        elif command.op == "balanced":
-            k.zones[args["zone"]].need_balance = 0
-        command.check("result", result, command.result)
-        command.check("log", [entry for entry in log if entry[0] != "failed"], command.log)
-        command.check("bug", int(vm.bug), 0)
-        state = command.state
-        command.check("free", k.zones.free_pages.tolist(), state["free"])
-        command.check("need_balance", k.zones.need_balance.tolist(), state["need_balance"])
-        command.check("kswapd_asleep", int(vm.kswapd_asleep), state["kswapd_asleep"])
-        if "lists" in state:
-            ours = [{str(order): blocks for order, blocks in free_lists(k, z).items()} for z in range(3)]
-            command.check("lists", ours, state["lists"])
-
-    return step
-
-
-def test_golden_alloc_pages():
-    assert replay("alloc-pages", start_golden) > 100
+@pytest.mark.row("S0-57", "S0-58", "S0-59", "S0-60")
+@pytest.mark.parametrize("kernel", ["2.4.22", "2.4.37"])
+def test_golden_alloc_pages(kernel):
+    assert replay("alloc-pages", lambda init: start_golden(init, f"linux-{kernel}"), kernel) > 100
 
 
 # One to three nodes of 24 MiB ----------------------------------------------------------------------------------------

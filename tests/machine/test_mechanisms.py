@@ -431,3 +431,23 @@ def test_asynchronous_writes_overlap_with_computing() -> None:
     assert both_ns < computing_ns + alone_ns
     waiting = [sum(parts(machine)[part] for part in ("swap_wait", "direct_reclaim")) for machine in (idle, busy)]
     assert waiting[1] < waiting[0] // 2
+
+
+# Kernels -------------------------------------------------------------------------------------------------------------
+
+
+def test_kernels_reclaim_by_their_own_rules() -> None:
+    """2.4.22 unmaps by priority, a cluster per scan; 2.4.37 passes sixty times: the same load, other work."""
+    old, late = (pressed({"profile": f"linux-2.4.{patch}"}) for patch in (22, 37))
+    assert counters(old)["pswpout"] > 0 < counters(late)["pswpout"]
+    assert counters(old)["pgscan_kswapd"] != counters(late)["pgscan_kswapd"]
+    assert old.kernel.vm[0].vm_passes == 6
+    assert not np.array_equal(old.kernel.zones.watermarks[0], late.kernel.zones.watermarks[0])
+
+
+def test_2_4_22_tries_small_orders_until_somebody_is_killed() -> None:
+    machine = small(swap=(), kernel={"profile": "linux-2.4.22"}, costs={"context_switch": "100us"})
+    machine.add(sweep(PRESSURE))
+    assert finish(machine).exit_state == "oom"
+    assert counters(machine)["oom_kill"] == 1
+    assert counters(machine)["pgalloc_fail"] == 0

@@ -79,12 +79,13 @@ def power_on(config: Config, topology: Topology) -> Kernel:
 
 def _set_sysctls(k: Kernel, config: Config) -> None:
     vm, sysctl, switches = k.vm[0], config.kernel.sysctl, config.kernel.switches
-    vm.vm_passes = sysctl.vm_passes
-    vm.vm_cache_scan_ratio = sysctl.vm_cache_scan_ratio
-    vm.vm_mapped_ratio = sysctl.vm_mapped_ratio
-    vm.vm_lru_balance_ratio = sysctl.vm_lru_balance_ratio
-    vm.vm_vfs_scan_ratio = sysctl.vm_vfs_scan_ratio
-    vm.vm_anon_lru = sysctl.vm_anon_lru
+    if config.kernel.profile == "linux-2.4.37":  # older kernels have no such knobs
+        vm.vm_passes = sysctl.vm_passes
+        vm.vm_cache_scan_ratio = sysctl.vm_cache_scan_ratio
+        vm.vm_mapped_ratio = sysctl.vm_mapped_ratio
+        vm.vm_lru_balance_ratio = sysctl.vm_lru_balance_ratio
+        vm.vm_vfs_scan_ratio = sysctl.vm_vfs_scan_ratio
+        vm.vm_anon_lru = sysctl.vm_anon_lru
     if sysctl.page_cluster is not None:
         vm.page_cluster = sysctl.page_cluster
     if not switches.clusters:

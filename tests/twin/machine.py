@@ -50,7 +50,7 @@ from numa_sim.workloads.configured import program_from_config
 SWAPPER, KSWAPD, FIRST_USER = 0, 1, 2
 FIRST_PID = 100
 MERGED_PAGES = 32
-KSWAPD_REST_NS = 5_000_000_000
+KSWAPD_REST_NS = {"linux-2.4.22": 1_000_000_000, "linux-2.4.37": 5_000_000_000}
 
 _switch_mm = entry(switch_mm)
 _log_event = entry(log_event)
@@ -274,6 +274,6 @@ class Twin(simpy.Environment):
         self.enter(KSWAPD, self.cpu_for_kernel(node).number)
         if status != RECLAIM_DONE:
             k.zones[zone].need_balance = 0
-            yield self.timeout(KSWAPD_REST_NS)
+            yield self.timeout(KSWAPD_REST_NS[self.config.kernel.profile])
         elif not _need_balance(k, zone):
             k.zones[zone].need_balance = 0

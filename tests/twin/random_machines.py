@@ -147,9 +147,11 @@ def _kernel(d: Draw) -> dict[str, Any]:
         name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
     }
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
-    if d.chance(0.2):
+    profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
+    if d.chance(0.2) and profile == "linux-2.4.37":
         sysctl["vm.vm_anon_lru"] = 1
     return {
+        "profile": profile,
         "numa_fallback": d.one("strict24", "nearest"),
         "time_slice": f"{d.spread(2000, 300_000)}ns",
         "switches": switches,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from numa_sim.kernel.profiles.profile import Profile
+from numa_sim.state.constants import KERNEL_2_4_37
 
 LINUX_2_4_37 = Profile(
     name="linux-2.4.37",
+    kernel=KERNEL_2_4_37,
     # mm/page_alloc.c: zone_balance_ratio, zone_balance_min, zone_balance_max, lower_zone_reserve_ratio
     zone_balance_ratio=(128, 128, 128),
     zone_balance_min=20,
@@ -29,6 +31,8 @@ LINUX_2_4_37 = Profile(
     zero_page_offset_pages=4,
     # include/linux/bootmem.h: alloc_bootmem looks from MAX_DMA_ADDRESS upwards
     bootmem_goal_bytes=16 << 20,
+    # mm/vmscan.c: kswapd sleeps 5 * HZ
+    kswapd_back_off_ns=5_000_000_000,
     sysctl=MappingProxyType(
         {
             # mm/vmscan.c

@@ -15,12 +15,15 @@ class Profile:
     ----------
     name : str
         What a configuration calls it, such as ``linux-2.4.37``.
+    kernel : int
+        KERNEL_*: which rules run (``vm.profile``).
     zone_balance_ratio : tuple of int
         Per zone index: the min mark is pages / ratio (boot option ``memfrac=``).
     zone_balance_min, zone_balance_max : int
         Bounds of the min mark, pages.
-    lower_zone_reserve_ratio : tuple of int
-        For DMA and NORMAL: what a lower zone keeps from requests that could use a higher one.
+    lower_zone_reserve_ratio : tuple of int or None
+        For DMA and NORMAL: what a lower zone keeps from requests that could use a higher one; None: nothing, a zone
+        has one set of marks for all requests.
     pages_per_waitqueue, wait_table_max : int
         Size of a zone's hash of page wait queues.
     small_machine_mib, page_cluster_small, page_cluster : int
@@ -33,15 +36,18 @@ class Profile:
         Which page of the image is ZERO_PAGE.
     bootmem_goal_bytes : int
         Where `alloc_bootmem` starts to look, so as to spare ISA DMA memory.
+    kswapd_back_off_ns : int
+        How long kswapd rests after a zone it could not balance.
     sysctl : mapping
         Defaults of the ``vm.*`` sysctls, by their names in ``vm``.
     """
 
     name: str
+    kernel: int
     zone_balance_ratio: tuple[int, int, int]
     zone_balance_min: int
     zone_balance_max: int
-    lower_zone_reserve_ratio: tuple[int, int]
+    lower_zone_reserve_ratio: tuple[int, int] | None
     pages_per_waitqueue: int
     wait_table_max: int
     small_machine_mib: int
@@ -52,6 +58,7 @@ class Profile:
     kernel_image_bytes: int
     zero_page_offset_pages: int
     bootmem_goal_bytes: int
+    kswapd_back_off_ns: int
     sysctl: MappingProxyType[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def __reduce__(self) -> tuple[Any, ...]:

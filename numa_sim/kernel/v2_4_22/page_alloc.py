@@ -1,0 +1,112 @@
+"""One node's allocation attempt @2.4.22 (spec 3.3): `__alloc_pages` with marks summed along the zonelist.
+
+Cut in two where `try_to_free_pages_zone` is called, as `numa_sim.kernel.page_alloc` is; the same callers drive both.
+Requests of order 3 or less that may wait never fail: they reclaim, yield and start over, until the OOM killer has
+made them reserves' users or somebody else has freed enough.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.buddy import rmqueue
+from numa_sim.kernel.page_alloc import NO_MARK, alloc_failed, take_local_page, wakeup_kswapd, want_reclaim, zone_pass
+from numa_sim.state.constants import (
+    ALLOC_FAIL,
+    EV_RMQUEUE,
+    EV_YIELD,
+    GFP_WAIT_BIT,
+    GFP_ZONEMASK,
+    NIL,
+    PF_MEMALLOC,
+    PF_MEMDIE,
+    WMARK_LOW,
+    WMARK_MIN,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.kernel import Kernel
+
+PERSISTENT_ORDER: Final = 3
+"""The largest order that is tried again for ever."""
+
+
+@rule
+def summed_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int) -> int:
+    """Try the zones of a zonelist in order, each only above the *sum* of the marks of all zones up to it.
+
+    Parameters
+    ----------
+    mark : int
+        WMARK_MIN or WMARK_LOW.
+    shift : int
+        Every mark is divided by 2**shift (2 for requests that cannot wait).
+
+    Returns
+    -------
+    int
+        First frame, or NIL.
+    """
+    row = gfp & GFP_ZONEMASK
+    need = 1 << order
+    at = 0
+    while True:
+        zone_id = int(k.zonelists[node, row, at])
+        if zone_id == NIL:
+            return NIL
+        zone = k.zones[zone_id]
+        need += zone.watermarks[zone.index, mark] >> shift
+        if zone.free_pages > need:
+            pfn = rmqueue(k, zone_id, order)
+            log_event(k, EV_RMQUEUE, zone_id, pfn)
+            if pfn != NIL:
+                return pfn
+        at += 1
+
+
+@rule
+def _rebalance(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """Behind the min marks: the last page for a reclaimer or a dying task, reclaim for who may wait."""
+    if k.tasks[t].flags & (PF_MEMALLOC | PF_MEMDIE) != 0:
+        pfn = zone_pass(k, node, gfp, order, NO_MARK, 0)
+        return pfn if pfn != NIL else ALLOC_FAIL
+    if gfp & GFP_WAIT_BIT == 0:
+        return alloc_failed(k, node, order)
+    return want_reclaim(k, t, node, gfp, order)
+
+
+@rule
+def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """`__alloc_pages` @2.4.22 on one node's zonelist, up to the first call of reclaim; answers as @2.4.37's."""
+    class_zone = int(k.zonelists[node, gfp & GFP_ZONEMASK, 0])
+    if class_zone == NIL:
+        return ALLOC_FAIL
+    pfn = summed_pass(k, node, gfp, order, WMARK_LOW, 0)
+    if pfn != NIL:
+        return pfn
+    k.tasks[t].cost_ns += k.costs[0].alloc_slow_ns
+    wakeup_kswapd(k, class_zone)
+    pfn = summed_pass(k, node, gfp, order, WMARK_MIN, 0 if gfp & GFP_WAIT_BIT != 0 else 2)
+    if pfn != NIL:
+        return pfn
+    return _rebalance(k, t, node, gfp, order)
+
+
+@rule
+def attempt_after_reclaim(k: Kernel, t: int, freed: int) -> int:
+    """Go on with the attempt of `alloc_attempt` after reclaim; answers as `alloc_attempt`."""
+    task = k.tasks[t]
+    node = task.alloc_node
+    gfp = task.alloc_gfp
+    order = task.alloc_order
+    pfn = take_local_page(k, t, freed)
+    if pfn != NIL:
+        return pfn
+    pfn = summed_pass(k, node, gfp, order, WMARK_MIN, 0)
+    if pfn != NIL:
+        return pfn
+    if order > PERSISTENT_ORDER:
+        return alloc_failed(k, node, order)
+    log_event(k, EV_YIELD, t, 0)
+    task.cost_ns += k.costs[0].context_switch_ns
+    return _rebalance(k, t, node, gfp, order)
