@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
-from numa_sim.kernel.filemap import in_page_cache, node_of, page_cache_release, set_page_dirty, unlock_page
+from numa_sim.kernel.filemap import in_page_cache, node_of, page_cache_release, unlock_page
 from numa_sim.kernel.inode import block_tag_index, get_block, size_pages
 from numa_sim.kernel.ll_rw_blk import count_transfer, submit_bh
 from numa_sim.state.constants import (
@@ -35,6 +35,7 @@ from numa_sim.state.constants import (
     EV_READPAGE,
     EV_TRY_TO_RELEASE_PAGE,
     EV_WRITE_BUFFER,
+    FILE_NOSPACE,
     FILE_WRITEPAGES,
     GFP_IO_BIT,
     IO_READ,
@@ -289,8 +290,8 @@ def block_read_full_page(k: Kernel, pfn: int) -> None:
 def block_write_full_page(k: Kernel, pfn: int) -> None:
     """The writepage method of files: start writing a locked page whose DIRTY flag the caller has cleared.
 
-    It is unlocked at the end of the write; at once if it lies beyond the end of the file.  Without space on the disk it
-    becomes DIRTY again.
+    It is unlocked at the end of the write; at once if it lies beyond the end of the file, or if the disk has no room
+    for it: then its contents are lost with it (PG_error, file_nospace), as in the kernel.
     """
     page = k.pages[pfn]
     if page.index >= size_pages(k, page.mapping):
@@ -298,7 +299,8 @@ def block_write_full_page(k: Kernel, pfn: int) -> None:
         return
     create_empty_buffers(k, pfn)
     if map_buffer(k, pfn, 1) == 0:
-        set_page_dirty(k, pfn)
+        page.flags |= PG_error
+        count(k, node_of(k, pfn), FILE_NOSPACE, 1)
         unlock_page(k, pfn)
         return
     count(k, node_of(k, pfn), FILE_WRITEPAGES, 1)

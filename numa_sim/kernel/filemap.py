@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
-from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add
+from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add, mark_page_accessed
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     CLEAN_PAGES,
     DIRTY_PAGES,
     EV_FREED,
     EV_SET_PAGE_DIRTY,
+    KERNEL_2_4_0,
     KIND_INODE,
     KIND_SWAP,
     MAPPING_NONE,
@@ -132,6 +133,18 @@ def _remove_page_from_hash(k: Kernel, pfn: int) -> None:
     while k.pages[at].next_hash != pfn:
         at = k.pages[at].next_hash
     k.pages[at].next_hash = page.next_hash
+
+
+@part
+def page_was_found(k: Kernel, pfn: int) -> None:
+    """A look-up on behalf of a user found the page: a use @2.4.0, later kernels see to it in `page_was_used`."""
+
+
+@part
+def page_was_used(k: Kernel, pfn: int) -> None:
+    """A page has been read, or mapped by a fault: its first use sets REFERENCED, its second activates it."""
+    if k.vm[0].profile != KERNEL_2_4_0:
+        mark_page_accessed(k, pfn)
 
 
 # The mapping's lists -------------------------------------------------------------------------------------------------

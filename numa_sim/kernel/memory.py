@@ -1,17 +1,18 @@
-"""Page faults on anonymous memory, mm/memory.c @2.4.37 (spec 7.4 to 7.7) and unmapping (7.9).
+"""Page faults, mm/memory.c @2.4.37 (spec 7.4 to 7.7), and unmapping (7.9).
 
 A fault is *restartable*: when it must sleep (a page under I/O) or reclaim, it returns FAULT_WAIT or FAULT_RECLAIM
 with everything done so far in place, and the caller calls it again later; like the kernel it looks at the PTE afresh
 each time.  Costs go to ``tasks[t].cost_ns``.
 
-Simplified: address spaces are not shared, so no page is ever copied for a second owner (fork comes later), and every
-area is private and anonymous.
+Simplified: address spaces are not shared, so no page is ever copied for a second owner (fork comes later).
 """
 
 from __future__ import annotations
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.filemap import set_page_dirty
+from numa_sim.kernel.nopage import filemap_nopage
 from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte_alloc, set_pte
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
@@ -30,9 +31,11 @@ from numa_sim.state.constants import (
     ANON_WRITE_FAULTS,
     COW_FAULTS,
     EV_DO_ANONYMOUS_PAGE,
+    EV_DO_NO_PAGE,
     EV_DO_SWAP_PAGE,
     EV_DO_WP_PAGE,
     EV_SEGV,
+    EV_SIGBUS,
     EV_SWAP_CACHE_HIT,
     EV_ZERO_PAGE,
     FAULT_MAJOR,
@@ -40,12 +43,17 @@ from numa_sim.state.constants import (
     FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_SEGV,
+    FAULT_SIGBUS,
     FAULT_WAIT,
+    FILE_FAULTS,
+    FILE_FAULTS_READ,
     GFP_HIGHUSER,
     MAPPING_SWAP,
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
+    PAGECACHE_HIT,
+    PAGECACHE_MISS,
     PGFAULT,
     PGMAJFAULT,
     PTE_ACCESSED,
@@ -56,10 +64,10 @@ from numa_sim.state.constants import (
     SWAP_CACHE_MISS,
     SWAP_FAULTS,
     SWAP_RA,
+    VM_SHARED,
     VM_WRITE,
     ZERO_PAGE_COW,
     ZERO_PAGE_MAPS,
-    PG_dirty,
     PG_locked,
 )
 from numa_sim.state.events import count, log_event
@@ -243,13 +251,55 @@ def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, wri
 
 
 @rule
+def do_no_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write: int) -> int:
+    """First touch of a page of a mapped file (spec 7.5): map the cached page, or for a private write a copy of it.
+
+    Always counted as a major fault, as the kernel does; ``file_faults_read`` counts those that had to read.
+    """
+    task = k.tasks[t]
+    costs = k.costs[0]
+    node = k.cpus[k.vm[0].current_cpu].node
+    vma = k.mms[mm].mmap_cache + 0
+    shared = k.vmas[vma].vm_flags & VM_SHARED != 0
+    pfn = filemap_nopage(k, t, vma, vpn)
+    if pfn < 0:
+        if pfn == -FAULT_SIGBUS:
+            log_event(k, EV_SIGBUS, vpn, write)
+        return -pfn
+    if write != 0 and not shared:
+        copy = _page_for_fault(k, t)
+        if copy < 0:
+            free_pages(k, pfn, 0)
+            return -copy
+        k.tags[copy] = k.tags[pfn]
+        free_pages(k, pfn, 0)
+        if k.vm[0].vm_anon_lru != 0:
+            lru_cache_add(k, copy)
+        pfn = copy
+        task.cost_ns += costs.copy_page_ns
+    k.mms[mm].rss += 1
+    pte = pfn << PAGE_SHIFT | k.vmas[vma].vm_page_prot
+    if write != 0:
+        pte |= PTE_RW | PTE_DIRTY
+    elif not shared:
+        pte &= ~PTE_RW
+    set_pte(k, row, index, pte)
+    task.cost_ns += costs.minor_fault_ns
+    count(k, node, FILE_FAULTS, 1)
+    count(k, node, PAGECACHE_HIT if task.fault_major == 0 else PAGECACHE_MISS, 1)
+    count(k, node, FILE_FAULTS_READ, 0 if task.fault_major == 0 else 1)
+    log_event(k, EV_DO_NO_PAGE, vpn, pfn)
+    return FAULT_MAJOR
+
+
+@rule
 def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     """do_page_fault and handle_pte_fault @2.4.37 for user accesses (spec 7.1, 7.4); counts the fault when it ends.
 
     Returns
     -------
     int
-        FAULT_MINOR or FAULT_MAJOR (done), FAULT_WAIT or FAULT_RECLAIM (call again), FAULT_SEGV, FAULT_OOM.
+        FAULT_MINOR or FAULT_MAJOR (done); FAULT_WAIT, FAULT_RECLAIM (call again); FAULT_SEGV, FAULT_SIGBUS, FAULT_OOM.
     """
     task = k.tasks[t]
     mm = task.mm
@@ -262,7 +312,9 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
         return FAULT_RECLAIM if row == ALLOC_RECLAIM else FAULT_OOM
     index = vpn & ((1 << k.vm[0].entry_bits) - 1)
     pte = k.tables[row, index]
-    if pte == 0:
+    if pte == 0 and k.vmas[vma].vm_file != 0:
+        status = do_no_page(k, t, mm, row, index, vpn, write)
+    elif pte == 0:
         status = do_anonymous_page(k, t, mm, row, index, vpn, write)
     elif pte & PTE_PRESENT == 0:
         status = do_swap_page(k, t, mm, row, index, vpn, write)
@@ -321,7 +373,7 @@ def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
                 if pfn == k.vm[0].zero_pfn:
                     continue
                 if pte & PTE_DIRTY != 0:
-                    k.pages[pfn].flags |= PG_dirty
+                    set_page_dirty(k, pfn)
                 k.mms[mm].rss -= 1
                 free_page_and_swap_cache(k, pfn)
         vpn = stop

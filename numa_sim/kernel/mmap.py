@@ -1,13 +1,15 @@
-"""Address spaces as far as anonymous memory needs them: mm/mmap.c @2.4.37 (spec 8.2 to 8.4).
+"""Address spaces as far as anonymous memory and mapped files need them: mm/mmap.c @2.4.37 (spec 8.2 to 8.4).
 
-Plain functions, called rarely.  Addresses are virtual page numbers.  Simplified: every mapping is private, anonymous
-and writable or not; merging, protection changes, limits and the tree indexes come with the address-space work.
+Plain functions, called rarely.  Addresses are virtual page numbers.  An area that maps a file keeps it open and is on
+the file's list of private or of shared areas (i_mmap, i_mmap_shared), where truncate finds it.  Simplified: merging,
+protection changes, limits and the tree indexes come with the address-space work.
 """
 
 from __future__ import annotations
 
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
+from numa_sim.kernel.file_table import fput, get_file
 from numa_sim.kernel.memory import unmap_range
 from numa_sim.kernel.pgtable import free_table
 from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
@@ -17,7 +19,10 @@ from numa_sim.state.constants import (
     NIL,
     PROT_READONLY,
     PROT_SHARED,
+    VM_RAND_READ,
     VM_READ,
+    VM_SEQ_READ,
+    VM_SHARED,
     VM_WRITE,
 )
 from numa_sim.state.events import log_event
@@ -94,7 +99,41 @@ def get_unmapped_area(k: Kernel, mm: int, pages: int) -> int:
     return start if start + pages <= k.vm[0].task_size_vpn else NIL
 
 
-def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int) -> int:
+def _share_list(flags: int) -> str:
+    """The list of its file an area of these flags is on."""
+    return "i_mmap_shared" if flags & VM_SHARED else "i_mmap"
+
+
+def _link_file(k: Kernel, vma: int) -> None:
+    """Put an area at the front of its file's list (__vma_link_file)."""
+    area = k.vmas[vma]
+    if area.vm_file == 0:
+        return
+    get_file(k, int(area.vm_file))
+    space, list_ = k.mappings[k.files[area.vm_file].f_mapping], _share_list(int(area.vm_flags))
+    area.vm_prev_share, area.vm_next_share = NIL, space[list_]
+    if space[list_] != NIL:
+        k.vmas[space[list_]].vm_prev_share = vma
+    space[list_] = vma
+
+
+def _unlink_file(k: Kernel, vma: int) -> None:
+    """Take an area off its file's list (__remove_shared_vm_struct); the file may be closed with it."""
+    area = k.vmas[vma]
+    if area.vm_file == 0:
+        return
+    before, after = int(area.vm_prev_share), int(area.vm_next_share)
+    if before == NIL:
+        k.mappings[k.files[area.vm_file].f_mapping][_share_list(int(area.vm_flags))] = after
+    else:
+        k.vmas[before].vm_next_share = after
+    if after != NIL:
+        k.vmas[after].vm_prev_share = before
+    fput(k, int(area.vm_file))
+    area.vm_file = 0
+
+
+def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int = 0, pgoff: int = 0) -> int:
     vma = int(k.vm[0].free_vma)
     if vma == NIL:
         raise SimulationError(f"more than {len(k.vmas)} memory areas at a time")
@@ -102,6 +141,7 @@ def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int) -> int:
     area = k.vmas[vma]
     area.vm_start, area.vm_end, area.vm_flags, area.vm_mm = start, end, flags, mm
     area.vm_page_prot = PROT_SHARED if flags & VM_WRITE else PROT_READONLY
+    area.vm_file, area.vm_pgoff, area.vm_raend = file, pgoff, 0
     return vma
 
 
@@ -117,6 +157,7 @@ def _insert_vma(k: Kernel, mm: int, vma: int) -> None:
     else:
         k.vmas[vma].vm_next = k.vmas[before].vm_next
         k.vmas[before].vm_next = vma
+    _link_file(k, vma)
     k.mms[mm].map_count += 1
     k.mms[mm].total_vm += k.vmas[vma].vm_end - k.vmas[vma].vm_start
 
@@ -133,15 +174,22 @@ def _remove_vma(k: Kernel, mm: int, vma: int) -> None:
     k.mms[mm].map_count -= 1
     k.mms[mm].total_vm -= k.vmas[vma].vm_end - k.vmas[vma].vm_start
     k.mms[mm].mmap_cache = NIL
+    _unlink_file(k, vma)
     k.vmas[vma].vm_next = k.vm[0].free_vma
     k.vm[0].free_vma = vma
 
 
-def do_mmap(k: Kernel, t: int, pages: int, at_vpn: int = NIL, flags: int = VM_READ | VM_WRITE) -> int:
-    """Map `pages` anonymous pages for task `t`; first virtual page, or NIL if there is no room (ENOMEM).
+def do_mmap(
+    k: Kernel, t: int, pages: int, at_vpn: int = NIL, flags: int = VM_READ | VM_WRITE, file: int = 0, pgoff: int = 0
+) -> int:
+    """Map `pages` pages for task `t`, anonymous or of a file; first virtual page, or NIL for no room (ENOMEM).
 
     Parameters
     ----------
+    flags : int
+        VM_READ, VM_WRITE, VM_SHARED (stores reach the file), VM_SEQ_READ, VM_RAND_READ.
+    file, pgoff : int
+        Open file (0: anonymous) and its first page to map.
     at_vpn : int
         Fixed place (MAP_FIXED: what lies there is unmapped first); NIL lets the kernel choose.
     """
@@ -154,7 +202,7 @@ def do_mmap(k: Kernel, t: int, pages: int, at_vpn: int = NIL, flags: int = VM_RE
         return NIL
     else:
         do_munmap(k, t, at_vpn, pages)
-    _insert_vma(k, mm, _new_vma(k, mm, at_vpn, at_vpn + pages, flags))
+    _insert_vma(k, mm, _new_vma(k, mm, at_vpn, at_vpn + pages, flags, file, pgoff))
     _log_event(k, EV_MMAP, at_vpn, pages)
     return at_vpn
 
@@ -169,12 +217,29 @@ def do_munmap(k: Kernel, t: int, start: int, pages: int) -> int:
         low, high, flags = int(area.vm_start), int(area.vm_end), int(area.vm_flags)
         if high <= start or low >= end:
             continue
+        file, pgoff = int(area.vm_file), int(area.vm_pgoff)
+        if file:
+            get_file(k, file)
         _remove_vma(k, mm, vma)
         # The four fix-ups of unmap_fixup: whole, tail, head, middle.
         if low < start:
-            _insert_vma(k, mm, _new_vma(k, mm, low, start, flags))
+            _insert_vma(k, mm, _new_vma(k, mm, low, start, flags, file, pgoff))
         if high > end:
-            _insert_vma(k, mm, _new_vma(k, mm, end, high, flags))
+            _insert_vma(k, mm, _new_vma(k, mm, end, high, flags, file, pgoff + end - low))
         dropped += int(_unmap_range(k, t, mm, max(low, start), min(high, end)))
+        if file:
+            fput(k, file)
         _log_event(k, EV_MUNMAP, max(low, start), min(high, end) - max(low, start))
     return dropped
+
+
+def madvise(k: Kernel, t: int, start: int, pages: int, hint: int) -> None:
+    """Give the areas within [start, start + pages) a read-ahead hint: VM_SEQ_READ, VM_RAND_READ, or 0 (madvise(2)).
+
+    Simplified: an area of which only a part lies there is left alone (the kernel splits it).
+    """
+    for vma in _areas(k, int(k.tasks[t].mm)):
+        area = k.vmas[vma]
+        if start <= area.vm_start and area.vm_end <= start + pages:
+            area.vm_flags = (int(area.vm_flags) & ~(VM_SEQ_READ | VM_RAND_READ)) | hint
+            area.vm_raend = 0

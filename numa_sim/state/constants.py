@@ -212,6 +212,12 @@ FILE_FAILED: Final = 4
 """``tasks[t].file_error`` says why (ENOMEM, ENOSPC); ``file_done`` bytes were done before."""
 ENOMEM: Final = 12
 ENOSPC: Final = 28
+FILE_IDLE: Final = 0
+FILE_READ: Final = 1
+FILE_WRITE: Final = 2
+FILE_FSYNC: Final = 3
+FILE_TRUNCATE: Final = 4
+"""``tasks[t].file_op``: what `file_run` goes on with."""
 FLUSH_SLEEP: Final = 0
 FLUSH_AGAIN: Final = 1
 """What `bdflush_step` and `kupdate_step` answer: sleep until woken or the next interval, or call again."""
@@ -254,7 +260,7 @@ VMSTAT: Final = (
     "kreclaimd_wakeup", "bdflush_wakeup", "kswapd_wait", "alloc_yield",
     "pgpgin", "pgpgout", "pagecache_hit", "pagecache_miss", "readahead_pages", "mmap_readahead_pages", "drop_behind",
     "file_faults", "file_faults_read", "bdflush_writes", "kupdate_writes", "balance_dirty_writes", "fsync_writes",
-    "reclaim_buffer_writes", "file_writepages", "nr_file_pages", "nr_dirty", "nr_writeback",
+    "reclaim_buffer_writes", "file_writepages", "file_nospace", "nr_file_pages", "nr_dirty", "nr_writeback",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -270,7 +276,7 @@ VMSTAT: Final = (
     KRECLAIMD_WAKEUP, BDFLUSH_WAKEUP, KSWAPD_WAIT, ALLOC_YIELDS,
     PGPGIN, PGPGOUT, PAGECACHE_HIT, PAGECACHE_MISS, READAHEAD_PAGES, MMAP_READAHEAD_PAGES, DROP_BEHIND,
     FILE_FAULTS, FILE_FAULTS_READ, BDFLUSH_WRITES, KUPDATE_WRITES, BALANCE_DIRTY_WRITES, FSYNC_WRITES,
-    RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
+    RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, FILE_NOSPACE, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (

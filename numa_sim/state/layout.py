@@ -189,6 +189,7 @@ VM = np.dtype(
         ("bdf_age_buffer_ns", "i8"),  # how old a buffer may grow before kupdate writes it
         ("bdf_nfract_sync", "i8"),  # percent from which the writer writes itself
         ("bdf_nfract_stop", "i8"),  # percent at which bdflush stops
+        ("bdf_written", "i8"),  # buffers bdflush has written in this round
         ("vm_min_readahead", "i8"),  # pages
         ("vm_max_readahead", "i8"),
         ("file_readahead", "i8"),  # 1; 0 = only wanted pages are read
@@ -274,6 +275,7 @@ TASK = np.dtype(
         ("file_pfn", "i8"),  # page it works on, referenced; NIL = none
         ("file_error", "i8"),
         ("file_reada_ok", "i8"),
+        ("file_size", "i8"),  # what truncate makes it
     ],
     align=True,
 )
