@@ -11,7 +11,8 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
-from numa_sim.kernel.v2_4_22 import page_alloc as v2_4_22
+from numa_sim.kernel.v2_4_22.page_alloc import alloc_attempt as alloc_attempt_2_4_22
+from numa_sim.kernel.v2_4_22.page_alloc import attempt_after_reclaim as attempt_after_reclaim_2_4_22
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
@@ -63,7 +64,7 @@ def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
 def _attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """`__alloc_pages` of the kernel that runs."""
     if k.vm[0].profile == KERNEL_2_4_22:
-        return v2_4_22.alloc_attempt(k, t, node, gfp, order)
+        return alloc_attempt_2_4_22(k, t, node, gfp, order)
     return alloc_attempt(k, t, node, gfp, order)
 
 
@@ -132,7 +133,7 @@ def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
     gfp = task.alloc_gfp
     order = task.alloc_order
     if k.vm[0].profile == KERNEL_2_4_22:
-        pfn = v2_4_22.attempt_after_reclaim(k, t, freed)
+        pfn = attempt_after_reclaim_2_4_22(k, t, freed)
     else:
         pfn = attempt_after_reclaim(k, t, freed)
     if pfn != ALLOC_FAIL:

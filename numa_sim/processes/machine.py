@@ -34,6 +34,7 @@ from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
+    BUFFERS_BUSY,
     NIL,
     STOP_BUFFER,
     STOP_SLICE,
@@ -85,6 +86,7 @@ class Machine(simpy.Environment):
         self.kernel = build.build_kernel(config, self.topology)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
+        self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
         self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
         self._ring = self.kernel.io.view(np.ndarray)
         self.time_slice_ns = int(config.kernel.time_slice)
@@ -259,8 +261,8 @@ class Machine(simpy.Environment):
                 signal.come_in(0)
 
     def page_event(self, pfn: int, signal: Signal) -> Signal | None:
-        """`signal`, which will come at the end of I/O on a page; None if it is not locked."""
-        if not self._page_flags[pfn] & PG_locked:
+        """`signal`, which will come at the end of I/O on a page; None if there is none under way."""
+        if not self._page_flags[pfn] & PG_locked and self._page_buffers[pfn] < BUFFERS_BUSY:
             return None
         self._pages_awaited.setdefault(pfn, []).append(signal)
         return signal.armed()

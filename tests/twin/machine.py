@@ -27,6 +27,7 @@ from numa_sim.kernel.page_io import end_swap_read, end_swap_write
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
 from numa_sim.state.constants import (
+    BUFFERS_BUSY,
     EV_CONTEXT_SWITCH,
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
@@ -217,8 +218,8 @@ class Twin(simpy.Environment):
         cpu.lend(self.costs.end_io_ns * len(pfns))
 
     def unlocked(self, pfn: int) -> simpy.Event | None:
-        """The end of the I/O on a page; None if it is not locked."""
-        if not int(self.k.pages[pfn].flags) & PG_locked:
+        """The end of the I/O on a page; None if there is none under way."""
+        if not int(self.k.pages[pfn].flags) & PG_locked and int(self.k.pages[pfn].buffers) < BUFFERS_BUSY:
             return None
         return self.page_io.setdefault(pfn, simpy.Event(self))
 
