@@ -60,13 +60,22 @@ def foundation() -> str:
 
 
 def named(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """Name and value of every global and closed-over variable that the text of `function` uses."""
+    """Name and value of every global and closed-over variable that the text of `function` uses.
+
+    Of a module of this package, also those of its members that the text names anywhere: ``vmscan.reclaim_run``.
+    """
     if function.__closure__:
         cells = zip(function.__code__.co_freevars, function.__closure__, strict=True)
         yield from ((name, cell.cell_contents) for name, cell in cells)
+    attributes = sorted({name for code in _codes(function.__code__) for name in code.co_names})
     for name in sorted({name for code in _codes(function.__code__) for name in _globals_loaded(code)}):
-        if name in function.__globals__:
-            yield name, function.__globals__[name]
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
+        yield name, value
+        if isinstance(value, types.ModuleType) and value.__name__.startswith("numa_sim."):
+            members = vars(value)
+            yield from ((f"{name}.{member}", members[member]) for member in attributes if member in members)
 
 
 def _globals_loaded(code: types.CodeType) -> Iterator[str]:

@@ -12,12 +12,15 @@ from numba.core.errors import NumbaError
 
 from numa_sim import rule_cache
 from numa_sim.compiled import COMPILED, entry, rule
+from numa_sim.kernel import buddy
 from numa_sim.rule_calls import DeclaredRule, declared_signature
+from numa_sim.state.kernel import Kernel
 
 compiled_only = pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 
 CALLEE = """
 from numa_sim.compiled import part, rule
+from numa_sim.kernel import buddy
 from numa_sim.state.kernel import Kernel
 
 STEP = 1
@@ -247,3 +250,11 @@ flags = 7
 
 def reads_field(page: object) -> int:
     return page.flags + STEP  # type: ignore[attr-defined, no-any-return]
+
+
+def _frees_through_the_module(k: Kernel, pfn: int) -> None:
+    buddy.free_pages(k, pfn, 0)
+
+
+def test_a_rule_named_through_its_module_is_taken_for_a_call() -> None:
+    assert dict(rule_cache.named(_frees_through_the_module))["buddy.free_pages"] is buddy.free_pages
