@@ -15,7 +15,6 @@ import numpy as np
 
 from numa_sim.compiled import part, rule
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
-from numa_sim.hardware.prefetch import prefetch
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
@@ -41,6 +40,7 @@ from numa_sim.state.constants import (
     STOP_SLICE,
 )
 from numa_sim.state.kernel import Kernel
+from numa_sim.state.prefetch import prefetch
 
 HORIZON = -1
 """`run_hardware` stopped because every CPU's next access lies at or beyond the horizon."""
@@ -273,7 +273,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 if status != FAULT_MINOR and status != FAULT_MAJOR:
                     stop = STOP_FAULT
                     break
-                row_vpn = ahead_vpn = NIL  # the fault may have made tables
+                if row == NIL:
+                    row_vpn = ahead_vpn = NIL  # the fault made tables
                 if wants_attention(k):
                     stop = STOP_KICK
                     break

@@ -10,7 +10,7 @@ the kernel's own boot leaves them, so nobody can tell, except that memory nobody
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.state.constants import (
@@ -32,9 +32,13 @@ from numa_sim.state.constants import (
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
+from numa_sim.state.prefetch import prefetch
 
 TOP_ORDER = MAX_ORDER - 1
 TOP_PAGES = 1 << TOP_ORDER
+
+_FETCHED_AHEAD = 24
+"""Single frames come out of a block from its end: the host fetches the record of the frame this many below."""
 
 BUG_NONE = 0
 BUG_DOUBLE_FREE = 1
@@ -66,7 +70,7 @@ def page_zone(k: Kernel, pfn: int) -> int:
     return int(k.section_zone[pfn >> k.vm[0].section_shift])
 
 
-@rule
+@part
 def _add_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
     """Insert a block at the head of its order's list."""
     zone = k.zones[zone_id]
@@ -82,7 +86,7 @@ def _add_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
     zone.nr_free[order] += 1
 
 
-@rule
+@part
 def _del_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
     """Unlink a block, wherever it stands, from its order's list."""
     zone = k.zones[zone_id]
@@ -99,7 +103,7 @@ def _del_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
     zone.nr_free[order] -= 1
 
 
-@rule
+@part
 def _take_block(k: Kernel, zone_id: int, order: int) -> int:
     """Take the block at the head of a list that is known to hold one."""
     zone = k.zones[zone_id]
@@ -117,7 +121,7 @@ def _take_block(k: Kernel, zone_id: int, order: int) -> int:
     return pfn
 
 
-@rule
+@part
 def _toggle(k: Kernel, zone_id: int, index: int, order: int) -> int:
     """Toggle the pair's bit; return what it was (1 = exactly one of the two was free at this order)."""
     at = k.zones[zone_id].map_start[order] + (index >> (order + 1))
@@ -126,7 +130,7 @@ def _toggle(k: Kernel, zone_id: int, index: int, order: int) -> int:
     return old
 
 
-@rule
+@part
 def expand(k: Kernel, zone_id: int, pfn: int, order: int, current: int) -> int:
     """Split the block at `pfn` down from order `current` to `order`; the low halves stay free.
 
@@ -168,6 +172,7 @@ def rmqueue(k: Kernel, zone_id: int, order: int) -> int:
     page.count = 1
     page.order = order
     count(k, zone.node, PGALLOC, 1 << order)
+    prefetch(k.pages, (pfn - _FETCHED_AHEAD,))
     return pfn
 
 

@@ -9,7 +9,7 @@ Simplified: address spaces are not shared, so no page is ever copied for a secon
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.nopage import filemap_nopage
@@ -91,7 +91,7 @@ def find_vma(k: Kernel, mm: int, vpn: int) -> int:
     return vma
 
 
-@rule
+@part
 def _page_for_fault(k: Kernel, t: int) -> int:
     """A user page for task `t`: pfn, or the FAULT_* answer as a negative number."""
     pfn = alloc_for_task(k, t, GFP_HIGHUSER)
@@ -100,7 +100,7 @@ def _page_for_fault(k: Kernel, t: int) -> int:
     return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
 
 
-@rule
+@part
 def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write: int) -> int:
     """First touch (spec 7.5): a read maps ZERO_PAGE write-protected, a write gets a cleared page."""
     vm = k.vm[0]

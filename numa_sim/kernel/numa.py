@@ -8,7 +8,7 @@ because the boot writes `node_order` and `zonelists` accordingly (see `numa_sim.
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
 from numa_sim.kernel.v2_4_22.page_alloc import alloc_attempt as alloc_attempt_2_4_22
@@ -20,6 +20,7 @@ from numa_sim.state.constants import (
     LOCAL_NODE,
     MAX_ORDER,
     NIL,
+    NR_ZONES,
     NUMA_FOREIGN,
     NUMA_HIT,
     NUMA_MISS,
@@ -30,14 +31,14 @@ from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
 
-@rule
+@part
 def zone_statistics(k: Kernel, preferred: int, pfn: int) -> None:
     """Count where a page came from: on the node asked for or not, near the asking CPU or not.
 
     `zone_statistics` of 2.6 (2.4 counts nothing); the preferred node is the one the caller asked for, also when it
     has no memory.
     """
-    node = k.zones[page_zone(k, pfn)].node
+    node = page_zone(k, pfn) // NR_ZONES
     if node == preferred:
         count(k, node, NUMA_HIT, 1)
     else:
@@ -49,7 +50,7 @@ def zone_statistics(k: Kernel, preferred: int, pfn: int) -> None:
         count(k, node, OTHER_NODE, 1)
 
 
-@rule
+@part
 def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
     """Remember the attempt that must reclaim, count the one that succeeded."""
     if pfn == ALLOC_RECLAIM:
@@ -60,7 +61,7 @@ def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
     return pfn
 
 
-@rule
+@part
 def _attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """`__alloc_pages` of the kernel that runs."""
     if k.vm[0].profile == KERNEL_2_4_22:

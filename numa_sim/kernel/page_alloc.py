@@ -19,6 +19,7 @@ from numa_sim.state.constants import (
     GFP_ZONEMASK,
     KSWAPD_WAKEUP,
     NIL,
+    NR_ZONES,
     PF_FREE_PAGES,
     PF_MEMALLOC,
     PF_MEMDIE,
@@ -62,7 +63,7 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
         First frame, or NIL.
     """
     row = gfp & GFP_ZONEMASK
-    class_index = k.zones[k.zonelists[node, row, 0]].index
+    class_index = k.zonelists[node, row, 0] % NR_ZONES
     at = 0
     while True:
         zone_id = int(k.zonelists[node, row, at])
@@ -102,27 +103,11 @@ def want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 
 
 @rule
-def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
-    """`__alloc_pages` @2.4.37 on one node's zonelist, up to the first call of reclaim.
-
-    The time of everything after the first pass (`costs.alloc_slow_ns`) goes to the task.
-
-    Returns
-    -------
-    int
-        First frame; ALLOC_FAIL; or ALLOC_RECLAIM: PF_MEMALLOC and PF_FREE_PAGES of the task are set, and
-        `reclaim_zone` (class zone) and `reclaim_gfp` say what `try_to_free_pages_zone` must be called with.
-    """
-    class_zone = int(k.zonelists[node, gfp & GFP_ZONEMASK, 0])
-    if class_zone == NIL:
-        return ALLOC_FAIL
-    pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)
-    if pfn != NIL:
-        return pfn
-
+def _alloc_slow(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """`__alloc_pages` @2.4.37 after no zone was found above its low mark; answers as `alloc_attempt`."""
     task = k.tasks[t]
     task.cost_ns += k.costs[0].alloc_slow_ns
-    wakeup_kswapd(k, class_zone)
+    wakeup_kswapd(k, int(k.zonelists[node, gfp & GFP_ZONEMASK, 0]))
     can_wait = gfp & GFP_WAIT_BIT != 0
     shift = 0
     if not can_wait:
@@ -139,6 +124,26 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     if not can_wait:
         return alloc_failed(k, node, order)
     return want_reclaim(k, t, node, gfp, order)
+
+
+@rule
+def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
+    """`__alloc_pages` @2.4.37 on one node's zonelist, up to the first call of reclaim.
+
+    The time of everything after the first pass (`costs.alloc_slow_ns`) goes to the task.
+
+    Returns
+    -------
+    int
+        First frame; ALLOC_FAIL; or ALLOC_RECLAIM: PF_MEMALLOC and PF_FREE_PAGES of the task are set, and
+        `reclaim_zone` (class zone) and `reclaim_gfp` say what `try_to_free_pages_zone` must be called with.
+    """
+    if k.zonelists[node, gfp & GFP_ZONEMASK, 0] == NIL:
+        return ALLOC_FAIL
+    pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)
+    if pfn != NIL:
+        return pfn
+    return _alloc_slow(k, t, node, gfp, order)
 
 
 @rule

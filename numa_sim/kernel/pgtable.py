@@ -10,7 +10,7 @@ Simplified: freed tables go straight back to the allocator (2.4.37's per-CPU qui
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.state.constants import (
@@ -53,7 +53,7 @@ def get_pte(k: Kernel, mm: int, vpn: int) -> int:
     return k.tables[row, vpn & ((1 << k.vm[0].entry_bits) - 1)]
 
 
-@rule
+@part
 def set_pte(k: Kernel, row: int, index: int, value: int) -> None:
     """Write one entry of the table in `row`, keeping count of the entries that are not empty."""
     k.table_info[row].used += int(value != 0) - int(k.tables[row, index] != 0)
@@ -125,6 +125,7 @@ def free_table(k: Kernel, mm: int, row: int) -> None:
     pfn = k.table_info[row].pfn
     k.pages[pfn].flags &= ~PG_table
     k.mms[mm].nr_tables -= 1
+    k.mms[mm].leaf_vpn = NIL
     k.table_info[row].next = k.vm[0].table_free
     k.table_info[row].pfn = NIL
     k.vm[0].table_free = row
@@ -134,19 +135,17 @@ def free_table(k: Kernel, mm: int, row: int) -> None:
 
 
 @rule
-def pte_alloc(k: Kernel, t: int, mm: int, vpn: int) -> int:
-    """Leaf row for `vpn`, making the tables on the way; ALLOC_FAIL or ALLOC_RECLAIM if a frame is missing.
-
-    Restartable: tables already made stay, and the walk finds them again.
-    """
+def _make_leaf(k: Kernel, t: int, mm: int, vpn: int) -> int:
+    """`pte_alloc` by walking the tables from the top."""
     vm = k.vm[0]
+    space = k.mms[mm]
     mask = (1 << vm.entry_bits) - 1
-    if k.mms[mm].pgd == NIL:
+    if space.pgd == NIL:
         row = new_table(k, t, mm)
         if row < 0:
             return row
-        k.mms[mm].pgd = row
-    row = k.mms[mm].pgd
+        space.pgd = row
+    row = space.pgd
     level = vm.levels - 1
     while level > 0:
         index = (vpn >> (level * vm.entry_bits)) & mask
@@ -160,7 +159,22 @@ def pte_alloc(k: Kernel, t: int, mm: int, vpn: int) -> int:
         else:
             row = upper >> PAGE_SHIFT
         level -= 1
+    space.leaf_vpn = vpn >> vm.entry_bits
+    space.leaf_row = row
     return row
+
+
+@part
+def pte_alloc(k: Kernel, t: int, mm: int, vpn: int) -> int:
+    """Leaf row for `vpn`, making the tables on the way; ALLOC_FAIL or ALLOC_RECLAIM if a frame is missing.
+
+    Restartable: tables already made stay, and the walk finds them again.  The address space remembers the last one,
+    because faults come in runs.
+    """
+    space = k.mms[mm]
+    if space.leaf_vpn == vpn >> k.vm[0].entry_bits:
+        return space.leaf_row
+    return _make_leaf(k, t, mm, vpn)
 
 
 @rule

@@ -6,19 +6,27 @@ hashes agree, observed or not.
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.state.kernel import Kernel
 
-_LANE_BITS = 31
-_LANE_MASK = (1 << _LANE_BITS) - 1
-_FACTOR_A = 48271
-_FACTOR_B = 69621
+_BITS = 31
+_MASK = (1 << _BITS) - 1
+_SPREAD_TIME, _SPREAD_WHAT, _SPREAD_A, _SPREAD_B = 742_938_285, 1_226_874_159, 62_089_911, 1_583_458_089
+_FACTOR_A, _FACTOR_B = 1_103_515_245, 1_812_433_253
+"""Odd multipliers of known random number generators, all below 2**31."""
 
 
-@rule
-def _mix(h: int, factor: int, operand: int) -> int:
-    """One step of a lane; below 2**48 throughout, so plain Python and compiled code agree to the bit."""
-    return (h * factor + ((operand ^ (operand >> _LANE_BITS)) & _LANE_MASK)) & _LANE_MASK
+@part
+def _fold(operand: int) -> int:
+    """A whole number in 31 bits; small ones, negative too, stay apart."""
+    return (operand + (operand >> _BITS)) & _MASK
+
+
+@part
+def _mix(lane: int, factor: int, event: int) -> int:
+    """One step of a lane: multiply, and let the upper half of the product act on the lower."""
+    product = (lane ^ (event & _MASK)) * factor
+    return (product ^ (product >> _BITS)) & _MASK
 
 
 @rule
@@ -26,19 +34,19 @@ def log_event(k: Kernel, code: int, a: int, b: int) -> None:
     """Enter event `code` with operands `a`, `b`, at ``vm.now_ns`` for ``vm.current_task``."""
     vm = k.vm[0]
     vm.event_count += 1
-    t_ns = int(vm.now_ns)
-    what = code * 8192 + int(vm.current_task) + 1
-    h = _mix(_mix(int(vm.event_hash_a), _FACTOR_A, t_ns), _FACTOR_A, what)
-    vm.event_hash_a = _mix(_mix(h, _FACTOR_A, int(a)), _FACTOR_A, int(b))
-    h = _mix(_mix(int(vm.event_hash_b), _FACTOR_B, int(b)), _FACTOR_B, int(a))
-    vm.event_hash_b = _mix(_mix(h, _FACTOR_B, what), _FACTOR_B, t_ns)
+    # No product reaches 2**62, so plain Python and compiled code agree to the bit; and one event waits for the one
+    # before it only in the last multiplication, because this runs twice in every fault.
+    event = _fold(int(vm.now_ns)) * _SPREAD_TIME ^ (code * 8192 + int(vm.current_task) + 1) * _SPREAD_WHAT
+    event ^= _fold(int(a)) * _SPREAD_A ^ _fold(int(b)) * _SPREAD_B
+    vm.event_hash_a = _mix(int(vm.event_hash_a), _FACTOR_A, event)
+    vm.event_hash_b = _mix(int(vm.event_hash_b), _FACTOR_B, event >> 23)
     if vm.record_events != 0 and vm.events_used < k.events.shape[0]:
-        event = k.events[vm.events_used]
-        event.t_ns = vm.now_ns
-        event.code = code
-        event.a = a
-        event.b = b
-        event.task = vm.current_task
+        record = k.events[vm.events_used]
+        record.t_ns = vm.now_ns
+        record.code = code
+        record.a = a
+        record.b = b
+        record.task = vm.current_task
         vm.events_used += 1
 
 

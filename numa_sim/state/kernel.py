@@ -252,6 +252,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mms.mmap = NIL
     k.mms.owner = NIL
     k.mms.mmap_cache = NIL
+    k.mms.leaf_vpn = NIL
     k.mms[0].used = 1
     k.vmas.vm_next = NIL
     k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))

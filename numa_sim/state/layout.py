@@ -297,6 +297,8 @@ MM = np.dtype(
         ("owner", "i8"),  # a task using it
         ("mmap_cache", "i8"),  # VMA of the last find_vma, NIL = none
         ("swap_cnt", "i8"),  # 2.4.0: PTEs swap_out may still look at in this round
+        ("leaf_vpn", "i8"),  # ours: vpn >> entry_bits of the last leaf table pte_alloc found, NIL = none
+        ("leaf_row", "i8"),
     ],
     align=True,
 )

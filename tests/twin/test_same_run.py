@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from indexes import NegativeIndexError, WatchedNumbers, WatchedRecords
 
 from numa_sim.config.model import Config
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import VMSTAT
+from numa_sim.state.kernel import Sizes, new_kernel
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,11 +80,15 @@ def hashes(run: dict[str, Any], **size: int) -> dict[str, Any]:
     return {"events": event_hash(k), "state": state_hash(k), "end_ns": machine.now_ns}
 
 
-def elsewhere(environment: dict[str, str], **size: int) -> Any:
-    """The hashes, found by a fresh process."""
+def elsewhere(environment: dict[str, str], first: str = "json", **size: int) -> Any:
+    """The hashes, found by a fresh process that imports `first` before all else."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     answer = subprocess.run(
-        [sys.executable, "-c", f"from twin.test_same_run import *; print(json.dumps(hashes({{}}, **{size})))"],
+        [
+            sys.executable,
+            "-c",
+            f"import {first}; from twin.test_same_run import *; print(json.dumps(hashes({{}}, **{size})))",
+        ],
         env=os.environ | {"PYTHONPATH": path} | environment,
         capture_output=True,
         text=True,
@@ -128,6 +135,19 @@ def test_fresh_process(hash_seed: str, plain: dict[str, Any]) -> None:
 
 
 def test_uncompiled() -> None:
-    """The rules as plain Python functions do what the compiled ones do."""
+    """The rules as plain Python functions do what the compiled ones do, and never index the state with NIL."""
     size = {"pages": 2200, "accesses": 400}
-    assert elsewhere({"NUMBA_DISABLE_JIT": "1"}, **size) == hashes({}, **size)
+    assert elsewhere({"NUMBA_DISABLE_JIT": "1"}, "indexes", **size) == hashes({}, **size)
+
+
+def test_a_negative_index_is_refused() -> None:
+    """What `test_uncompiled` relies on: reading, writing, records, numbers and single axes."""
+    for array in (np.zeros((3, 4), np.int64).view(WatchedNumbers), new_kernel(Sizes(1, 3, 8)).tlb.view(WatchedRecords)):
+        assert array[2, 3].tobytes() == array[2][3].tobytes()
+        for index in (-1, (0, -1), (np.int16(-1), 0)):
+            with pytest.raises(NegativeIndexError):
+                array[index]
+            with pytest.raises(NegativeIndexError):
+                array[index] = array[0, 0]
+        with pytest.raises(NegativeIndexError):
+            array[0][-1]

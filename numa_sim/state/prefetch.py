@@ -1,7 +1,7 @@
-"""Tell the host's caches what the loop will want next.
+"""Tell the host's caches what a rule will want next.
 
-The access buffer says which page-table entries a task is about to use, and a simulated gigabyte's entries do not fit
-a host core's caches.  Without prefetching, every random access waits for host memory.
+The access buffer says which page-table entries a task is about to use, the buddy lists which page records; those of a
+simulated gigabyte do not fit a host core's caches.  Without prefetching, every random access waits for host memory.
 """
 
 from __future__ import annotations
