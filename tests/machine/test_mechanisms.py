@@ -441,8 +441,7 @@ def test_kernels_reclaim_by_their_own_rules() -> None:
     old, late = (pressed({"profile": f"linux-2.4.{patch}"}) for patch in (22, 37))
     assert counters(old)["pswpout"] > 0 < counters(late)["pswpout"]
     assert counters(old)["pgscan_kswapd"] != counters(late)["pgscan_kswapd"]
-    assert old.kernel.vm[0].vm_passes == 6
-    assert not np.array_equal(old.kernel.zones.watermarks[0], late.kernel.zones.watermarks[0])
+    assert (old.kernel.vm[0].vm_passes, late.kernel.vm[0].vm_passes) == (6, 60)
 
 
 def test_2_4_22_tries_small_orders_until_somebody_is_killed() -> None:
