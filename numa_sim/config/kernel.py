@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from numa_sim.config.quantities import Section, refuse, time
+from numa_sim.config.quantities import Section, refuse, size, time
 
 RATIO_MAX = 1_000_000
 LATE_ONLY = (
@@ -74,6 +74,14 @@ class Kernel(Section):
     numa_fallback: Literal["strict24", "nearest"] = Field(
         "strict24",
         description="strict24: node by node in pgdat_list order, as 2.4 did; nearest: one list by distance",
+    )
+    reclaim: str = Field(
+        "kernel",
+        min_length=1,
+        description='who chooses the pages to go: "kernel" (the profile) or a policy of numa_sim.policies by name',
+    )
+    reclaim_ahead: Annotated[int, size(low=0, high=1 << 50)] = Field(
+        0, description="what a policy keeps ready ahead of need on each node, free or staged, beyond the high mark"
     )
     sysctl: Sysctl = Sysctl()
     switches: Switches = Switches()

@@ -64,6 +64,7 @@ from numa_sim.state.constants import (
     SWAP_CACHE_MISS,
     SWAP_FAULTS,
     SWAP_RA,
+    TRACK_NOTHING,
     VM_SHARED,
     VM_WRITE,
     ZERO_PAGE_COW,
@@ -333,6 +334,8 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
         else:
             task.min_flt += 1
         task.fault_major = task.alloc_failed = 0
+        if k.vm[0].track_use != TRACK_NOTHING:
+            k.last_use[k.tables[row, index] >> PAGE_SHIFT] = k.vm[0].now_ns
     return status
 
 

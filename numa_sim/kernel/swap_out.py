@@ -103,6 +103,32 @@ def _swap_entry_for(k: Kernel, pfn: int) -> int:
 
 
 @rule
+def unmap_page(k: Kernel, mm: int, vpn: int, row: int, index: int) -> bool:
+    """Take the PTE of a locked page away, everywhere, and unlock it; False if there is no swap slot for its contents.
+
+    The middle of try_to_swap_out.  The PTE's reference is the caller's now.
+    """
+    pte = k.tables[row, index]
+    pfn = pte >> PAGE_SHIFT
+    set_pte(k, row, index, 0)
+    flush_tlb_page(k, mm, vpn)
+    if pte & PTE_DIRTY != 0:
+        set_page_dirty(k, pfn)
+    entry = _swap_entry_for(k, pfn)
+    if entry == NIL:
+        set_pte(k, row, index, pte)
+        unlock_page(k, pfn)
+        return False
+    set_pte(k, row, index, entry)
+    k.mms[mm].rss -= 1
+    unlock_page(k, pfn)
+    charge(k, k.costs[0].unmap_pte_ns)
+    log_event(k, EV_TRY_TO_SWAP_OUT, vpn, pfn)
+    count(k, k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node, SWAP_OUT_PTES, 1)
+    return True
+
+
+@rule
 def try_to_swap_out(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int, class_zone: int) -> int:
     """Look at one present PTE; unmap its page if it was not accessed since the last look.
 
@@ -125,21 +151,8 @@ def try_to_swap_out(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int
     if page.flags & PG_active != 0 or not memclass(k, pfn, class_zone) or not try_lock_page(k, pfn):
         return 0
 
-    set_pte(k, row, index, 0)
-    flush_tlb_page(k, mm, vpn)
-    if pte & PTE_DIRTY != 0:
-        set_page_dirty(k, pfn)
-    entry = _swap_entry_for(k, pfn)
-    if entry == NIL:
-        set_pte(k, row, index, pte)
-        unlock_page(k, pfn)
+    if not unmap_page(k, mm, vpn, row, index):
         return 0
-    set_pte(k, row, index, entry)
-    k.mms[mm].rss -= 1
-    unlock_page(k, pfn)
-    charge(k, k.costs[0].unmap_pte_ns)
-    log_event(k, EV_TRY_TO_SWAP_OUT, vpn, pfn)
-    count(k, k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node, SWAP_OUT_PTES, 1)
     freeable = 1 if users(k, pfn) <= 2 else 0
     page_cache_release(k, pfn)
     return freeable

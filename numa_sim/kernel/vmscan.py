@@ -193,7 +193,7 @@ def _page_mapped(k: Kernel, t: int) -> int:
 
 
 @part
-def _launder(k: Kernel, t: int, pfn: int) -> bool:
+def launder_page(k: Kernel, t: int, pfn: int) -> bool:
     """Start writing a locked, dirty page nobody else uses, if its mapping can and the caller may; whether it did."""
     page = k.pages[pfn]
     if page.flags & PG_dirty == 0 or users(k, pfn) != 1 or page.mapping == MAPPING_NONE:
@@ -209,7 +209,7 @@ def _launder(k: Kernel, t: int, pfn: int) -> bool:
 
 
 @part
-def _free_cached_page(k: Kernel, pfn: int) -> None:
+def free_cached_page(k: Kernel, pfn: int) -> None:
     """Take a clean, locked page nobody uses out of its mapping and off the lists, and free it."""
     if in_swap_cache(k, pfn):
         swap_free(k, leave_swap_cache(k, pfn))
@@ -226,7 +226,7 @@ def _reclaim_locked_page(k: Kernel, t: int, pfn: int) -> int:
     """What shrink_cache does with a page it has just locked: write it, strip it, free it, or let it be."""
     page = k.pages[pfn]
     node = _node_of(k, pfn)
-    if _launder(k, t, pfn):
+    if launder_page(k, t, pfn):
         return _GO_ON
     if page.buffers != BUFFERS_NONE:
         page.count += 1
@@ -255,7 +255,7 @@ def _reclaim_locked_page(k: Kernel, t: int, pfn: int) -> int:
     if page.flags & PG_dirty != 0:
         unlock_page(k, pfn)
         return _GO_ON
-    _free_cached_page(k, pfn)
+    free_cached_page(k, pfn)
     return _stolen(k, t, node)
 
 

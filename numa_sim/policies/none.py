@@ -9,6 +9,7 @@ class NoReplacement(Policy):
     """Pages stay until their program gives them back: once memory is full, programs die (the null policy)."""
 
     name = "none"
+    in_background = False
     may_refuse = True
 
     def insert(self, page: int, write: bool) -> None:

@@ -12,6 +12,7 @@ from numa_sim.config.model import Config
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.swapfile import swapon
 from numa_sim.observe.result import InputFile
+from numa_sim.policies import Policy, find
 from numa_sim.state.constants import (
     CHANNEL_CURVE,
     CHANNEL_NONE,
@@ -48,8 +49,16 @@ SYSCTLS = (
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
 
 
-def build_kernel(config: Config, topology: Topology) -> Kernel:
-    """Take the arrays for `topology`, fill in hardware, costs and sysctls, boot, and switch swap on."""
+def reclaim_policy(config: Config) -> Policy | None:
+    """The policy that ``[kernel] reclaim`` names; None: the profile's own reclaim."""
+    return None if config.kernel.reclaim == "kernel" else find(config.kernel.reclaim)
+
+
+def build_kernel(config: Config, topology: Topology, policy: Policy | None = None) -> Kernel:
+    """Take the arrays for `topology`, fill in hardware, costs and sysctls, boot, and switch swap on.
+
+    With a replacement policy, also those it needs.
+    """
     levels, entry_bits, task_size_vpn = _GEOMETRY[config.machine.arch]
     placed = _placed(topology)
     tlb = config.machine.tlb
@@ -70,6 +79,7 @@ def build_kernel(config: Config, topology: Topology) -> Kernel:
             curves=len(topology),
             tlb_sets=tlb.entries // tlb.ways if cached else 1,
             tlb_ways=tlb.ways if cached else 0,
+            track_use=policy is not None,
         )
     )
     vm = k.vm[0]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.numa import alloc_after_reclaim
-from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 _handle_mm_fault = entry(handle_mm_fault)
 _alloc_after_reclaim = entry(alloc_after_reclaim)
-_reclaim_begin = entry(reclaim_begin)
-_reclaim_run = entry(reclaim_run)
 
 
 def finish_fault(task: TaskProcess) -> Steps:
@@ -88,11 +85,11 @@ def direct_reclaim(task: Runnable) -> Steps:
     while answer == ALLOC_RECLAIM:
         task.enter_kernel()
         k.vmstat[int(k.zones[record.reclaim_zone].node), ALLOCSTALL] += 1
-        _reclaim_begin(k, t, record.reclaim_zone, record.reclaim_gfp)
+        machine.reclaim.begin(t, record.reclaim_zone, record.reclaim_gfp)
         while True:
             task.enter_kernel()
             record.cost_ns = 0
-            status = _reclaim_run(k, t)
+            status = machine.reclaim.run(t)
             machine.attend()
             if status == RECLAIM_WAIT:
                 yield from task.wait_on_page(record.wait_pfn, PART_DIRECT_RECLAIM, record.cost_ns, PART_DIRECT_RECLAIM)

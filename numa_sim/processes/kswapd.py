@@ -14,7 +14,7 @@ from simpy import Event
 from numa_sim.compiled import entry
 from numa_sim.kernel import profiles
 from numa_sim.kernel.mmzone import pgdat_order
-from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
+from numa_sim.kernel.vmscan import check_classzone_need_balance
 from numa_sim.processes.signal import Signal
 from numa_sim.state.constants import (
     EV_KSWAPD_SLEEP,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
 
 _check_need_balance = entry(check_classzone_need_balance)
-_reclaim_begin = entry(reclaim_begin)
-_reclaim_run = entry(reclaim_run)
 _log_event = entry(log_event)
 
 KSWAPD = 1
@@ -110,12 +108,12 @@ class Kswapd:
         node = zone // NR_ZONES
         k.vmstat[node, PAGEOUTRUN] += 1
         self._enter(node)
-        _reclaim_begin(k, KSWAPD, zone, GFP_KSWAPD)
+        machine.reclaim.begin(KSWAPD, zone, GFP_KSWAPD)
         status = RECLAIM_YIELD
         while status in (RECLAIM_YIELD, RECLAIM_WAIT):
             self._enter(node)
             self.record.cost_ns = 0
-            status = _reclaim_run(k, KSWAPD)
+            status = machine.reclaim.run(KSWAPD)
             machine.attend()
             yield from self._work(self.record.cost_ns)
             if status == RECLAIM_WAIT:

@@ -26,16 +26,19 @@ from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.page_io import end_request
 from numa_sim.observe.result import InputFile, RunResult, SwapArea, TaskRow
 from numa_sim.observe.sampler import TimeSeries
+from numa_sim.policies import Policy
 from numa_sim.processes import build
 from numa_sim.processes.block import MAX_REQUEST_PAGES, Request, make_device
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.kswapd import Kswapd
+from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     NIL,
+    PAGE_SIZE,
     STOP_BUFFER,
     STOP_SLICE,
     TASK_RUNNING,
@@ -65,6 +68,8 @@ class Machine(simpy.Environment):
         What to build; its workloads are added at once.
     topology : Topology, optional
         Instead of the one `config` names.
+    policy : Policy, optional
+        Who chooses the pages to go, instead of what ``[kernel] reclaim`` names.
 
     Examples
     --------
@@ -77,13 +82,14 @@ class Machine(simpy.Environment):
     >>> result = machine.run_to_end()                                            # doctest: +SKIP
     """
 
-    def __init__(self, config: Config, topology: Topology | None = None) -> None:
+    def __init__(self, config: Config, topology: Topology | None = None, policy: Policy | None = None) -> None:
         super().__init__(initial_time=0)
         announce_compiling(lambda message: sys.stderr.write(message + "\n"))
         self.config = config
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else topology_of(config)
-        self.kernel = build.build_kernel(config, self.topology)
+        policy = policy if policy is not None else build.reclaim_policy(config)
+        self.kernel = build.build_kernel(config, self.topology, policy)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
         self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
@@ -98,7 +104,12 @@ class Machine(simpy.Environment):
         self._pages_awaited: dict[int, list[Signal]] = {}
         self._devices = [make_device(area) for area in config.machine.swap]
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
-        self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd)
+        self.reclaim: Reclaim = KernelReclaim(self.kernel)
+        in_background = True
+        if policy is not None:
+            self.reclaim = PolicyReclaim(self.kernel, policy, config.kernel.reclaim_ahead // PAGE_SIZE, self.seed)
+            in_background = policy.in_background
+        self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd and in_background)
         self.timeseries = TimeSeries(self.kernel)
         build.add_workloads(self, config)
 
@@ -106,10 +117,11 @@ class Machine(simpy.Environment):
     def of(cls, **machine: Any) -> Machine:
         """A machine from the keys of the ``[machine]`` table (``preset=...``, ``memory_per_node=...``, ``swap=[...]``).
 
-        ``kernel``, ``costs`` and ``run`` are taken as the tables of those names.
+        ``kernel``, ``costs`` and ``run`` are taken as the tables of those names; ``policy`` is as for `Machine`.
         """
+        policy = machine.pop("policy", None)
         tables = {name: machine.pop(name) for name in ("kernel", "costs", "run") if name in machine}
-        return cls(Config.of(machine=machine, **tables))
+        return cls(Config.of(machine=machine, **tables), policy=policy)
 
     def __repr__(self) -> str:
         topology = self.topology

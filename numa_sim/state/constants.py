@@ -261,6 +261,7 @@ VMSTAT: Final = (
     "pgpgin", "pgpgout", "pagecache_hit", "pagecache_miss", "readahead_pages", "mmap_readahead_pages", "drop_behind",
     "file_faults", "file_faults_read", "bdflush_writes", "kupdate_writes", "balance_dirty_writes", "fsync_writes",
     "reclaim_buffer_writes", "file_writepages", "file_nospace", "nr_file_pages", "nr_dirty", "nr_writeback",
+    "policy_victims", "policy_rescues",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -277,6 +278,7 @@ VMSTAT: Final = (
     PGPGIN, PGPGOUT, PAGECACHE_HIT, PAGECACHE_MISS, READAHEAD_PAGES, MMAP_READAHEAD_PAGES, DROP_BEHIND,
     FILE_FAULTS, FILE_FAULTS_READ, BDFLUSH_WRITES, KUPDATE_WRITES, BALANCE_DIRTY_WRITES, FSYNC_WRITES,
     RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, FILE_NOSPACE, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
+    POLICY_VICTIMS, POLICY_RESCUES,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -318,3 +320,10 @@ EVENTS: Final = (
     EV_DROP_BEHIND, EV_DO_NO_PAGE, EV_SIGBUS, EV_SET_PAGE_DIRTY, EV_BALANCE_DIRTY, EV_FSYNC, EV_TRUNCATE,
     EV_ZAP_FILE_PAGE,
 ) = range(len(EVENTS))  # fmt: skip
+
+# vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------
+TRACK_NOTHING: Final = 0
+TRACK_MAPPED: Final = 1
+"""When a frame was mapped last."""
+TRACK_USES: Final = 2
+"""When it was used last, too."""

@@ -102,6 +102,8 @@ class Kernel:
     extents: Any  # EXTENT [extents]
     disks: Any  # DISK [disks]
     disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
+    last_use: Any  # i8 [frames if vm.track_use, else 1]: when each frame was mapped or used last, ns
+    found: Any  # i8 [frames if vm.track_use, else 1, 3]: what kernel.eviction.find_pages found
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -144,6 +146,7 @@ class Sizes:
     extents: int = 16
     disks: int = MAX_SWAPFILES
     disk_blocks: int = 1
+    track_use: bool = False
 
 
 def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
@@ -217,6 +220,8 @@ def new_kernel(sizes: Sizes) -> Kernel:
         extents=zeros(sizes.extents, layout.EXTENT),
         disks=zeros(sizes.disks, layout.DISK),
         disk_tags=zeros(sizes.disk_blocks, np.int64),
+        last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
+        found=zeros((sizes.frames if sizes.track_use else 1, 3), np.int64),
     )
     _set_links(k, sizes)
     return k

@@ -196,6 +196,7 @@ VM = np.dtype(
         ("drop_behind", "i8"),  # 1; 0 = 2.4.0 keeps what read-ahead has passed
         ("free_extent", "i8"),  # free list of `extents`
         ("file_writes", "i8"),  # pages written by write(2) so far: each gives a page contents of its own
+        ("track_use", "i8"),  # ours: TRACK_*: what is written to `last_use`
     ],
     align=True,
 )
