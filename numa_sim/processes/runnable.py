@@ -104,14 +104,24 @@ class Runnable:
 
     def get_cpu(self) -> Steps:
         """Wait in a run queue until a CPU runs this task.  Called last at an instant (see `Cpu.enqueue`)."""
-        machine = self.machine
-        self.record.state = TASK_RUNNING
-        cpu = self.cpu = machine.choose_cpu(self)
-        if not cpu.enqueue(self):
-            self.doing = PART_RUN_QUEUE
+        if not self._wake_up():
             yield self.granted.armed()
+        self._begin_slice()
+
+    def _wake_up(self) -> bool:
+        """Join a CPU's run queue; True if the task runs already, else `granted` will come."""
+        self.record.state = TASK_RUNNING
+        self.doing = PART_RUN_QUEUE
+        self.cpu = self.machine.choose_cpu(self)
+        return self.cpu.enqueue(self)
+
+    def _begin_slice(self) -> None:
+        """The CPU is ours: charge the wait for it, and the context switch."""
+        machine, cpu = self.machine, self.cpu
+        assert cpu is not None
         waited_ns = machine.now_ns - self.charged_ns - self.switch_ns
-        self.charge_first(waited_ns, PART_RUN_QUEUE, PART_CONTEXT_SWITCH)
+        if waited_ns or self.switch_ns:
+            self.charge_first(waited_ns, PART_RUN_QUEUE, PART_CONTEXT_SWITCH)
         cpu.record.slice_end_ns = self.charged_ns + machine.time_slice_ns
 
     def give_way(self) -> Steps:
@@ -140,22 +150,21 @@ class Runnable:
 
     # Sleep -----------------------------------------------------------------------------------------------------------
 
-    def block(self, event: Event, part: int, kernel_ns: int, kernel_part: int) -> Steps:
-        """Work `kernel_ns` more, then sleep until `event`; others may have the CPU meanwhile."""
-        assert self.cpu is not None
-        self.record.state = TASK_SLEEPING
-        self.cpu.release(kernel_ns)
-        self.doing = part
-        yield event
-        self.charge_first(kernel_ns, kernel_part, part)
-        yield from self.get_cpu()
-
     def wait_on_page(self, pfn: int, part: int, kernel_ns: int, kernel_part: int) -> Steps:
-        """wait_on_page: after `kernel_ns` of work, sleep until the page is unlocked."""
-        event = self.machine.page_event(pfn, self._page_unlocked)
-        if event is None:
+        """wait_on_page: work `kernel_ns` more, then sleep until the page is unlocked; others may have the CPU."""
+        cpu = self.cpu
+        assert cpu is not None
+        unlocked = self.machine.page_event(pfn, self._page_unlocked)
+        if unlocked is None:
             yield from self.spend(kernel_ns, kernel_part)
             return
-        yield from self.block(event, part, kernel_ns, kernel_part)
+        self.record.state = TASK_SLEEPING
+        self.doing = part
+        cpu.release(kernel_ns)
+        yield unlocked
+        self.charge_first(kernel_ns, kernel_part, part)
+        if not self._wake_up():
+            yield self.granted.armed()
+        self._begin_slice()
         self.enter_kernel()
         _log_event.call(self.kernel, EV_TASK_WAKE, self.index, pfn)
