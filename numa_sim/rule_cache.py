@@ -36,6 +36,9 @@ _FOUNDATION = ("compiled.py", "rule_cache.py", "rule_calls.py", "state/handle.py
 state_layout: Callable[[], dict[str, str]] = dict
 """What machine code knows of each state array, by name; `numa_sim.state.handle` says it."""
 
+symbols: set[str] = set()
+"""Symbols of the rules whose machine code is in this process."""
+
 
 def cache_folder() -> Path:
     """Folder of the compiled code: ``$NUMA_SIM_CACHE``, or ``numa_sim`` in the user's cache folder."""
@@ -62,7 +65,7 @@ def foundation() -> str:
 def named(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     """Name and value of every global and closed-over variable that the text of `function` uses.
 
-    Of a module of this package, also those of its members that the text names anywhere: ``vmscan.reclaim_run``.
+    Of a module, also those of its members that the text names anywhere: ``vmscan.reclaim_run``.
     """
     if function.__closure__:
         cells = zip(function.__code__.co_freevars, function.__closure__, strict=True)
@@ -73,7 +76,7 @@ def named(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
             continue
         value = function.__globals__[name]
         yield name, value
-        if isinstance(value, types.ModuleType) and value.__name__.startswith("numa_sim."):
+        if isinstance(value, types.ModuleType):
             members = vars(value)
             yield from ((f"{name}.{member}", members[member]) for member in attributes if member in members)
 
@@ -163,7 +166,7 @@ def _file(function: Callable[..., Any], arguments: Any, variant: str) -> Path:
 
 
 def load(function: Callable[..., Any], arguments: Any, variant: str) -> Any:
-    """The compiled rule kept for these argument types, or None."""
+    """The compiled rule kept for these argument types, or None; nor one that calls what is not in this process."""
     file = _file(function, arguments, variant)
     try:
         kept = file.read_bytes()
@@ -171,9 +174,11 @@ def load(function: Callable[..., Any], arguments: Any, variant: str) -> Any:
         return None
     _mark_used(file)
     try:
-        payload = pickle.loads(kept)
+        called, payload = pickle.loads(kept)
     except Exception:  # a file cut short by a full disk can raise nearly anything
         return None
+    if not symbols.issuperset(called):
+        return None  # a symbol that is missing would end the process
     target_context = cpu_target.target_context
     target_context.refresh()
     return CompileResult._rebuild(target_context, *payload)
@@ -186,7 +191,8 @@ def save(function: Callable[..., Any], arguments: Any, variant: str, compiled: A
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         _drop_old(file.parent)
-        unfinished.write_bytes(dumps(compiled._reduce()))
+        called = [f.name for f in compiled.library._final_module.functions if f.is_declaration and f.name in symbols]
+        unfinished.write_bytes(dumps((called, compiled._reduce())))
         unfinished.replace(file)
 
 

@@ -30,7 +30,7 @@ from numa_sim import rule_cache
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
 
-SHORT_CODE_BYTES = 600
+SHORT_CODE_BYTES = 1100
 """A rule with less bytecode than this, what it takes in included, is put into its callers."""
 
 declared_types: dict[str, types.Type] = {"int": types.int64, "bool": types.boolean, "float": types.float64}
@@ -153,6 +153,7 @@ class DeclaredRule:
         self._compiled = self._load_or_compile()
         address = self._compiled.library.get_pointer_to_function(self._compiled.fndesc.llvm_func_name)
         llvmlite.binding.add_symbol(self.symbol, address)
+        rule_cache.symbols.add(self.symbol)
 
     @contextmanager
     def _refusing_circles(self) -> Iterator[None]:
@@ -195,8 +196,8 @@ class DeclaredRule:
         if self._taught:
             return
         self._taught = True
+        self.load()
         if self.is_short:
-            self.load()
             call = user_function(self._compiled.fndesc, (self._compiled.library,))
         else:
             call = self._call

@@ -45,12 +45,13 @@ CALLER = """
 import sys
 from numa_sim import rule_cache
 from numa_sim.compiled import entry, rule
+import callee
 from callee import long, short
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 @rule
 def caller(k: Kernel, x: int) -> int:
-    return long(k, x) * 100 + short(k, x)
+    return callee.long(k, x) * 100 + short(k, x)
 
 if __name__ == "__main__":
     compiled = []
@@ -75,17 +76,18 @@ class Project:
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
 
-    def run(self) -> tuple[int, set[str]]:
+    def run(self, before: str = "") -> tuple[int, set[str]]:
         """Call the caller in a fresh process: its answer, and the rules that had to be compiled."""
-        answer, *compiled, long_is_short, short_is_short = run(self.folder / "caller.py", cache=self.cache).split()
+        text = f"{before}\nimport runpy; runpy.run_path('caller.py', run_name='__main__')"
+        answer, *compiled, long_is_short, short_is_short = run("-c", text, cache=self.cache, at=self.folder).split()
         assert (long_is_short, short_is_short) == ("False", "True")
         return int(answer), set(compiled)
 
 
-def run(*command: str | Path, cache: Path) -> str:
+def run(*command: str | Path, cache: Path, at: Path) -> str:
     """What a Python process prints."""
     env = os.environ | {"NUMA_SIM_CACHE": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, *command], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *command], cwd=at, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -118,6 +120,14 @@ def test_a_rule_whose_signature_changes_is_called_anew(project: Project) -> None
     project.run()
     project.edit("def long(k: Kernel, x: int) -> int", "def long(k: Kernel, x: int) -> bool")
     assert project.run() == (107, {"long", "caller"})
+
+
+@compiled_only
+def test_machine_code_whose_callee_is_not_there_is_not_used(project: Project) -> None:
+    """A symbol that cannot be resolved would end the process."""
+    project.run()
+    forget = "from numa_sim import rule_calls; rule_calls.load_called = lambda function: None"
+    assert project.run(before=forget) == (807, {"caller"})
 
 
 @compiled_only
