@@ -14,7 +14,9 @@ from __future__ import annotations
 import numpy as np
 
 from numa_sim.compiled import part, rule
+from numa_sim.hardware.host import an_index, lowest_bit
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
+from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
@@ -40,6 +42,7 @@ from numa_sim.state.constants import (
     STOP_SLICE,
 )
 from numa_sim.state.kernel import Kernel
+from numa_sim.state.layout import WALK_ENTRIES
 from numa_sim.state.prefetch import prefetch
 
 HORIZON = -1
@@ -49,8 +52,15 @@ KICK = -2
 
 AHEAD = 8
 """How many accesses ahead the loop looks, so that the host has their page-table entries in its caches in time."""
+FAR_NS = 1 << 62
+"""Of a CPU that is not running: after every horizon."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
+
+# Why a stretch of plain accesses ends before its time.
+_OTHER_TABLE = 1
+_PAGE_FAULT = 2
+_OTHER_ZONE = 3
 
 
 @rule
@@ -63,13 +73,22 @@ def stored(tag: int, vpn: int) -> int:
 def begin_accesses(k: Kernel, cpu: int) -> None:
     """Pay the computing before the first access of a fresh buffer; afterwards the clock is its issue instant."""
     t = k.cpus[cpu].task
+    k.tasks[t].access_ready = 0
     compute_ns = k.accesses[t, k.tasks[t].access_next].compute_ns
     k.cpus[cpu].clock_ns += compute_ns
     k.time_parts[t, PART_COMPUTE] += compute_ns
 
 
-@rule
-def earliest(k: Kernel, horizon_ns: int) -> tuple[int, int]:
+@part
+def note_clocks(k: Kernel) -> None:
+    """Note when each CPU's next access is issued, side by side; FAR if it is not running."""
+    for cpu in range(k.cpus.shape[0]):
+        k.next_ns[cpu] = k.cpus[cpu].clock_ns if k.cpus[cpu].running != 0 else FAR_NS
+    k.vm[0].clocks_moved = 0
+
+
+@part
+def earliest(next_ns: np.ndarray, horizon_ns: int) -> tuple[int, int]:
     """The running CPU to advance, and the instant before which it may run alone.
 
     Returns
@@ -81,37 +100,59 @@ def earliest(k: Kernel, horizon_ns: int) -> tuple[int, int]:
     best = NIL
     best_ns = horizon_ns
     limit_ns = horizon_ns
-    for cpu in range(k.cpus.shape[0]):
-        if k.cpus[cpu].running == 0:
-            continue
-        clock_ns = k.cpus[cpu].clock_ns
-        if clock_ns < best_ns:
-            # The previous best has the lower number: at a tie it goes first, so we must stop before its clock.
-            if best != NIL:
-                limit_ns = best_ns
-            best = cpu
-            best_ns = clock_ns
-        elif clock_ns < limit_ns:
-            # A later CPU loses ties: we may still issue at its very clock.
-            limit_ns = min(limit_ns, clock_ns + 1)
+    for cpu in range(next_ns.shape[0]):
+        clock_ns = next_ns[cpu]
+        first = clock_ns < best_ns
+        # At a tie the lower number goes first: one found before must not be met, a later one may be.
+        other_ns = best_ns if first else clock_ns + 1
+        limit_ns = min(limit_ns, other_ns)
+        best = cpu if first else best
+        best_ns = min(best_ns, clock_ns)
     return best, limit_ns
 
 
 @rule
-def leaf_of(k: Kernel, cpu: int, vpn: int) -> int:
-    """Row of the leaf table of `vpn`, NIL if there is none; the CPU remembers the last one it used.
+def walk_to_leaf(k: Kernel, cpu: int, vpn: int) -> int:
+    """Row of the leaf table of `vpn`, NIL if there is none; remembered in the CPU's page-walk cache.
 
-    (A paging-structure cache of one entry; real ones have some tens.)
+    (A direct-mapped cache; what a walk costs does not depend on it.)
     """
-    this = k.cpus[cpu]
-    bits = k.vm[0].entry_bits
-    if this.walk_vpn != vpn >> bits:
-        row = leaf_row(k, this.mm, vpn)
+    upper = vpn >> k.vm[0].entry_bits
+    known = k.walks[cpu, upper % WALK_ENTRIES]
+    if known.upper != upper + 1:
+        row = leaf_row(k, k.cpus[cpu].mm, vpn)
         if row == NIL:
             return NIL
-        this.walk_vpn = vpn >> bits
-        this.walk_row = row
-    return this.walk_row
+        known.upper = upper + 1
+        known.row = row
+    return known.row
+
+
+@rule
+def look_ahead(k: Kernel, cpu: int, t: int) -> int:
+    """Tell the host what the accesses after the next AHEAD will want; return how far task `t` may run until then.
+
+    That is their page-table entries.  The entries of the next AHEAD have come meanwhile: those that write will want
+    the contents of their pages.  One table from end to end the host foresees by itself.
+    """
+    task = k.tasks[t]
+    bits = k.vm[0].entry_bits
+    ready = task.access_ready + 0
+    soon = min(ready + AHEAD, task.access_end)
+    later = min(soon + AHEAD, task.access_end)
+    task.access_ready = soon
+    if k.accesses[t, ready].vpn >> bits == k.accesses[t, later - 1].vpn >> bits:
+        return soon
+    for i in range(ready if ready == 0 else soon, later):
+        row = walk_to_leaf(k, cpu, k.accesses[t, i].vpn)
+        if row != NIL:
+            prefetch(k.tables, (row, k.accesses[t, i].vpn & ((1 << bits) - 1)))
+    for i in range(ready, soon):
+        if k.accesses[t, i].write != 0:
+            row = walk_to_leaf(k, cpu, k.accesses[t, i].vpn)
+            if row != NIL:
+                prefetch(k.tags, (k.tables[row, k.accesses[t, i].vpn & ((1 << bits) - 1)] >> PAGE_SHIFT,))
+    return soon
 
 
 @part
@@ -126,26 +167,6 @@ def access_pte(tables: np.ndarray, row: int, index: int, write: int) -> int:
     return wanted
 
 
-@part
-def tlb_way(tlb: np.ndarray, index: int, vpn: int) -> int:
-    """Way of set `index` that holds `vpn`, NIL if none."""
-    for way in range(tlb.shape[1]):
-        if tlb[index, way].vpn == vpn + 1:
-            return way
-    return NIL
-
-
-@part
-def tlb_fill(tlb: np.ndarray, victims: np.ndarray, index: int, way: int, vpn: int, pte: int) -> None:
-    """Load a translation into `way` of its set; NIL: into the set's ways in turn (round robin, as many real TLBs)."""
-    if way == NIL:
-        way = victims[index]
-        victims[index] = way + 1 if way + 1 < tlb.shape[1] else 0
-    if way < tlb.shape[1]:  # a TLB switched off has no ways
-        tlb[index, way].vpn = vpn + 1
-        tlb[index, way].pte = pte
-
-
 @rule
 def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
     """Enter the kernel's fault path on `cpu` now; a fault that completes costs its time and the access restarts."""
@@ -153,6 +174,7 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
     task = k.tasks[t]
     this = k.cpus[cpu]
     vm.now_ns = this.clock_ns
+    vm.clocks_moved = 1  # rules may take other CPUs' time: a shoot-down
     vm.current_task = t
     vm.current_cpu = cpu
     task.cost_ns = 0
@@ -205,7 +227,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     """Advance one CPU while its next access is issued before `limit_ns`; return 0, or why it stopped (STOP_*).
 
     Nobody else moves meanwhile.  So arrays are looked up once, the sums of accesses to one node are booked when the
-    node changes, and a memory controller at the end of a plain way stays in hand until then.
+    node changes, and a memory controller at the end of a plain way stays in hand until then.  An access takes effect
+    only when its page table, frame and node are known; until then it may start again.
     """
     this = k.cpus[cpu]
     t = this.task
@@ -215,12 +238,15 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     tags = k.tags
     section_zone = k.section_zone
     node = this.node
+    micro_tags = k.tlb_micro_tags[cpu]
     victims = k.tlb_victim[cpu]
     tables = k.tables
     bits = k.vm[0].entry_bits
     entry_mask = (1 << bits) - 1
     sets = tlb.shape[0] - 1
+    set_bits = lowest_bit(tlb.shape[0])
     line_ns = k.costs[0].line_ns
+    hit_ns = k.costs[0].cache_hit_ns
     miss_1024ths = k.costs[0].cache_miss_1024ths
     shift = k.vm[0].section_shift
     walk_ns = k.costs[0].tlb_walk_level_ns * k.vm[0].levels
@@ -232,69 +258,98 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     compute_ns = 0
     misses = 0
     stop = 0
-    home = NIL  # node of the accesses being summed
+    home = home_zone = NIL  # node of the accesses being summed, zone of the last
     plain = False
     latency_ns = line_ps = busy_ps = n = n_lines = queued_ns = 0
-    row = ahead_row = NIL
-    row_vpn = ahead_vpn = NIL
+    row = NIL
+    row_upper = NIL
+    ready = task.access_ready
     while clock_ns < bound_ns:
         if position >= end:
             stop = STOP_BUFFER
             break
-        vpn = accesses[position].vpn
-        write = accesses[position].write
-        if position + AHEAD < end and accesses[position + AHEAD].vpn >> bits != vpn >> bits:
-            # Not a walk along one table, which the host foresees by itself.
-            soon_vpn = accesses[position + AHEAD].vpn
-            if soon_vpn >> bits != ahead_vpn:
-                ahead_vpn = soon_vpn >> bits
-                ahead_row = leaf_row(k, this.mm, soon_vpn)
-            if ahead_row != NIL:
-                prefetch(tables, (ahead_row, soon_vpn & entry_mask))
-            if accesses[position + AHEAD // 2].write != 0:
-                # That PTE was fetched some accesses ago; the store it leads to will want the page's contents.
-                soon_vpn = accesses[position + AHEAD // 2].vpn
-                soon_row = leaf_row(k, this.mm, soon_vpn)
-                if soon_row != NIL:
-                    prefetch(tags, (tables[soon_row, soon_vpn & entry_mask] >> PAGE_SHIFT,))
-        index = vpn & sets
-        way = tlb_way(tlb, index, vpn)
-        pte = 0 if way == NIL else tlb[index, way].pte
-        spent_ns = 0
-        if pte == 0 or (write != 0 and pte & PTE_DIRTY == 0):
-            if vpn >> bits != row_vpn:
-                row_vpn = vpn >> bits
-                row = leaf_of(k, cpu, vpn)
-            pte = 0 if row == NIL else access_pte(tables, row, vpn & entry_mask, write)
-            if pte == 0:
-                this.clock_ns = clock_ns
-                status = fault_here(k, cpu, t, vpn, write)
-                clock_ns = this.clock_ns
-                if status != FAULT_MINOR and status != FAULT_MAJOR:
-                    stop = STOP_FAULT
+        if position >= ready:
+            ready = look_ahead(k, cpu, t)
+            continue
+        why = vpn = write = 0
+        zone = NIL
+        # The heart of it: plain accesses, one after the other.  Whatever is rare ends the stretch and is done below,
+        # and the access that met it starts again: so this part is small, and stays in the host's registers.
+        while clock_ns < bound_ns and position < ready:
+            access = accesses[an_index(position)]
+            vpn = access.vpn
+            write = access.write
+            index = an_index(vpn & sets)
+            tag = micro_tag(tlb, vpn, set_bits)
+            way = tlb_way(tlb, micro_tags, index, vpn, tag)
+            pte = 0 if way == NIL else tlb[index, way].pte
+            walked = pte == 0 or (write != 0 and pte & PTE_DIRTY == 0)
+            if walked:
+                if vpn >> bits != row_upper:
+                    why = _OTHER_TABLE
                     break
-                if row == NIL:
-                    row_vpn = ahead_vpn = NIL  # the fault made tables
-                if wants_attention(k):
-                    stop = STOP_KICK
+                pte = access_pte(tables, an_index(row), vpn & entry_mask, write)
+                if pte == 0:
+                    why = _PAGE_FAULT
                     break
-                continue
-            tlb_fill(tlb, victims, index, way, vpn, pte)
-            misses += 1
-            spent_ns = walk_ns
-        pfn = pte >> PAGE_SHIFT
-        if write != 0:
-            tags[pfn] = stored(tags[pfn], vpn)
-        lines = int(accesses[position].lines)
-        if miss_1024ths != 1024:
-            credit = this.cache_credit + lines * miss_1024ths
-            this.cache_credit = credit & 1023
-            lines = credit >> 10
-        if lines == 0:
-            spent_ns += k.costs[0].cache_hit_ns
-            compute_ns += k.costs[0].cache_hit_ns
-        else:
-            to = section_zone[pfn >> shift] // NR_ZONES
+            pfn = an_index(pte >> PAGE_SHIFT)
+            zone = section_zone[pfn >> shift]
+            if zone != home_zone:
+                why = _OTHER_ZONE
+                break
+            spent_ns = 0
+            if walked:
+                tlb_fill(tlb, micro_tags, victims, index, way, vpn, tag, pte)
+                misses += 1
+                spent_ns = walk_ns
+            if write != 0:
+                tags[pfn] = stored(tags[pfn], vpn)
+            lines = int(access.lines)
+            if miss_1024ths != 1024:
+                credit = this.cache_credit + lines * miss_1024ths
+                this.cache_credit = credit & 1023
+                lines = credit >> 10
+            if lines == 0:
+                spent_ns += hit_ns
+                compute_ns += hit_ns
+            else:
+                wait_ns = 0
+                if plain:
+                    t_ps = (clock_ns + spent_ns) * 1000
+                    wait_ps = fifo_wait_ps(busy_ps, t_ps)
+                    busy_ps = t_ps + wait_ps + lines * line_ps
+                    if wait_ps > 0:
+                        wait_ns = whole_ns(wait_ps)
+                else:
+                    wait_ns = queueing_ns(k, node, home, clock_ns + spent_ns, lines)
+                n += 1
+                n_lines += lines
+                queued_ns += wait_ns
+                spent_ns += latency_ns + (lines - 1) * line_ns + wait_ns
+            position += 1
+            if position < end:
+                coming_ns = accesses[an_index(position)].compute_ns
+                compute_ns += coming_ns
+                spent_ns += coming_ns
+            clock_ns += spent_ns
+        if why == _OTHER_TABLE:
+            row = walk_to_leaf(k, cpu, vpn)
+            row_upper = vpn >> bits if row != NIL else NIL
+            if row == NIL:
+                why = _PAGE_FAULT
+        if why == _PAGE_FAULT:
+            this.clock_ns = clock_ns
+            status = fault_here(k, cpu, t, vpn, write)
+            clock_ns = this.clock_ns
+            if status != FAULT_MINOR and status != FAULT_MAJOR:
+                stop = STOP_FAULT
+                break
+            if wants_attention(k):
+                stop = STOP_KICK
+                break
+        elif why == _OTHER_ZONE:
+            home_zone = zone
+            to = zone // NR_ZONES
             if to != home:
                 if home != NIL:
                     settle(k, cpu, home, n, n_lines, queued_ns)
@@ -306,31 +361,18 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 line_ps = k.channels[home].line_ps
                 busy_ps = k.channels[home].busy_until_ps
                 n = n_lines = queued_ns = 0
-            wait_ns = 0
-            if plain:
-                t_ps = (clock_ns + spent_ns) * 1000
-                wait_ps = fifo_wait_ps(busy_ps, t_ps)
-                busy_ps = t_ps + wait_ps + lines * line_ps
-                if wait_ps > 0:
-                    wait_ns = whole_ns(wait_ps)
-            else:
-                wait_ns = queueing_ns(k, node, home, clock_ns + spent_ns, lines)
-            n += 1
-            n_lines += lines
-            queued_ns += wait_ns
-            spent_ns += latency_ns + (lines - 1) * line_ns + wait_ns
-        position += 1
-        if position < end:
-            coming_ns = accesses[position].compute_ns
-            compute_ns += coming_ns
-            spent_ns += coming_ns
-        clock_ns += spent_ns
     if stop == 0 and clock_ns < limit_ns:
         stop = STOP_SLICE if position < end else STOP_BUFFER
     if home != NIL:
         settle(k, cpu, home, n, n_lines, queued_ns)
         if plain:
             settle_channel(k, home, busy_ps, n_lines, queued_ns)
+    if stop == 0 and position < end:
+        # Another CPU's turn: meanwhile the host can fetch what this one looks at first.
+        soon = accesses[an_index(position)].vpn & sets
+        prefetch(micro_tags, (soon,))
+        prefetch(tlb, (soon, 0))
+        prefetch(tlb, (soon, tlb.shape[1] // 2))
     this.clock_ns = clock_ns
     task.access_next = position
     task.accesses_done += position - start
@@ -352,11 +394,17 @@ def run_hardware(k: Kernel, horizon_ns: int) -> int:
         A CPU number: it stopped at ``vm.now_ns`` for ``cpus[c].stop_reason``; HORIZON; or KICK.
     """
     vm = k.vm[0]
+    next_ns = k.next_ns
+    note_clocks(k)
     while True:
-        cpu, limit_ns = earliest(k, horizon_ns)
+        cpu, limit_ns = earliest(next_ns, horizon_ns)
         if cpu == NIL:
             return HORIZON
         stop = run_cpu(k, cpu, limit_ns)
+        if vm.clocks_moved != 0:
+            note_clocks(k)
+        else:
+            next_ns[cpu] = k.cpus[cpu].clock_ns
         if stop == 0:
             continue
         if stop == STOP_KICK:

@@ -73,7 +73,6 @@ def mmput(k: Kernel, t: int) -> int:
     for cpu in k.cpus:
         if cpu.mm == mm:
             cpu.mm = NIL
-            cpu.walk_vpn = NIL
     k.tasks[t].mm = NIL
     return dropped
 

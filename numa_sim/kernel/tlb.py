@@ -56,7 +56,8 @@ def invalidate_all(k: Kernel, cpu: int) -> None:
     for index in range(k.tlb.shape[1]):
         for way in range(k.tlb.shape[2]):
             k.tlb[cpu, index, way].vpn = 0
-    k.cpus[cpu].walk_vpn = NIL
+    for at in range(k.walks.shape[1]):
+        k.walks[cpu, at].upper = 0
     k.cpus[cpu].tlb_flushes += 1
 
 

@@ -16,8 +16,8 @@ _CHUNK: Final = 1 << 16
 
 _OBSERVING: Final = {
     # How the run was watched and how the host ran it, not what the machine is in.
-    "vm": ("current_task", "current_cpu", "record_events", "events_used"),
-    "tasks": ("access_next", "access_end"),
+    "vm": ("current_task", "current_cpu", "record_events", "events_used", "clocks_moved"),
+    "tasks": ("access_next", "access_end", "access_ready"),
     "cpus": ("stop_reason",),
 }
 _SMALL: Final = (

@@ -87,6 +87,9 @@ class Kernel:
     cpus: Any  # CPU [cpus]
     tlb: Any  # TLB_ENTRY [cpus, sets, ways]
     tlb_victim: Any  # i1 [cpus, sets]: next way to replace
+    next_ns: Any  # i8 [cpus]: of the access loop: each running CPU's clock
+    walks: Any  # WALK_ENTRY [cpus, WALK_ENTRIES]: page-walk caches, direct-mapped
+    tlb_micro_tags: Any  # i8 [cpus, sets]: some bits of each way's page number (`numa_sim.hardware.tlb`)
     accesses: Any  # ACCESS [tasks, ACCESS_BUFFER]
     latency: Any  # i8 [nodes, nodes]: unloaded ns from a CPU of node i to memory of node j
     paths: Any  # i2 [nodes, nodes, hops + 1]: channels an access passes, closed by NIL; the controller last
@@ -205,6 +208,9 @@ def new_kernel(sizes: Sizes) -> Kernel:
         cpus=zeros(c, layout.CPU),
         tlb=zeros((c, sizes.tlb_sets, sizes.tlb_ways), layout.TLB_ENTRY),
         tlb_victim=zeros((c, sizes.tlb_sets), np.int8),
+        next_ns=zeros(c, np.int64),
+        walks=zeros((c, layout.WALK_ENTRIES), layout.WALK_ENTRY),
+        tlb_micro_tags=zeros((c, sizes.tlb_sets), np.int64),
         accesses=zeros((sizes.tasks + 2, ACCESS_BUFFER), layout.ACCESS),
         latency=zeros((n, n), np.int64),
         paths=np.full((n, n, layout.MAX_HOPS + 2), NIL, np.int16),
@@ -263,7 +269,6 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))
     k.cpus.task = NIL
     k.cpus.mm = NIL
-    k.cpus.walk_vpn = NIL
     k.channels.model = CHANNEL_NONE
     k.channels.line_ps = 1
     vm.page_hash_bits = (sizes.frames - 1).bit_length()

@@ -14,6 +14,7 @@ from numa_sim.state.constants import MAX_ORDER, NR_BUFFER_LISTS, NR_PAGE_LISTS, 
 MAX_VIRGIN_RUNS = 8
 MAX_HOPS = 8
 CURVE_POINTS = 65
+WALK_ENTRIES = 128
 
 PAGE = np.dtype(
     [
@@ -197,6 +198,7 @@ VM = np.dtype(
         ("free_extent", "i8"),  # free list of `extents`
         ("file_writes", "i8"),  # pages written by write(2) so far: each gives a page contents of its own
         ("track_use", "i8"),  # ours: TRACK_*: what is written to `last_use`
+        ("clocks_moved", "i8"),  # a rule has run in the access loop: CPUs' clocks may be others than it noted
     ],
     align=True,
 )
@@ -277,6 +279,7 @@ TASK = np.dtype(
         ("file_error", "i8"),
         ("file_reada_ok", "i8"),
         ("file_size", "i8"),  # what truncate makes it
+        ("access_ready", "i8"),  # up to here the host was told what the accesses will want
     ],
     align=True,
 )
@@ -438,8 +441,6 @@ CPU = np.dtype(
         ("node", "i8"),
         ("slice_end_ns", "i8"),
         ("stop_reason", "i8"),
-        ("walk_vpn", "i8"),  # page-walk cache: vpn >> entry_bits of the last leaf table, NIL = empty
-        ("walk_row", "i8"),
         ("cache_credit", "i8"),
         ("tlb_hits", "i8"),
         ("tlb_misses", "i8"),
@@ -457,6 +458,9 @@ CPU = np.dtype(
 
 TLB_ENTRY = np.dtype([("vpn", "i8"), ("pte", "i8")], align=True)
 """vpn + 1 (0 = invalid) and the PTE as it was when loaded (with ACCESSED; DIRTY once a write went through it)."""
+
+WALK_ENTRY = np.dtype([("upper", "i8"), ("row", "i8")], align=True)
+"""Of a page-walk cache: (vpn >> entry_bits) + 1 (0 = empty), and the row of the leaf table that maps those pages."""
 
 ACCESS = np.dtype([("vpn", "i8"), ("compute_ns", "i4"), ("lines", "i2"), ("write", "i2")], align=True)
 """One access: a page, CPU time spent before it (cache hits, arithmetic), cache lines moved, read 0 / write 1."""
