@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from numa_sim.compiled import part, rule
-from numa_sim.hardware.host import an_index, lowest_bit
+from numa_sim.hardware.host import lowest_bit
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
 from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
 from numa_sim.kernel.memory import handle_mm_fault
@@ -276,10 +276,10 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
         # The heart of it: plain accesses, one after the other.  Whatever is rare ends the stretch and is done below,
         # and the access that met it starts again: so this part is small, and stays in the host's registers.
         while clock_ns < bound_ns and position < ready:
-            access = accesses[an_index(position)]
+            access = accesses[position]
             vpn = access.vpn
             write = access.write
-            index = an_index(vpn & sets)
+            index = vpn & sets
             tag = micro_tag(tlb, vpn, set_bits)
             way = tlb_way(tlb, micro_tags, index, vpn, tag)
             pte = 0 if way == NIL else tlb[index, way].pte
@@ -288,11 +288,11 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE
                     break
-                pte = access_pte(tables, an_index(row), vpn & entry_mask, write)
+                pte = access_pte(tables, row, vpn & entry_mask, write)
                 if pte == 0:
                     why = _PAGE_FAULT
                     break
-            pfn = an_index(pte >> PAGE_SHIFT)
+            pfn = pte >> PAGE_SHIFT
             zone = section_zone[pfn >> shift]
             if zone != home_zone:
                 why = _OTHER_ZONE
@@ -328,7 +328,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 spent_ns += latency_ns + (lines - 1) * line_ns + wait_ns
             position += 1
             if position < end:
-                coming_ns = accesses[an_index(position)].compute_ns
+                coming_ns = accesses[position].compute_ns
                 compute_ns += coming_ns
                 spent_ns += coming_ns
             clock_ns += spent_ns
@@ -369,7 +369,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             settle_channel(k, home, busy_ps, n_lines, queued_ns)
     if stop == 0 and position < end:
         # Another CPU's turn: meanwhile the host can fetch what this one looks at first.
-        soon = accesses[an_index(position)].vpn & sets
+        soon = accesses[position].vpn & sets
         prefetch(micro_tags, (soon,))
         prefetch(tlb, (soon, 0))
         prefetch(tlb, (soon, tlb.shape[1] // 2))

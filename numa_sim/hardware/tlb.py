@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from numa_sim.compiled import part
-from numa_sim.hardware.host import an_index, lowest_bit
+from numa_sim.hardware.host import lowest_bit
 from numa_sim.state.constants import NIL
 
 _TAG_BITS = 6
@@ -48,7 +48,7 @@ def tlb_fill(
 ) -> None:
     """Load a translation into `way` of its set; NIL: into the set's ways in turn (round robin, as many real TLBs)."""
     if way == NIL:
-        way = an_index(int(victims[index]))
+        way = int(victims[index])
         victims[index] = way + 1 if way + 1 < tlb.shape[1] else 0
         field = way % _FIELDS * _FIELD_BITS
         micro_tags[index] = micro_tags[index] & ~(_TAG_MASK << field) | tag << field
