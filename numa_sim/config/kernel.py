@@ -41,6 +41,12 @@ class Sysctl(Section):
     vm_anon_lru: int = Field(
         0, ge=0, le=1, alias="vm.vm_anon_lru", description="1: anonymous pages go on the LRU list when mapped"
     )
+    min_readahead: int | None = Field(
+        None, ge=0, le=1 << 20, alias="vm.min-readahead", description="least pages of file read-ahead; else 3"
+    )
+    max_readahead: int | None = Field(
+        None, ge=0, le=1 << 20, alias="vm.max-readahead", description="most pages of file read-ahead; else 31"
+    )
     page_cluster: int | None = Field(
         None,
         ge=0,
@@ -50,6 +56,30 @@ class Sysctl(Section):
     )
 
 
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Bdflush(Section):
+    """Table ``[kernel.bdflush]``: bdf_prm of fs/buffer.c; what is not given is the profile's own."""
+
+    nfract: Percent | None = Field(None, description="percent of dirty buffers that wakes bdflush; 30")
+    ndirty: int | None = Field(
+        None, ge=1, le=50_000, description="buffers bdflush writes in a round; 2.4.0: 64, later 500"
+    )
+    interval: Annotated[int, time(low=1_000_000)] | None = Field(None, description="between rounds of kupdate; 5 s")
+    age_buffer: Annotated[int, time(low=1_000_000)] | None = Field(
+        None, description="age at which kupdate writes a dirty buffer; 30 s"
+    )
+    nfract_sync: Percent | None = Field(None, description="percent from which the writer writes itself; 60")
+    nfract_stop: Percent | None = Field(None, description="percent at which bdflush stops; 20, 2.4.0 has none")
+
+    def given(self) -> dict[str, int]:
+        """What is given, under its name in the state's VM record (``bdf_interval_ns``)."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        units = {"interval": "interval_ns", "age_buffer": "age_buffer_ns"}
+        return {f"bdf_{units.get(name, name)}": value for name, value in values.items() if value is not None}
+
+
 class Switches(Section):
     """Table ``[kernel.switches]``: single mechanisms, each of which can be turned off for comparison."""
 
@@ -57,6 +87,11 @@ class Switches(Section):
     pageout: bool = Field(True, description="false: swap_out finds nothing")
     clusters: bool = Field(True, description="false: swap slots first fit, no clusters of 256")
     readahead: bool = Field(True, description="false: swap-in reads only the wanted page")
+    file_readahead: bool = Field(True, description="false: file reads and faults read only the wanted page")
+    drop_behind: bool = Field(True, description="false: 2.4.0 keeps pages that read-ahead has passed active")
+    bdflush: bool = Field(True, description="false: nobody writes dirty buffers because there are many")
+    kupdate: bool = Field(True, description="false: nobody writes dirty buffers because they are old")
+    plugging: bool = Field(True, description="false: a disk's queue never waits for neighbours of a request")
     zero_page: bool = Field(True, description="false: a read fault allocates a page")
     local_pages: bool = Field(True, description="false: balance_classzone keeps no page for its caller")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
@@ -85,6 +120,7 @@ class Kernel(Section):
     )
     sysctl: Sysctl = Sysctl()
     switches: Switches = Switches()
+    bdflush: Bdflush = Bdflush()
     oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
     lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] | None = Field(
         None, description="boot option lower_zone_reserve of 2.4.37: DMA, NORMAL; else 256, 32"

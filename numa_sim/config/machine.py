@@ -1,4 +1,4 @@
-"""Table ``[machine]``: nodes, memory, TLBs, memory channels and swap devices."""
+"""Table ``[machine]``: nodes, memory, TLBs, memory channels, disks, swap areas and files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from numa_sim.config.disk import Disk
+from numa_sim.config.file import File
+from numa_sim.config.placing import Placing, place, swap_names
 from numa_sim.config.quantities import (
     MAX_CPUS,
     PAGE_BYTES,
@@ -13,17 +16,14 @@ from numa_sim.config.quantities import (
     CpuList,
     PositiveTime,
     Section,
-    ShortTime,
     refuse,
     size,
 )
+from numa_sim.config.swap import Swap
 
 MAX_NODES = 64
-SWAP_FLAG_PRIO_MASK = 0x7FFF
-"""Highest priority swapon(2) takes, include/linux/swap.h @2.4.37."""
 
 NodeMemory = Annotated[int, size(0, 1 << 46)]
-SwapSize = Annotated[int, size(10 * PAGE_BYTES, 1 << 44)]
 
 
 class Node(Section):
@@ -74,61 +74,6 @@ class Memory(Section):
     bandwidth: Bandwidth | None = Field(None, description="of every memory controller, instead of the machine's")
 
 
-class SwapArea(Section):
-    """What every swap area has."""
-
-    size: SwapSize = Field(description="size of the area; the first page is its header, a broken last page is not used")
-    priority: int | None = Field(
-        None,
-        ge=0,
-        le=SWAP_FLAG_PRIO_MASK,
-        description="priority given to swapon; without one the areas get -1, -2, ... in their order",
-    )
-    name: str | None = Field(None, min_length=1, max_length=64, description="name in reports; else device and number")
-
-
-class Hdd(SwapArea):
-    """A disk with one head: a request that does not continue the last one pays a seek."""
-
-    device: Literal["hdd"]
-    seek: PositiveTime = Field(
-        8_000_000, description="mean seek and rotation; 7200 rpm class, generic latency reference (toolnova)"
-    )
-    bandwidth: Bandwidth = Field(150_000_000, description="sequential transfer; assumed, 7200 rpm class")
-
-
-class SataSsd(SwapArea):
-    """A SATA solid-state drive."""
-
-    device: Literal["sata-ssd"]
-    latency: PositiveTime = Field(
-        140_000, description="4 KiB read at depth 1: about 40 % slower than NVMe (AnandTech 13704)"
-    )
-    bandwidth: Bandwidth = Field(550_000_000, description="what a 6 Gb/s SATA link carries")
-    channels: int = Field(9, ge=1, le=1024, description="at once: 68 k IOPS at depth 32 (axboe/fio issue 278)")
-
-
-class Nvme(SwapArea):
-    """An NVMe solid-state drive."""
-
-    device: Literal["nvme"]
-    latency: PositiveTime = Field(
-        104_170, description="4 KiB read at depth 1, Micron 9100, mean (MicronSSD/unvme issue 18)"
-    )
-    bandwidth: Bandwidth = Field(6_193_000_000, description="sequential read, PM9A1 (treeru.com, 20 devices, fio)")
-    channels: int = Field(32, ge=1, le=1024, description="requests served at once: 235 k IOPS with 32 jobs at depth 1")
-
-
-class Zram(SwapArea):
-    """A compressed RAM device: no waiting, the CPU does the work (the memory it takes is not modelled)."""
-
-    device: Literal["zram"]
-    latency: ShortTime = Field(1_708, description="CPU time per 4 KiB page: lz4 (notes.xeome.dev, Zram)")
-
-
-Swap = Annotated[Hdd | SataSsd | Nvme | Zram, Field(discriminator="device")]
-
-
 class Machine(Section):
     """Table ``[machine]``: exactly one of `preset`, `from` and `nodes` says what the machine is."""
 
@@ -171,7 +116,13 @@ class Machine(Section):
     cache_hit_ratio: float = Field(0.0, ge=0.0, le=1.0, description="share of accessed lines that hit the CPU's caches")
     tlb: Tlb = Tlb()
     memory: Memory = Memory()
+    disk: Annotated[tuple[Disk, ...], Field(strict=False)] = Field(
+        (), max_length=32, description="disks that swap partitions and files share"
+    )
     swap: Annotated[tuple[Swap, ...], Field(strict=False)] = Field((), max_length=32, description="swap areas")
+    file: Annotated[tuple[File, ...], Field(strict=False)] = Field(
+        (), max_length=4096, description="files on the disks"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -187,12 +138,13 @@ class Machine(Section):
             raise refuse("missing: inline nodes need their SLIT table", ("one row of integers per node",), "distances")
         if self.memory_per_node is not None and self.memory_per_node % PAGE_BYTES:
             raise refuse("not whole pages", (f"multiples of {PAGE_BYTES} bytes",), "memory_per_node")
-        names = [area.name for area in self.swap if area.name is not None]
-        for index, area in enumerate(self.swap):
-            if area.name is not None and names.count(area.name) > 1:
-                raise refuse(f"two swap areas are named {area.name!r}", ("a name of its own",), f"swap.{index}.name")
+        self.placing()  # refuses what does not fit
         return self
 
     def swap_names(self) -> tuple[str, ...]:
         """Names of the swap areas: as given, else device and position (``nvme0``)."""
-        return tuple(area.name or f"{area.device}{index}" for index, area in enumerate(self.swap))
+        return swap_names(self.swap)
+
+    def placing(self) -> Placing:
+        """The disks, those that swap areas bring along included, and what lies where on them."""
+        return place(self.disk, self.swap, self.file)

@@ -14,7 +14,7 @@ from numa_sim.config.kernel import Kernel
 from numa_sim.config.machine import Machine
 from numa_sim.config.quantities import Section, refuse
 from numa_sim.config.run import Run
-from numa_sim.config.workload import MAX_TASKS, Workload
+from numa_sim.config.workload import MAX_TASKS, Workload, opened
 
 
 class Config(Section):
@@ -47,6 +47,15 @@ class Config(Section):
             tasks += workload.count
             if tasks > MAX_TASKS:
                 raise refuse(f"more than {MAX_TASKS} tasks", (f"{MAX_TASKS} in all",), f"workload.{index}.count")
+        return self
+
+    @model_validator(mode="after")
+    def _files_exist(self) -> Self:
+        files = tuple(file.name for file in self.machine.file)
+        for index, workload in enumerate(self.workload):
+            for path, name in opened(workload.program or (), f"workload.{index}.program"):
+                if name not in files:
+                    raise refuse(f"there is no file {name!r}", files or ("no [[machine.file]] is given",), path)
         return self
 
     @classmethod

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from numa_sim.config.file_operations import (
+    Close,
+    FileOperation,
+    Fsync,
+    Madvise,
+    Msync,
+    Open,
+    OpenName,
+    Read,
+    Truncate,
+    Write,
+)
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse
 
@@ -16,16 +29,34 @@ RegionName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Mmap(Section):
-    """Map anonymous memory, private, readable and writable."""
+    """Map memory, readable and writable: anonymous and private, or a file."""
 
     op: Literal["mmap"]
     as_: RegionName = Field(alias="as", description="name by which later operations know the region")
-    size: PositiveSize = Field(description="size, rounded up to whole pages as mmap(2) does")
+    size: PositiveSize | None = Field(
+        None, description="size, rounded up to whole pages as mmap(2) does; of a file else up to its end"
+    )
     at: str | None = Field(
         None,
         pattern=r"^0x[0-9a-fA-F]{1,12}$",
         description='address like "0x40000000", rounded down to a page; else first fit',
     )
+
+    file: OpenName | None = Field(None, description="open file to map, as an earlier open named it")
+    shared: bool = Field(False, description="stores reach the file; else they make a page the task's own")
+    offset: Size = Field(0, description="where in the file the region begins, whole pages")
+
+    @model_validator(mode="after")
+    def _file_or_size(self) -> Self:
+        if self.file is None:
+            if self.size is None:
+                raise refuse("missing: anonymous memory needs it", ("a size like '64MiB'",), "size")
+            for name in ("shared", "offset"):
+                if getattr(self, name):
+                    raise refuse("goes with a file only", ("remove it",), name)
+        if self.offset % PAGE_BYTES:
+            raise refuse("not whole pages", (f"multiples of {PAGE_BYTES} bytes",), "offset")
+        return self
 
     def at_bytes(self) -> int | None:
         """Wanted address in bytes, or None when the kernel may choose."""
@@ -89,7 +120,24 @@ class Repeat(Section):
     )
 
 
-Operation = Annotated[Mmap | Touch | Munmap | Sleep | Compute | Exit | Repeat, Field(discriminator="op")]
+Operation = Annotated[
+    Mmap
+    | Touch
+    | Munmap
+    | Sleep
+    | Compute
+    | Exit
+    | Repeat
+    | Open
+    | Read
+    | Write
+    | Fsync
+    | Truncate
+    | Close
+    | Msync
+    | Madvise,
+    Field(discriminator="op"),
+]
 Repeat.model_rebuild()
 
 
@@ -129,10 +177,11 @@ class Workload(Section):
 
 
 class _Reader:
-    """Follows a program's regions, so that a name or range that cannot be meant is refused before the run."""
+    """Follows a program's regions and files, so that a name or range that cannot be meant is refused before the run."""
 
     def __init__(self) -> None:
-        self._sizes: dict[str, int] = {}
+        self._sizes: dict[str, int | None] = {}  # None: up to the end of a file
+        self._open: set[str] = set()
 
     def read(self, program: tuple[Operation, ...], path: str, depth: int) -> None:
         """Check `program`, which stands at `path` of its workload."""
@@ -141,25 +190,48 @@ class _Reader:
         for index, operation in enumerate(program):
             here = f"{path}.{index}"
             if isinstance(operation, Mmap):
-                if operation.as_ in self._sizes:
-                    raise refuse(
-                        f"region {operation.as_!r} is mapped already", ("a new name, or munmap first",), f"{here}.as"
-                    )
-                self._sizes[operation.as_] = -(-operation.size // PAGE_BYTES) * PAGE_BYTES
-            elif isinstance(operation, Touch | Munmap):
+                self._map(operation, here)
+            elif isinstance(operation, Touch | Munmap | Msync | Madvise):
                 self._check_range(operation, here)
                 if isinstance(operation, Munmap) and operation.length is None and operation.offset < PAGE_BYTES:
                     del self._sizes[operation.on]
+            elif isinstance(operation, FileOperation):
+                self._use_file(operation, here)
             elif isinstance(operation, Repeat):
                 # twice is enough to see what a second round meets that the first did not
                 for _ in range(min(operation.times, 2)):
                     self.read(operation.program, f"{here}.program", depth + 1)
 
-    def _check_range(self, operation: Touch | Munmap, path: str) -> None:
-        size = self._sizes.get(operation.on)
-        if size is None:
+    def _map(self, operation: Mmap, path: str) -> None:
+        if operation.as_ in self._sizes:
+            raise refuse(f"region {operation.as_!r} is mapped already", ("a new name, or munmap first",), f"{path}.as")
+        if operation.file is not None:
+            self._check_open(operation.file, f"{path}.file")
+        size = operation.size
+        self._sizes[operation.as_] = None if size is None else -(-size // PAGE_BYTES) * PAGE_BYTES
+
+    def _use_file(self, operation: FileOperation, path: str) -> None:
+        if isinstance(operation, Open):
+            if operation.as_ in self._open:
+                raise refuse(f"file {operation.as_!r} is open already", ("a new name, or close first",), f"{path}.as")
+            self._open.add(operation.as_)
+            return
+        self._check_open(operation.on, f"{path}.on")
+        if isinstance(operation, Close):
+            self._open.remove(operation.on)
+
+    def _check_open(self, name: str, path: str) -> None:
+        if name not in self._open:
+            known = tuple(sorted(self._open)) or ("none is open here",)
+            raise refuse(f"no file {name!r} is open before this operation", known, path)
+
+    def _check_range(self, operation: Touch | Munmap | Msync | Madvise, path: str) -> None:
+        if operation.on not in self._sizes:
             known = tuple(self._sizes) or ("none is mapped here",)
             raise refuse(f"no region {operation.on!r} is mapped before this operation", known, f"{path}.on")
+        size = self._sizes[operation.on]
+        if size is None:
+            return
         if operation.offset >= size:
             raise refuse(f"offset is beyond the region of {size} bytes", (f"less than {size}B",), f"{path}.offset")
         if operation.length is not None and operation.offset // PAGE_BYTES * PAGE_BYTES + operation.length > size:
@@ -168,3 +240,12 @@ class _Reader:
                 (f"at most {size - operation.offset}B",),
                 f"{path}.length",
             )
+
+
+def opened(program: tuple[Operation, ...], path: str) -> Iterator[tuple[str, str]]:
+    """Path and name of every file a program opens."""
+    for index, operation in enumerate(program):
+        if isinstance(operation, Open):
+            yield f"{path}.{index}.file", operation.file
+        elif isinstance(operation, Repeat):
+            yield from opened(operation.program, f"{path}.{index}.program")

@@ -10,7 +10,7 @@ from numa_sim.observe.sampler import TimeSeries
 from numa_sim.state.kernel import Kernel
 from numa_sim.units import format_ns
 
-__all__ = ["MODEL_VERSION", "InputFile", "RunResult", "SwapArea", "TaskRow"]
+__all__ = ["MODEL_VERSION", "Disk", "InputFile", "RunResult", "SwapArea", "TaskRow"]
 
 MODEL_VERSION: Final = "1"
 """Grows whenever the same configuration and seed give other results than before."""
@@ -30,6 +30,14 @@ class TaskRow:
 @dataclass(frozen=True)
 class SwapArea:
     """A swap area, in the order of swapon: its name and the device model behind it."""
+
+    name: str
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk, in the order of ``Kernel.disks``: its name and the device model it is."""
 
     name: str
     device: str = ""
@@ -66,7 +74,7 @@ class RunResult:
         Simulated time of the end, ns.
     exit_state : {"ok", "oom", "until"}
         All tasks exited; at least one was killed for lack of memory; the time limit came first.
-    machine_name, node_names, swap_areas
+    machine_name, node_names, swap_areas, disks
         What to call things in reports; nodes without a name are called by their number.
     warnings : tuple of str
         What the user should know about this run.
@@ -89,6 +97,7 @@ class RunResult:
     machine_name: str = ""
     node_names: tuple[str, ...] = ()
     swap_areas: tuple[SwapArea, ...] = ()
+    disks: tuple[Disk, ...] = ()
     warnings: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
     wall_seconds: float = 0.0

@@ -15,7 +15,7 @@ from numa_sim.errors import InvariantViolation
 from numa_sim.state.constants import NR_ZONES, VMSTAT
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["CPU_COLUMNS", "NODE_COLUMNS", "SWAP_COLUMNS", "Column", "Series", "TimeSeries"]
+__all__ = ["CPU_COLUMNS", "DISK_COLUMNS", "NODE_COLUMNS", "SWAP_COLUMNS", "Column", "Series", "TimeSeries"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,22 @@ CPU_COLUMNS: Final = (
     Column("context_switches", "1", "context switches, since boot"),
 )
 """One row per (sample, CPU)."""
+
+DISK_COLUMNS: Final = (
+    Column("t_ns", "ns", "simulated time of the sample"),
+    Column("disk", "1", "disk number, in the order of the summary"),
+    Column("reads", "1", "read requests done, since boot"),
+    Column("read_merges", "1", "page reads that joined the request of a neighbour, since boot"),
+    Column("sectors_read", "sectors", "sectors of 512 bytes read, since boot"),
+    Column("writes", "1", "write requests done, since boot"),
+    Column("write_merges", "1", "page writes that joined the request of a neighbour, since boot"),
+    Column("sectors_written", "sectors", "sectors of 512 bytes written, since boot"),
+    Column("seeks", "1", "requests that did not begin where the head was, since boot"),
+    Column("in_flight", "1", "requests queued or under way"),
+    Column("busy_ns", "ns", "time with a request under way, since boot, up to the last idle moment"),
+    Column("await_ns", "ns", "time from submission to completion, summed over requests done, since boot"),
+)
+"""One row per (sample, disk); names as in /proc/diskstats."""
 
 _COUNTERS_AT = next(i for i, column in enumerate(NODE_COLUMNS) if column.name == VMSTAT[0])
 _TRAFFIC_AT = _COUNTERS_AT + len(VMSTAT)
@@ -131,11 +147,14 @@ class TimeSeries:
         The machine's state; only read.
     capacity : int, optional
         Samples to make room for at first.
+    disks : int
+        How many disks the machine has.
 
     Attributes
     ----------
-    nodes, swap, cpus : Series
-        One row per (sample, node), (sample, swap area) and (sample, CPU); see `NODE_COLUMNS` and its neighbours.
+    nodes, swap, cpus, disks : Series
+        One row per (sample, node), (sample, swap area), (sample, CPU) and (sample, disk); see `NODE_COLUMNS` and its
+        neighbours.
     t_ns : int
         Time of the last sample, -1 before the first.
 
@@ -146,12 +165,14 @@ class TimeSeries:
     A sample takes about 20 us of host time.
     """
 
-    def __init__(self, k: Kernel, capacity: int = 64) -> None:
+    def __init__(self, k: Kernel, capacity: int = 64, disks: int = 0) -> None:
         n_nodes, n_cpus = int(k.vm[0].nr_nodes), int(k.vm[0].nr_cpus)
         self.nodes = Series(NODE_COLUMNS, capacity * n_nodes)
         self.swap = Series(SWAP_COLUMNS, capacity)
         self.cpus = Series(CPU_COLUMNS, capacity * n_cpus)
+        self.disks = Series(DISK_COLUMNS, capacity * disks)
         self.t_ns = -1
+        self._n_disks = disks
         self._n_nodes, self._n_cpus = n_nodes, n_cpus
         self._node_ids = np.arange(n_nodes)
         self._cpu_ids = np.arange(n_cpus)
@@ -164,6 +185,7 @@ class TimeSeries:
         self._vmstat = k.vmstat
         self._traffic = tuple(_field(k.traffic, name) for name in ("accesses", "latency_ns", "queue_ns", "lines"))
         self._swap = tuple(_field(k.swap_info, name) for name in ("inuse_pages", "pages_read", "pages_written"))
+        self._disk = tuple(_field(k.disks, c.name) for c in DISK_COLUMNS[2:])
         self._cpu = tuple(_field(k.cpus, c.name) for c in CPU_COLUMNS[2:])
 
     def __len__(self) -> int:
@@ -191,6 +213,11 @@ class TimeSeries:
             area[:, 1] = np.arange(n_areas)
             for i, field in enumerate(self._swap, 2):
                 area[:, i] = field[:n_areas]
+        disk = self.disks.block(self._n_disks, again)
+        disk[:, 0] = t_ns
+        disk[:, 1] = np.arange(self._n_disks)
+        for i, field in enumerate(self._disk, 2):
+            disk[:, i] = field[: self._n_disks]
         cpu = self.cpus.block(self._n_cpus, again)
         cpu[:, 0] = t_ns
         cpu[:, 1] = self._cpu_ids

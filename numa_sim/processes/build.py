@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numa_sim.config.machine import Zram
+from numa_sim.config.disk import ZramDrive
 from numa_sim.config.model import Config
+from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.swapfile import swapon
 from numa_sim.observe.result import InputFile
 from numa_sim.policies import Policy, find
+from numa_sim.processes.mount import file_sizes
 from numa_sim.state.constants import (
     CHANNEL_CURVE,
     CHANNEL_NONE,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_TASKS = 256
 """Tasks a machine has room for beyond those of its configuration."""
+FLUSHING_DAEMONS = 2
+"""Rows of bdflush and kupdate, behind all others."""
 _SECTION_PAGES = 1 << SECTION_SHIFT
 _GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
 """Page-table levels, bits per level, first page beyond user space."""
@@ -63,7 +67,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     placed = _placed(topology)
     tlb = config.machine.tlb
     cached = config.kernel.switches.tlb
-    tasks = MAX_TASKS + sum(workload.count for workload in config.workload)
+    tasks = MAX_TASKS + FLUSHING_DAEMONS + sum(workload.count for workload in config.workload)
     k = new_kernel(
         Sizes(
             nodes=len(topology),
@@ -76,10 +80,12 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             swap_slots=max(1, sum(area.size // PAGE_SIZE for area in config.machine.swap)),
             events=max(1, config.run.record_events),
             links=len(topology.links),
+            disks=max(1, len(config.machine.placing().drives)),
             curves=len(topology),
             tlb_sets=tlb.entries // tlb.ways if cached else 1,
             tlb_ways=tlb.ways if cached else 0,
             track_use=policy is not None,
+            **file_sizes(config),
         )
     )
     vm = k.vm[0]
@@ -177,17 +183,32 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
     if not switches.clusters:
         vm.swapfile_cluster = 0
+    vm.file_readahead, vm.drop_behind = switches.file_readahead, switches.drop_behind
+    if sysctl.min_readahead is not None:
+        vm.vm_min_readahead = sysctl.min_readahead
+    if sysctl.max_readahead is not None:
+        vm.vm_max_readahead = sysctl.max_readahead
+    bdflush_defaults(k)
+    for name, value in kernel.bdflush.given().items():
+        setattr(vm, name, value)
     vm.oom_killer = kernel.oom_killer
     vm.numa_nearest = kernel.numa_fallback == "nearest"
     vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
 
 
 def _swap_on(k: Kernel, config: Config) -> None:
-    for area in config.machine.swap:
-        if isinstance(area, Zram):
-            swapon(k, area.size // PAGE_SIZE, area.priority, writepage=WRITEPAGE_SYNC, sync_ns=area.latency)
-        else:
-            swapon(k, area.size // PAGE_SIZE, area.priority, writepage=WRITEPAGE_ASYNC)
+    placing = config.machine.placing()
+    for area, place in zip(config.machine.swap, placing.swap, strict=True):
+        model = placing.drives[place.disk].model
+        swapon(
+            k,
+            place.blocks,
+            area.priority,
+            writepage=WRITEPAGE_SYNC if isinstance(model, ZramDrive) else WRITEPAGE_ASYNC,
+            sync_ns=model.latency if isinstance(model, ZramDrive) else 0,
+            device=place.disk,
+            start_block=place.block,
+        )
 
 
 def add_workloads(machine: Machine, config: Config) -> None:

@@ -18,9 +18,11 @@ from numa_sim.state.constants import (
     FAULT_MINOR,
     FAULT_RECLAIM,
     FAULT_SEGV,
+    FAULT_SIGBUS,
     FAULT_WAIT,
     NIL,
     PART_DIRECT_RECLAIM,
+    PART_FILE_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_SWAP_WAIT,
@@ -53,7 +55,8 @@ def finish_fault(task: TaskProcess) -> Steps:
             parts[part] += cost_ns
             return
         if status == FAULT_WAIT:
-            yield from task.wait_on_page(record.wait_pfn, PART_SWAP_WAIT, cost_ns, part)
+            waiting = PART_SWAP_WAIT if machine.is_swap_page(record.wait_pfn) else PART_FILE_WAIT
+            yield from task.wait_on_page(record.wait_pfn, waiting, cost_ns, part)
         else:
             yield from task.spend(cost_ns, part)
             if status == FAULT_RECLAIM:
@@ -68,11 +71,15 @@ def finish_fault(task: TaskProcess) -> Steps:
 
 
 def _fail(task: TaskProcess, status: int) -> None:
-    """A fault that cannot be served kills the task: SIGSEGV, or do_page_fault's "VM: killing process"."""
+    """A fault that cannot be served kills the task: SIGSEGV, SIGBUS, or do_page_fault's "VM: killing process"."""
     if status == FAULT_SEGV:
         where = f"page {task.record.fault_vpn:#x}"
         task.machine.warn(f"task {task.name}: segmentation fault at {where}, killed (SIGSEGV)")
         task.kill("segmentation fault")
+    elif status == FAULT_SIGBUS:
+        where = f"page {task.record.fault_vpn:#x} lies beyond the end of its file"
+        task.machine.warn(f"task {task.name}: {where}, killed (SIGBUS)")
+        task.kill("bus error")
     else:
         task.kill("out of memory")
         task.machine.warn(f"VM: killing process {task.name}")

@@ -101,6 +101,7 @@ class Kswapd:
             for zone in zones:
                 if zone in self._zones_in_need():
                     yield from self._balance(zone)
+            machine.block.run_tq_disk()
 
     def _balance(self, zone: int) -> Steps:
         """One try_to_free_pages_zone for `zone`; on failure give the zone up and rest."""

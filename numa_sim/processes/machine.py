@@ -24,23 +24,27 @@ from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.page_io import end_request
-from numa_sim.observe.result import InputFile, RunResult, SwapArea, TaskRow
+from numa_sim.observe.result import Disk, InputFile, RunResult, SwapArea, TaskRow
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
 from numa_sim.processes import build
-from numa_sim.processes.block import MAX_REQUEST_PAGES, Request, make_device
+from numa_sim.processes.block import BlockLayer, Request
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
+from numa_sim.processes.flushing import Bdflush, Kupdate
 from numa_sim.processes.kswapd import Kswapd
+from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
+    MAPPING_SWAP,
     NIL,
     PAGE_SIZE,
     STOP_BUFFER,
     STOP_SLICE,
+    TASK_KUPDATE,
     TASK_RUNNING,
     PG_locked,
 )
@@ -90,11 +94,12 @@ class Machine(simpy.Environment):
         self.topology = topology if topology is not None else topology_of(config)
         policy = policy if policy is not None else build.reclaim_policy(config)
         self.kernel = build.build_kernel(config, self.topology, policy)
+        self.file_mappings = make_files(self.kernel, config)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
-        self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
         self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
-        self._ring = self.kernel.io.view(np.ndarray)
+        self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
+        self._page_mapping = memoryview(self.kernel.pages["mapping"].view(np.ndarray))
         self.time_slice_ns = int(config.kernel.time_slice)
         self.check_level = config.run.check
         self.tasks: list[TaskProcess] = []
@@ -102,7 +107,9 @@ class Machine(simpy.Environment):
         self.inputs: list[InputFile] = []
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[Signal]] = {}
-        self._devices = [make_device(area) for area in config.machine.swap]
+        self.block = BlockLayer(
+            self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
+        )
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
         self.reclaim: Reclaim = KernelReclaim(self.kernel)
         in_background = True
@@ -110,7 +117,10 @@ class Machine(simpy.Environment):
             self.reclaim = PolicyReclaim(self.kernel, policy, config.kernel.reclaim_ahead // PAGE_SIZE, self.seed)
             in_background = policy.in_background
         self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd and in_background)
-        self.timeseries = TimeSeries(self.kernel)
+        switches = config.kernel.switches
+        self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
+        self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
+        self.timeseries = TimeSeries(self.kernel, disks=len(config.machine.placing().drives))
         build.add_workloads(self, config)
 
     @classmethod
@@ -218,49 +228,22 @@ class Machine(simpy.Environment):
         """Act on what the rules asked for: I/O queued, kswapd woken, a victim chosen."""
         vm = self.vm
         if vm.io_head != vm.io_tail:
-            self._submit_io()
+            self.block.submit()
         if vm.kswapd_wanted:
             self.kswapd.wake()
+        if vm.bdflush_wanted:
+            self.bdflush.wanted()
         if vm.oom_victim != NIL:
             victim = self.tasks[vm.oom_victim - FIRST_USER_TASK]
             vm.oom_victim = NIL
             self.warn(f"Out of Memory: Killed process {victim.record.pid} ({victim.name}).")
             victim.kill("out of memory")
 
-    def _submit_io(self) -> None:
-        """Hand the queued page transfers to their devices, neighbours merged into one request."""
-        ring, vm = self._ring, self.vm
-        head, tail = vm.io_head, vm.io_tail
-        vm.io_head = tail
-        if tail - head == 1:
-            op, area, offset, pfn, _task = ring.item(head % len(ring))
-            self._start(Request(op, area, offset, (pfn,)))
-            return
-        first, last = head % len(ring), tail % len(ring)
-        entries = ring[first:last].tolist() if first < last else ring[first:].tolist() + ring[:last].tolist()
-        key: tuple[int, int, int] = (NIL, NIL, NIL)
-        run: list[int] = []
-        for op, area, offset, pfn, _task in entries:
-            if (op, area, offset) != key or len(run) == MAX_REQUEST_PAGES:
-                if run:
-                    self._start(Request(*key[:2], key[2] - len(run), tuple(run)))
-                run = []
-            run.append(pfn)
-            key = (op, area, offset + 1)
-        self._start(Request(*key[:2], key[2] - len(run), tuple(run)))
-
-    def _start(self, request: Request) -> None:
-        done_ns = self._devices[request.area].completion_ns(self.now_ns, request.offset, len(request.pfns))
-        done = self.timeout(done_ns - self.now_ns, value=request)
-        done.callbacks.append(self._end_io)
-
-    def _end_io(self, event: simpy.Event) -> None:
-        """The device's interrupt: pages become readable or clean, whoever waits for them wakes."""
-        request = event.value
-        assert isinstance(request, Request)
+    def _end_io(self, number: int, request: Request) -> None:
+        """The interrupt of disk `number`: pages become readable or clean, whoever waits for them wakes."""
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
-        _end_request.call(self.kernel, request.op, request.area, request.offset, np.array(request.pfns, np.int64))
+        _end_request.call(self.kernel, request.op, number, request.block, np.array(request.pfns, np.int64))
         cpu.lend(self.costs.end_io_ns * len(request.pfns))
         woken: list[Signal] = []
         for pfn in request.pfns:
@@ -273,11 +256,19 @@ class Machine(simpy.Environment):
                 signal.come_in(0)
 
     def page_event(self, pfn: int, signal: Signal) -> Signal | None:
-        """`signal`, which will come at the end of I/O on a page; None if there is none under way."""
+        """`signal`, which will come at the end of I/O on a page; None if there is none.
+
+        Who waits pulls the plugs of all disks (sync_page: run_task_queue(&tq_disk)).
+        """
         if not self._page_flags[pfn] & PG_locked and self._page_buffers[pfn] < BUFFERS_BUSY:
             return None
+        self.block.run_tq_disk()
         self._pages_awaited.setdefault(pfn, []).append(signal)
         return signal.armed()
+
+    def is_swap_page(self, pfn: int) -> bool:
+        """Whether a page belongs to the swap cache."""
+        return self._page_mapping[pfn] == MAPPING_SWAP
 
     # Who runs where --------------------------------------------------------------------------------------------------
 
@@ -320,8 +311,8 @@ class Machine(simpy.Environment):
             For the OOM killer's badness.
         """
         index = FIRST_USER_TASK + len(self.tasks)
-        if index >= len(self.kernel.tasks):
-            raise SimulationError(f"more than {len(self.kernel.tasks) - FIRST_USER_TASK} tasks")
+        if index >= len(self.kernel.tasks) + TASK_KUPDATE:
+            raise SimulationError(f"more than {len(self.kernel.tasks) + TASK_KUPDATE - FIRST_USER_TASK} tasks")
         chosen = tuple(cpus) if cpus is not None else tuple(range(len(self.cpus)))
         if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
             raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
@@ -360,6 +351,7 @@ class Machine(simpy.Environment):
         finally:
             gc.unfreeze()
         self._close_accounts()
+        self.block.settle()
         self.timeseries.sample(self.now_ns)
         self.check()
         return self._result(not any(task.process.is_alive for task in self.tasks), time.perf_counter() - started)
@@ -395,6 +387,7 @@ class Machine(simpy.Environment):
                 SwapArea(name, area.device)
                 for name, area in zip(config.machine.swap_names(), config.machine.swap, strict=True)
             ),
+            disks=tuple(Disk(drive.name, drive.model.device) for drive in config.machine.placing().drives),
             warnings=tuple(self.warnings),
             inputs=tuple(self.inputs),
             wall_seconds=wall_seconds,

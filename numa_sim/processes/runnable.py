@@ -150,6 +150,15 @@ class Runnable:
 
     # Sleep -----------------------------------------------------------------------------------------------------------
 
+    def sleep_until(self, event: Event, part: int) -> Steps:
+        """Sleep until `event`; others may have the CPU."""
+        self.record.state = TASK_SLEEPING
+        self.doing = part
+        self.leave_cpu()
+        yield event
+        self.charge(part)
+        yield from self.get_cpu()
+
     def wait_on_page(self, pfn: int, part: int, kernel_ns: int, kernel_part: int) -> Steps:
         """wait_on_page: work `kernel_ns` more, then sleep until the page is unlocked; others may have the CPU."""
         cpu = self.cpu

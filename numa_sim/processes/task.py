@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.hardware.loop import begin_accesses
+from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.processes.fault import finish_fault
+from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.signal import Signal
 from numa_sim.state.constants import (
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _begin_accesses = entry(begin_accesses)
 _abandon_fault = entry(abandon_fault)
+_abandon_file = entry(abandon_file)
 _log_event = entry(log_event)
 
 STOP_KILLED = -1
@@ -71,6 +74,8 @@ class TaskProcess(Runnable):
         self.trap = Signal(machine)
         self.source: Any = None
         self.outcome = ""
+        self.open_files: list[int] = []
+        self.request_freed = Signal(machine)
         self._accesses = machine.kernel.accesses[index]
         self.process = machine.process(self._live())
 
@@ -90,9 +95,13 @@ class TaskProcess(Runnable):
         answer: Any = None
         while not self.record.killed:
             try:
-                operation = program.send(answer)
+                operation = program.throw(answer) if isinstance(answer, OSError) else program.send(answer)
             except StopIteration:
                 break
+            except OSError as error:
+                if error is not answer:
+                    raise
+                raise SimulationError(f"task {self.name}: {error.strerror} (errno {error.errno})") from error
             if isinstance(operation, Exit):
                 break
             answer = yield from self._do(operation)
@@ -114,7 +123,9 @@ class TaskProcess(Runnable):
             yield from self.until_killed(self.machine.timeout(operation.ns), PART_SLEEP)
             yield from self.get_cpu()
         elif isinstance(operation, Compute):
-            yield from self._compute(operation.ns)
+            yield from self.compute(operation.ns)
+        elif isinstance(operation, OPERATIONS):
+            return (yield from file_call(self, operation))
         else:
             raise SimulationError(f"task {self.name}: a program must yield operations, not {operation!r}")
         return None
@@ -123,6 +134,8 @@ class TaskProcess(Runnable):
         k = self.kernel
         self.enter_kernel()
         _abandon_fault(k, self.index)
+        _abandon_file(k, self.index)
+        close_all(self)
         self.record.cost_ns = self.machine.costs.syscall_ns
         mmput(k, self.index)
         _log_event(k, EV_TASK_EXIT, self.index, 0)
@@ -164,13 +177,14 @@ class TaskProcess(Runnable):
         self.enter_kernel()
         self.record.cost_ns = self.machine.costs.syscall_ns
         at_vpn = NIL if operation.at_vpn is None else operation.at_vpn
-        vpn = do_mmap(k, self.index, operation.size_pages, at_vpn, operation.prot)
+        file = 0 if operation.file is None else operation.file.number
+        vpn = do_mmap(k, self.index, operation.size_pages, at_vpn, operation.prot, file, operation.first_page)
         yield from self.spend(self.record.cost_ns, PART_SYSCALL)
         if vpn == NIL:
             raise SimulationError(
                 f"task {self.name}: mmap of {operation.size_pages} pages failed (ENOMEM: no room in user space)"
             )
-        return Region(vpn, operation.size_pages, operation.name)
+        return Region(vpn, operation.size_pages, operation.name, operation.file)
 
     def _munmap(self, operation: Munmap) -> Steps:
         k = self.kernel
@@ -180,7 +194,7 @@ class TaskProcess(Runnable):
         self.machine.attend()
         yield from self.spend(self.record.cost_ns, PART_SYSCALL)
 
-    def _compute(self, time_ns: int) -> Steps:
+    def compute(self, time_ns: int) -> Steps:
         """Use the CPU, a time slice at a time."""
         while time_ns > 0:
             yield from self.give_way()

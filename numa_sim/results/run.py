@@ -49,6 +49,7 @@ class Run:
         makers: dict[str, Callable[[], Any]] = {
             "timeseries": lambda: tables.node_table(result.timeseries),
             "timeseries-swap": lambda: tables.swap_table(result.timeseries),
+            "timeseries-disk": lambda: tables.disk_table(result.timeseries),
             "timeseries-cpu": lambda: tables.cpu_table(result.timeseries),
             "events": lambda: tables.event_table(result.kernel),
         }
@@ -70,6 +71,11 @@ class Run:
         return self._get("timeseries-swap")
 
     @property
+    def disk_series(self) -> Any:
+        """One row per (sample, disk): pyarrow.Table."""
+        return self._get("timeseries-disk")
+
+    @property
     def cpu_series(self) -> Any:
         """One row per (sample, CPU): pyarrow.Table."""
         return self._get("timeseries-cpu")
@@ -80,15 +86,15 @@ class Run:
         return self._get("events")
 
     def to_pandas(self, table: str = "timeseries") -> Any:
-        """One of ``timeseries``, ``swap_series``, ``cpu_series``, ``events`` as a pandas.DataFrame (needs pandas).
+        """Return a table as a pandas.DataFrame (needs pandas).
 
         Raises
         ------
         KeyError
             If `table` is none of these.
         """
-        if table not in ("timeseries", "swap_series", "cpu_series", "events"):
-            raise KeyError(f"{table!r}: choose timeseries, swap_series, cpu_series or events")
+        if table not in ("timeseries", "swap_series", "disk_series", "cpu_series", "events"):
+            raise KeyError(f"{table!r}: choose timeseries, swap_series, disk_series, cpu_series or events")
         return getattr(self, table).to_pandas()
 
     def plot(self) -> Any:

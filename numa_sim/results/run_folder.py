@@ -46,8 +46,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
     -------
     Path
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
-        node), ``timeseries-swap.parquet``, ``timeseries-cpu.parquet``, ``environment.json``, and, if there are
-        any, ``events.parquet`` and ``overview.png``.
+        node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
+        ``environment.json``, and, if there are any, ``events.parquet`` and ``overview.png``.
 
     Raises
     ------
@@ -61,6 +61,7 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         SUMMARY: canonical_json(run.summary),
         "timeseries.parquet": tables.parquet_bytes(run.timeseries),
         "timeseries-swap.parquet": tables.parquet_bytes(run.swap_series),
+        "timeseries-disk.parquet": tables.parquet_bytes(run.disk_series),
         "timeseries-cpu.parquet": tables.parquet_bytes(run.cpu_series),
     }
     if int(result.kernel.vm[0].events_used):

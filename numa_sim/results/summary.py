@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
 from numa_sim.observe.result import RunResult, TaskRow
+from numa_sim.observe.sampler import DISK_COLUMNS
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
-from numa_sim.state.constants import NR_ZONES, PAGE_SIZE, TASK_DEAD, TIME_PARTS, VMSTAT
+from numa_sim.state.constants import NR_ZONES, PAGE_SIZE, TASK_BDFLUSH, TASK_DEAD, TASK_KUPDATE, TIME_PARTS, VMSTAT
 from numa_sim.state.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "nodes": nodes,
         "pairs": pair_rows(k),
         "swap_areas": _swap_areas(k, result),
+        "disks": _disks(k, result),
         "tasks": tasks,
         "kswapd": {"parts_ns": task_parts(k, _KSWAPD)},
+        "bdflush": {"parts_ns": task_parts(k, len(k.tasks) + TASK_BDFLUSH)},
+        "kupdate": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KUPDATE)},
         "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
         "totals": _totals(k, tasks, nodes),
         "oom_kills": [
@@ -116,6 +120,29 @@ def _swap_areas(k: Kernel, result: RunResult) -> list[dict[str, Any]]:
                 "peak_used_pages": _peak(result, area),
                 "pages_read": int(info.pages_read),
                 "pages_written": int(info.pages_written),
+            }
+        )
+    return rows
+
+
+_DISK_COUNTERS: Final = tuple(column.name for column in DISK_COLUMNS[2:])
+
+
+def _disks(k: Kernel, result: RunResult) -> list[dict[str, Any]]:
+    """Per disk what it has done; the mean wait of a request and the mean number of requests over the whole run."""
+    rows = []
+    for number, disk in enumerate(result.disks):
+        record = k.disks[number]
+        requests = int(record.reads + record.writes)
+        rows.append(
+            {
+                "disk": number,
+                "name": disk.name,
+                "device": disk.device,
+                **{name: int(record[name]) for name in _DISK_COUNTERS},
+                "plugs": int(record.plugs),
+                "mean_await_ns": round(int(record.await_ns) / requests, 3) if requests else 0.0,
+                "mean_in_flight": round(int(record.await_ns) / result.end_ns, 3) if result.end_ns else 0.0,
             }
         )
     return rows
@@ -193,6 +220,10 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         text = f"out of memory: killed {kill['task']} (pid {kill['pid']}), gone after {readable_ns(kill['t_ns'])}"
         console.print(Text(text, style="red"))
     tables = [_nodes_table(summary), _time_table(summary)]
+    own = {area["name"] for area in summary["swap_areas"]}
+    disks = [disk for disk in summary["disks"] if disk["name"] not in own]
+    if disks:
+        tables.insert(1, _disk_table(disks, summary["run"]["end_ns"]))
     if summary["swap_areas"]:
         tables.insert(1, _swap_table(summary))
     for table in tables:
@@ -223,6 +254,8 @@ _NODE_LINES: Final = (
     ("pgfault", "pgmajfault", "pswpin", "pswpout"),
     ("pgscan_kswapd", "pgsteal_kswapd", "pgscan_direct", "pgsteal_direct", "allocstall"),
 )
+_FILE_LINES: Final = ("pagecache_hit", "pagecache_miss", "pgpgin", "pgpgout", "nr_file_pages", "nr_dirty")
+"""Shown when files were used."""
 
 
 def _nodes_table(summary: dict[str, Any]) -> Any:
@@ -238,7 +271,8 @@ def _nodes_table(summary: dict[str, Any]) -> Any:
 
     for key, name in (("frames", "present"), ("free_pages", "free at the end")):
         add(name, [node[key] for node in [*shown, {key: sum(n[key] for n in nodes)}]], last=key == "free_pages")
-    for group in _NODE_LINES:
+    with_files = any(summary["totals"]["vmstat"][counter] for counter in ("pagecache_miss", "file_faults"))
+    for group in (*_NODE_LINES, _FILE_LINES) if with_files else _NODE_LINES:
         for counter in group:
             values = [node["vmstat"][counter] for node in [*shown, summary["totals"]]]
             add(counter, values, last=counter == group[-1])
@@ -260,6 +294,31 @@ def _swap_table(summary: dict[str, Any]) -> Any:
     for area in summary["swap_areas"]:
         sizes = [area[key] * PAGE_SIZE for key in _AREA_SIZES]
         table.add_row(Text(area["name"]), Text(area["device"]), str(area["priority"]), *map(readable_bytes, sizes))
+    return table
+
+
+_SECTOR_BYTES: Final = 512
+
+
+def _disk_table(disks: list[dict[str, Any]], end_ns: int) -> Any:
+    """What shared disks have done; a drive that is one swap area has its line among those."""
+    from rich.text import Text
+
+    names = ("read", "written", "requests", "merges", "seeks", "mean wait", "in flight", "busy")
+    table = _table("Disks", "disk", "device", *names, left=2)
+    for disk in disks:
+        table.add_row(
+            Text(disk["name"]),
+            Text(disk["device"]),
+            *(readable_bytes(disk[f"sectors_{way}"] * _SECTOR_BYTES) for way in ("read", "written")),
+            *(
+                readable_count(n)
+                for n in (disk["reads"] + disk["writes"], disk["read_merges"] + disk["write_merges"], disk["seeks"])
+            ),
+            readable_ns(round(disk["mean_await_ns"])),
+            f"{disk['mean_in_flight']:.1f}",
+            _percent(disk["busy_ns"], end_ns),
+        )
     return table
 
 

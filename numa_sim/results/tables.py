@@ -10,7 +10,16 @@ from numa_sim.observe.sampler import Column, Series, TimeSeries
 from numa_sim.state.constants import EVENTS
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["MEAN_COLUMNS", "cpu_table", "event_table", "node_table", "parquet_bytes", "read_parquet", "swap_table"]
+__all__ = [
+    "MEAN_COLUMNS",
+    "cpu_table",
+    "disk_table",
+    "event_table",
+    "node_table",
+    "parquet_bytes",
+    "read_parquet",
+    "swap_table",
+]
 
 MEAN_COLUMNS = (
     Column("mean_latency_ns", "ns", "mean latency of a memory access since the last sample, queueing included"),
@@ -37,6 +46,11 @@ def node_table(series: TimeSeries) -> Any:
 def swap_table(series: TimeSeries) -> Any:
     """One row per (sample, swap area), as a pyarrow.Table of int64."""
     return _series_table(series.swap)
+
+
+def disk_table(series: TimeSeries) -> Any:
+    """One row per (sample, disk), as a pyarrow.Table of int64."""
+    return _series_table(series.disks)
 
 
 def cpu_table(series: TimeSeries) -> Any:

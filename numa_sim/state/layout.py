@@ -360,10 +360,22 @@ DISK = np.dtype(
         ("sync_ns", "i8"),
         ("pages_read", "i8"),
         ("pages_written", "i8"),
+        # What the block layer counts (struct disk_stat, later /proc/diskstats); requests count when they are done
+        ("reads", "i8"),
+        ("read_merges", "i8"),  # page transfers that joined the request of a neighbour
+        ("sectors_read", "i8"),  # of 512 bytes
+        ("writes", "i8"),
+        ("write_merges", "i8"),
+        ("sectors_written", "i8"),
+        ("seeks", "i8"),  # requests that did not begin where the head was
+        ("plugs", "i8"),  # times the queue was plugged
+        ("in_flight", "i8"),  # requests queued or under way
+        ("busy_ns", "i8"),  # time with a request under way
+        ("await_ns", "i8"),  # from submission to completion, summed over requests
     ],
     align=True,
 )
-"""What rules know of a disk; when a transfer ends is the devices' matter."""
+"""What rules know of a disk, and what it has done; when a transfer ends is the block layer's matter."""
 
 BUFFER_HEAD = np.dtype(
     [

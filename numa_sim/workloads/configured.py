@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from numa_sim.errors import ConfigError
+from numa_sim.workloads.files import OpenFile
 from numa_sim.workloads.patterns import mix, none, phases, pointer_chase, sequential, strided, uniform, zipf
 from numa_sim.workloads.patterns.source import Pattern
 from numa_sim.workloads.program import Operation, Program, Region, TaskHandle
@@ -27,7 +28,10 @@ PATTERNS: dict[str, Callable[[Any], Pattern]] = {
 """How to make each `kind` of pattern from its table."""
 
 
-OPERATIONS = ("mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit")
+OPERATIONS = (
+    "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
+    "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise",
+)  # fmt: skip
 
 
 def pattern_from_config(pattern: Any) -> Pattern:
@@ -62,18 +66,22 @@ def program_from_config(workload: Any, folder: Path | None = None) -> Program:
     operations = tuple(workload.program)
 
     def program(task: TaskHandle) -> Generator[Operation, Any, None]:
-        yield from _run(task, operations, {})
+        yield from _run(task, operations, {}, {})
 
     return program
 
 
-def _run(task: TaskHandle, operations: Iterable[Any], regions: dict[str, Region]) -> Generator[Operation, Any, bool]:
+def _run(
+    task: TaskHandle, operations: Iterable[Any], regions: dict[str, Region], files: dict[str, OpenFile]
+) -> Generator[Operation, Any, bool]:
     """Yield `operations` in order; return True if one of them was an exit."""
     for op in operations:
         match op.op:
             case "mmap":
-                at = op.at_bytes()
-                regions[op.as_] = yield task.mmap(op.size, at, op.as_)
+                file = None if op.file is None else files[op.file]
+                regions[op.as_] = yield task.mmap(
+                    op.size, op.at_bytes(), op.as_, file=file, shared=op.shared, offset=op.offset
+                )
             case "touch":
                 yield task.touch(
                     regions[op.on],
@@ -93,11 +101,33 @@ def _run(task: TaskHandle, operations: Iterable[Any], regions: dict[str, Region]
                 yield task.compute(op.for_)
             case "repeat":
                 for _ in range(op.times):
-                    if (yield from _run(task, op.program, regions)):
+                    if (yield from _run(task, op.program, regions, files)):
                         return True
             case "exit":
                 yield task.exit()
                 return True
+            case "msync":
+                yield task.msync(regions[op.on], op.offset, op.length)
+            case "madvise":
+                yield task.madvise(regions[op.on], op.advice, op.offset, op.length)
+            case "open":
+                files[op.as_] = yield task.open(op.file)
+            case "read" | "write" | "fsync" | "truncate" | "close":
+                yield _file_operation(task, files[op.on], op)
             case _:
                 raise ConfigError("", "program.op", f"no operation {op.op!r}", OPERATIONS)
     return False
+
+
+def _file_operation(task: TaskHandle, file: OpenFile, op: Any) -> Operation:
+    """The operation `op` describes, on an open file."""
+    match op.op:
+        case "fsync":
+            return task.fsync(file)
+        case "truncate":
+            return task.truncate(file, op.size)
+        case "close":
+            return task.close(file)
+    call = task.read if op.op == "read" else task.write
+    pattern = None if op.pattern is None else pattern_from_config(op.pattern)
+    return call(file, op.size, op.offset, pattern, op.count, op.compute)

@@ -7,7 +7,8 @@ A program is written like a SimPy process, but knows nothing of time or machines
         yield task.touch(heap, zipf(0.99), accesses=20_000_000, write=0.3)
         yield task.munmap(heap)
 
-The machine executes each operation it yields and sends back a `Region` for `Mmap` and None for the others.
+The machine executes each operation it yields and sends back what it gives: a `Region` for `Mmap`, an `OpenFile` for
+`Open`, the bytes done for `Transfer`, None for the others.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_WRITE
+from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_SHARED, VM_WRITE
 from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
+from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
 from numa_sim.workloads.streams import stream
@@ -40,11 +42,14 @@ class Region:
         Length.
     name : str
         What the program calls it; for messages only.
+    file : OpenFile or None
+        What it shows; None for anonymous memory.
     """
 
     start_vpn: int
     pages: int
     name: str = ""
+    file: OpenFile | None = None
 
     @property
     def end_vpn(self) -> int:
@@ -59,12 +64,17 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Mmap:
-    """mmap(2) of anonymous private memory, at `at_vpn` exactly (MAP_FIXED) if given; answered with a `Region`."""
+    """mmap(2), at `at_vpn` exactly (MAP_FIXED) if given; answered with a `Region`.
+
+    `prot` are VM_READ, VM_WRITE, and for a file VM_SHARED: stores reach the file; `file` is None for anonymous memory.
+    """
 
     size_pages: int
     at_vpn: int | None = None
     name: str = ""
     prot: int = PROT_DEFAULT
+    file: OpenFile | None = None
+    first_page: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +113,12 @@ class Exit:
     """End the task; reaching the end of the program does the same."""
 
 
-Operation: TypeAlias = Mmap | Touch | Munmap | Sleep | Compute | Exit
+Operation: TypeAlias = (
+    Mmap | Touch | Munmap | Sleep | Compute | Exit | Open | Transfer | Fsync | Msync | Truncate | Close | Madvise
+)
 
 
-class TaskHandle:
+class TaskHandle(FileCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints
@@ -138,12 +150,43 @@ class TaskHandle:
             self._streams[name] = stream(self.seed, f"task/{self.name}/{name}")
         return self._streams[name]
 
-    def mmap(self, size: int | str, at: int | None = None, name: str = "", prot: int = PROT_DEFAULT) -> Mmap:
-        """Map `size` of memory, at address `at` (bytes) or where the kernel likes; ``yield`` gives the `Region`."""
-        size_bytes = self._size(size, "mmap.size")
-        require(size_bytes > 0, f"{self.name}: mmap.size", f"{size}", "above 0")
+    def mmap(
+        self,
+        size: int | str | None = None,
+        at: int | None = None,
+        name: str = "",
+        prot: int = PROT_DEFAULT,
+        file: OpenFile | None = None,
+        shared: bool = False,
+        offset: int | str = 0,
+    ) -> Mmap:
+        """Map memory or a file, at address `at` (bytes) or where the kernel likes; ``yield`` gives the `Region`.
+
+        Parameters
+        ----------
+        size : int or str, optional
+            Bytes; needed without a file, else up to the file's end.
+        prot : int
+            VM_READ, VM_WRITE.
+        file : OpenFile, optional
+            What to map, from `offset` on, which must be whole pages.
+        shared : bool
+            Stores reach the file; else they make the page the task's own (MAP_PRIVATE).
+        """
         at_vpn = None if at is None else self._size(at, "mmap.at") >> PAGE_SHIFT
-        return Mmap(_pages_up(size_bytes), at_vpn, name, prot)
+        if file is None:
+            if shared:
+                raise ConfigError("", f"{self.name}: mmap.shared", "goes with a file", ("False",))
+            size_bytes = self._size(0 if size is None else size, "mmap.size")
+            require(size_bytes > 0, f"{self.name}: mmap.size", f"{size}", "above 0")
+            return Mmap(_pages_up(size_bytes), at_vpn, name, prot)
+        self._opened(file, "mmap")
+        first_bytes = self._size(offset, "mmap.offset")
+        require(first_bytes % PAGE_SIZE == 0, f"{self.name}: mmap.offset", f"{offset}", "whole pages")
+        size_bytes = file.size_bytes - first_bytes if size is None else self._size(size, "mmap.size")
+        require(size_bytes > 0, f"{self.name}: mmap.size", f"{size_bytes} bytes", "above 0")
+        flags = prot | VM_SHARED if shared else prot
+        return Mmap(_pages_up(size_bytes), at_vpn, name, flags, file, first_bytes >> PAGE_SHIFT)
 
     def touch(
         self,
@@ -186,7 +229,7 @@ class TaskHandle:
         require(compute_ns <= MAX_COMPUTE_NS, f"{self.name}: touch.compute", f"{compute_ns} ns", "below 2**31 ns")
         first, pages = self._part(region, offset, length, "touch")
         self._touches += 1
-        rng = stream(self.seed, f"task/{self.name}/touch {self._touches}")
+        rng = self._stream(f"touch {self._touches}")
         binding = Binding(region.start_vpn + first, pages, accesses, float(write), lines, compute_ns, rng)
         return Touch(region, pattern.bind(binding))
 
@@ -206,6 +249,9 @@ class TaskHandle:
     def exit(self) -> Exit:
         """End the task here."""
         return Exit()
+
+    def _stream(self, name: str) -> np.random.Generator:
+        return stream(self.seed, f"task/{self.name}/{name}")
 
     def _part(self, region: Region, offset: int | str, length: int | str | None, what: str) -> tuple[int, int]:
         """First page and number of pages of a part of `region`."""

@@ -22,6 +22,9 @@ PATTERNS: list[dict[str, Any]] = [
     {"kind": "mix", "parts": [{"weight": 2.5, "pattern": {"kind": "zipf", "s": 1.0, "scramble": True}}]},
 ]
 
+SATA = {"device": "sata-ssd", "latency": "140us", "bandwidth": "550MB/s", "channels": 8, "elevator": "linus"}
+NVME = {"device": "nvme", "latency": "0.1ms", "bandwidth": "6GB/s", "channels": 32, "elevator": "none"}
+
 INLINE: dict[str, Any] = {
     "machine": {
         "nodes": [{"memory": "1GiB", "cpus": "0-1"}, {"memory": "512MiB", "cpus": "2-3"}],
@@ -34,26 +37,35 @@ INLINE: dict[str, Any] = {
         "tlb": {"entries": 64, "ways": 4},
         "memory": {"model": "queue", "window": "10us", "bandwidth": "45GB/s"},
         "swap": [
-            {"device": "hdd", "size": "1GiB", "priority": 1, "name": "a", "seek": "8ms", "bandwidth": "150MB/s"},
             {
-                "device": "sata-ssd",
+                "device": "hdd",
                 "size": "1GiB",
-                "priority": 2,
-                "name": "b",
-                "latency": "140us",
-                "bandwidth": "550MB/s",
-                "channels": 8,
+                "priority": 1,
+                "name": "a",
+                "seek": "8ms",
+                "bandwidth": "150MB/s",
+                "elevator": "noop",
             },
-            {
-                "device": "nvme",
-                "size": "1GiB",
-                "priority": 3,
-                "name": "c",
-                "latency": "0.1ms",
-                "bandwidth": "6GB/s",
-                "channels": 32,
-            },
+            {"size": "1GiB", "priority": 2, "name": "b", **SATA},
+            {"size": "1GiB", "priority": 3, "name": "c", **NVME},
             {"device": "zram", "size": "1GiB", "priority": 4, "name": "d", "latency": "1.7us"},
+            {"device": "partition", "size": "1GiB", "priority": 5, "name": "e", "disk": "sda"},
+        ],
+        "disk": [
+            {"name": "sda", "size": "4GiB", "device": "hdd", "seek": "8ms", "bandwidth": "150MB/s", "elevator": "noop"},
+            {"name": "sdb", "size": "4GiB", **SATA},
+            {"name": "nvme0n1", "size": "4GiB", **NVME},
+            {"name": "zram0", "size": "4GiB", "device": "zram", "latency": "1.7us"},
+        ],
+        "file": [
+            {
+                "name": "data",
+                "size": "1GiB",
+                "disk": "sda",
+                "room": "1MiB",
+                "fragments": 3,
+                "holes": [{"offset": "8KiB", "length": "8KiB"}],
+            }
         ],
     },
     "workload": [
@@ -70,6 +82,17 @@ INLINE: dict[str, Any] = {
                 {"op": "compute", "for": "1us"},
                 {"op": "repeat", "times": 3, "program": [{"op": "compute", "for": "1us"}]},
                 {"op": "munmap", "on": "heap", "offset": "0B", "length": "64MiB"},
+                {"op": "open", "file": "data", "as": "fd"},
+                {"op": "read", "on": "fd", "size": "8KiB", "offset": "4KiB", "compute": "1us"},
+                {"op": "write", "on": "fd", "size": "8KiB", "pattern": PATTERNS[3], "count": 10},
+                {"op": "mmap", "as": "map", "file": "fd", "shared": True, "offset": "4KiB"},
+                {"op": "madvise", "on": "map", "advice": "random", "offset": "0B", "length": "4KiB"},
+                {"op": "msync", "on": "map", "offset": "0B", "length": "4KiB"},
+                {"op": "fsync", "on": "fd"},
+                {"op": "truncate", "on": "fd", "size": "5B"},
+                {"op": "write", "on": "fd", "size": "8KiB", "offset": "4KiB", "compute": "1us"},
+                {"op": "read", "on": "fd", "size": "8KiB", "pattern": PATTERNS[0], "count": 10},
+                {"op": "close", "on": "fd"},
                 {"op": "exit"},
             ],
         },
@@ -82,7 +105,15 @@ INLINE: dict[str, Any] = {
 }
 for _table in ("kernel", "costs"):
     INLINE[_table] = Config.model_validate({"machine": {"preset": "any"}}).resolved()[_table]
-INLINE["kernel"]["sysctl"]["vm.page-cluster"] = 3
+INLINE["kernel"]["sysctl"] |= {"vm.page-cluster": 3, "vm.min-readahead": 3, "vm.max-readahead": 31}
+INLINE["kernel"]["bdflush"] = {
+    "nfract": 30,
+    "ndirty": 500,
+    "interval": "5s",
+    "age_buffer": "30s",
+    "nfract_sync": 60,
+    "nfract_stop": 20,
+}
 
 PRESET: dict[str, Any] = {
     "machine": {"preset": "xeon-platinum-8163-2s", "memory_per_node": "64MiB", "cpus_per_node": 2},

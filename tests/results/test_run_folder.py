@@ -16,7 +16,10 @@ from numa_sim.errors import InvariantViolation, RunFolderError
 from numa_sim.results import FileLayer, leftovers, open_run, remove_leftovers, verify_run, write_run
 from numa_sim.results.run_folder import is_temporary
 
-SAME = ("manifest.json", "summary.json", "timeseries.parquet", "timeseries-swap.parquet", "timeseries-cpu.parquet")
+SAME = (
+    "manifest.json", "summary.json",
+    "timeseries.parquet", "timeseries-swap.parquet", "timeseries-disk.parquet", "timeseries-cpu.parquet",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +163,7 @@ class Failing(FileLayer):
         super().remove_folder(folder)
 
 
-LAST = 1 + 2 * 6 + 1 + 1 + 1
+LAST = 1 + 2 * 7 + 1 + 1 + 1
 """Operations: folder made, six files written and synced, folder synced, folder named, parent synced."""
 
 

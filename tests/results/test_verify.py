@@ -28,7 +28,7 @@ def test_an_untouched_copy_is_whole(folder):
 
 NAMES = (
     "manifest.json", "environment.json", "summary.json", "timeseries.parquet", "timeseries-swap.parquet",
-    "timeseries-cpu.parquet", "events.parquet", "overview.png",
+    "timeseries-disk.parquet", "timeseries-cpu.parquet", "events.parquet", "overview.png",
 )  # fmt: skip
 
 

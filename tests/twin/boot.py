@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from numa_sim.config.machine import Zram
+from typing import Any
+
+from numa_sim.config.disk import ZramDrive
 from numa_sim.config.model import Config
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.swapfile import swapon
@@ -26,6 +28,22 @@ def frames_of(topology: Topology) -> list[tuple[int, int]]:
     return placed
 
 
+def disks_of(config: Config) -> tuple[list[tuple[Any, int]], list[tuple[int, int]]]:
+    """(model, blocks) of each disk; (disk, first block) of each swap area: shared disks fill up from their start."""
+    disks: list[tuple[Any, int]] = [(disk, disk.size // PAGE_BYTES) for disk in config.machine.disk]
+    names = [disk.name for disk in config.machine.disk]
+    filled = dict.fromkeys(names, 0)
+    areas = []
+    for area in config.machine.swap:
+        if area.device == "partition":
+            areas.append((names.index(area.disk), filled[area.disk]))
+            filled[area.disk] += area.size // PAGE_BYTES
+        else:
+            areas.append((len(disks), 0))
+            disks.append((area, area.size // PAGE_BYTES))
+    return disks, areas
+
+
 def power_on(config: Config, topology: Topology) -> Kernel:
     machine, kernel = config.machine, config.kernel
     placed = frames_of(topology)
@@ -42,6 +60,7 @@ def power_on(config: Config, topology: Topology) -> Kernel:
             table_entries=1024 if two_levels else 512,
             swap_slots=max(1, sum(area.size // PAGE_BYTES for area in machine.swap)),
             events=max(1, config.run.record_events),
+            disks=max(1, len(disks_of(config)[0])),
             tlb_sets=machine.tlb.entries // machine.tlb.ways if kernel.switches.tlb else 1,
             tlb_ways=machine.tlb.ways if kernel.switches.tlb else 0,
         )
@@ -68,12 +87,12 @@ def power_on(config: Config, topology: Topology) -> Kernel:
     for name, cost in config.costs.entries().items():
         setattr(k.costs[0], name, cost)
     _set_sysctls(k, config)
-    for area in machine.swap:
-        pages = area.size // PAGE_BYTES
-        if isinstance(area, Zram):
-            swapon(k, pages, area.priority, writepage=WRITEPAGE_SYNC, sync_ns=area.latency)
-        else:
-            swapon(k, pages, area.priority, writepage=WRITEPAGE_ASYNC)
+    disks, areas = disks_of(config)
+    for area, (disk, start) in zip(machine.swap, areas, strict=True):
+        more: dict[str, int] = {"writepage": WRITEPAGE_ASYNC, "device": disk, "start_block": start}
+        if isinstance(disks[disk][0], ZramDrive):
+            more |= {"writepage": WRITEPAGE_SYNC, "sync_ns": disks[disk][0].latency}
+        swapon(k, area.size // PAGE_BYTES, area.priority, **more)
     return k
 
 

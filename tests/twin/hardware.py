@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
-from numa_sim.config.machine import Hdd, Zram
+from numa_sim.config.disk import HddDrive, ZramDrive
 from numa_sim.config.model import Config
 from numa_sim.state.constants import PAGE_SHIFT, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW
 from numa_sim.state.kernel import Kernel
@@ -160,21 +161,21 @@ class MemorySystem:
 class HeadDisk:
     """A disk: one request at a time; positioning grows with the square root of the distance, from 0.4 of the mean."""
 
-    def __init__(self, area: Hdd) -> None:
-        self.area = area
-        self.slots = area.size // PAGE_BYTES
+    def __init__(self, model: HddDrive, blocks: int) -> None:
+        self.model = model
+        self.blocks = blocks
         self.position = 0
         self.idle_ns = 0
 
-    def done_ns(self, now_ns: int, offset: int, pages: int) -> int:
-        distance = abs(offset - self.position)
+    def done_ns(self, now_ns: int, block: int, pages: int) -> int:
+        distance = abs(block - self.position)
         move_ns = 0
         if distance:
             # At a third of the disk the root is 1 and positioning takes the mean.
-            root = isqrt(1_000_000 * 3 * distance // self.slots)
-            move_ns = self.area.seek * (400 + root * 600 // 1000) // 1000
-        self.idle_ns = max(now_ns, self.idle_ns) + move_ns + wire_ns(pages, self.area.bandwidth)
-        self.position = offset + pages
+            root = isqrt(1_000_000 * 3 * distance // self.blocks)
+            move_ns = self.model.seek * (400 + root * 600 // 1000) // 1000
+        self.idle_ns = max(now_ns, self.idle_ns) + move_ns + wire_ns(pages, self.model.bandwidth)
+        self.position = block + pages
         return self.idle_ns
 
 
@@ -186,7 +187,7 @@ class Flash:
         self.idle_ns = [0] * channels
         self.link_idle_ns = 0
 
-    def done_ns(self, now_ns: int, offset: int, pages: int) -> int:
+    def done_ns(self, now_ns: int, block: int, pages: int) -> int:
         self.idle_ns.sort()
         start_ns = max(now_ns, self.idle_ns[0])
         self.link_idle_ns = max(start_ns, self.link_idle_ns) + wire_ns(pages, self.bandwidth)
@@ -198,9 +199,9 @@ def wire_ns(pages: int, bandwidth: int) -> int:
     return -(-pages * PAGE_BYTES * 10**9 // bandwidth)
 
 
-def make_device(area: object) -> HeadDisk | Flash | None:
-    if isinstance(area, Hdd):
-        return HeadDisk(area)
-    if isinstance(area, Zram):
+def make_device(model: Any, blocks: int) -> HeadDisk | Flash | None:
+    if isinstance(model, HddDrive):
+        return HeadDisk(model, blocks)
+    if isinstance(model, ZramDrive):
         return None  # never has a request: the CPU does the work at once
-    return Flash(area.latency, area.bandwidth, area.channels)  # type: ignore[attr-defined]
+    return Flash(model.latency, model.bandwidth, model.channels)

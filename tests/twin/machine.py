@@ -17,8 +17,9 @@ from itertools import chain
 from typing import Any
 
 import simpy
-from twin.boot import frames_of, power_on
-from twin.hardware import MemorySystem, Mmu, make_device
+from twin.boot import disks_of, frames_of, power_on
+from twin.disks import Transfer, TwinDisk
+from twin.hardware import MemorySystem, Mmu
 from twin.task import Task
 
 from numa_sim.compiled import entry
@@ -134,7 +135,10 @@ class Twin(simpy.Environment):
         self.missing_1024ths = 1024 - round(1024 * config.machine.cache_hit_ratio)
         self.slice_ns = config.kernel.time_slice
         self.cpus = [Cpu(self, number) for number in range(topology.cpu_count)]
-        self.devices = [make_device(area) for area in config.machine.swap]
+        self.disks = [
+            TwinDisk(self, model, blocks, config.kernel.switches.plugging, self.interrupt_of_device)
+            for model, blocks in disks_of(config)[0]
+        ]
         self.page_io: dict[int, simpy.Event] = {}
         self.kswapd_bell: simpy.Event | None = None
         self.k.tasks[KSWAPD].flags |= PF_MEMALLOC | PF_KTHREAD
@@ -190,37 +194,47 @@ class Twin(simpy.Environment):
     # Swap I/O --------------------------------------------------------------------------------------------------------
 
     def submit_io(self) -> None:
-        """Pages to or from neighbouring slots travel together, up to 32 at a time."""
-        requests: list[list[Any]] = []
+        """Every page to its disk; without a request queue those for neighbouring blocks travel together."""
+        last: tuple[TwinDisk, Transfer] | None = None
         while self.vm.io_head < self.vm.io_tail:
             page = self.k.io[self.vm.io_head % len(self.k.io)]
             self.vm.io_head += 1
-            op, area, offset, pfn = int(page.op), int(page.device), int(page.block), int(page.pfn)
-            last = requests[-1] if requests else None
-            if last and last[:2] == [op, area] and last[2] + len(last[3]) == offset and len(last[3]) < MERGED_PAGES:
-                last[3].append(pfn)
+            op, number, block, pfn = int(page.op), int(page.device), int(page.block), int(page.pfn)
+            disk = self.disks[number]
+            if last is not None:
+                neighbour = last[1].op == op and last[1].block + len(last[1].pfns) == block
+                if last[0] is disk and neighbour and len(last[1].pfns) < MERGED_PAGES:
+                    last[1].pfns.append(pfn)
+                    continue
+                last[0].start(last[1])
+                last = None
+            if disk.elevator == "none":
+                last = disk, Transfer(op, block, [pfn])
             else:
-                requests.append([op, area, offset, [pfn]])
-        for op, area, offset, pfns in requests:
-            done_ns = self.devices[area].done_ns(self.now, offset, len(pfns))
-            done = self.timeout(done_ns - self.now, (op, area, offset, pfns))
-            done.callbacks.append(self.interrupt_of_device)
+                disk.page(op, block, pfn)
+        if last is not None:
+            last[0].start(last[1])
 
-    def interrupt_of_device(self, done: simpy.Event) -> None:
-        op, _, _, pfns = done.value
+    def pull_plugs(self) -> None:
+        for disk in self.disks:
+            if disk.plugged:
+                disk.pull_plug()
+
+    def interrupt_of_device(self, transfer: Transfer) -> None:
         cpu = self.cpu_for_kernel(0)
         self.enter(SWAPPER, cpu.number)
-        for pfn in pfns:
-            _end_swap[op == IO_READ](self.k, pfn)
-        for pfn in pfns:
+        for pfn in transfer.pfns:
+            _end_swap[transfer.op == IO_READ](self.k, pfn)
+        for pfn in transfer.pfns:
             if pfn in self.page_io:
                 self.page_io.pop(pfn).succeed()
-        cpu.lend(self.costs.end_io_ns * len(pfns))
+        cpu.lend(self.costs.end_io_ns * len(transfer.pfns))
 
     def unlocked(self, pfn: int) -> simpy.Event | None:
         """The end of the I/O on a page; None if there is none under way."""
         if not int(self.k.pages[pfn].flags) & PG_locked and int(self.k.pages[pfn].buffers) < BUFFERS_BUSY:
             return None
+        self.pull_plugs()
         return self.page_io.setdefault(pfn, simpy.Event(self))
 
     # kswapd ----------------------------------------------------------------------------------------------------------
@@ -249,6 +263,7 @@ class Twin(simpy.Environment):
             for zone in zones:
                 if self.k.zones[zone].need_balance:
                     yield from self.balance(zone)
+            self.pull_plugs()
 
     def balance(self, zone: int) -> Any:
         """kswapd_balance_pgdat's work on one zone: reclaim until done or failed; after a failure, a long rest."""

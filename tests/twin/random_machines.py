@@ -133,9 +133,12 @@ def _swap(d: Draw, pages: int, short: bool) -> list[dict[str, Any]]:
             area["priority"] = d.number(0, 2)
         if kind == "hdd":
             area["seek"] = f"{d.number(50, 4000)}us"
+            area["elevator"] = d.one("linus", "linus", "noop", "none")
         elif kind != "zram":
             area["latency"] = f"{d.number(5, 150)}us"
             area["channels"] = d.number(1, 8)
+            if d.chance(0.2):
+                area["elevator"] = d.one("linus", "noop")
         areas.append(area)
     if short and sum(int(area["size"][:-1]) for area in areas) < 2 * pages * 4096:
         areas.append({"device": "nvme", "size": f"{2 * pages * 4096}B", "latency": "20us"})
@@ -144,7 +147,9 @@ def _swap(d: Draw, pages: int, short: bool) -> list[dict[str, Any]]:
 
 def _kernel(d: Draw) -> dict[str, Any]:
     switches = {
-        name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
+        name: False
+        for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb", "plugging")
+        if d.chance(0.1)
     }
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")

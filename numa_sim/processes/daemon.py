@@ -1,0 +1,67 @@
+"""What kernel threads have in common: a row in ``kernel.tasks``, and time taken from an idle or a busy CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simpy import Event
+
+from numa_sim.processes.signal import Signal
+from numa_sim.state.constants import PART_DAEMON, PF_KTHREAD, PF_MEMALLOC
+from numa_sim.state.rows import row
+
+if TYPE_CHECKING:
+    from numa_sim.processes.machine import Machine
+    from numa_sim.processes.runnable import Steps
+
+
+class Daemon:
+    """A kernel thread.
+
+    Parameters
+    ----------
+    machine : Machine
+        Where it runs.
+    index : int
+        Its row in ``kernel.tasks``; below 0: counted from the end.
+    """
+
+    def __init__(self, machine: Machine, index: int) -> None:
+        self.machine = machine
+        self.kernel = machine.kernel
+        self.index = index % len(machine.kernel.tasks)
+        self.record = row(machine.kernel.tasks, self.index)
+        self.record.flags |= PF_MEMALLOC | PF_KTHREAD
+        self._parts = memoryview(machine.kernel.time_parts[self.index])
+        self._room = Signal(machine)
+        self._sleep: Event | None = None
+
+    def enter(self, node: int = 0) -> None:
+        """Tell the rules that this thread calls them, on a CPU that suits `node`."""
+        self.cpu = self.machine.cpu_for_daemon(node)
+        self.machine.enter_kernel(self.index, self.cpu.number)
+        self.record.cost_ns = 0
+
+    def work(self) -> Steps:
+        """Pay for what the rules just did, then wait until the disks have room for more requests."""
+        cost_ns = self.record.cost_ns
+        if cost_ns > 0:
+            self._parts[PART_DAEMON] += cost_ns
+            self.cpu.lend(cost_ns)
+            yield self.machine.timeout(cost_ns)
+        room = self.machine.block.room(self._room)
+        if room is not None:
+            yield room
+
+    def sleep(self) -> Event:
+        """What ends when somebody wakes it."""
+        self._sleep = Event(self.machine)
+        return self._sleep
+
+    def wake(self) -> bool:
+        """wake_up; whether it slept."""
+        if self._sleep is None:
+            return False
+        self._sleep.succeed()
+        self._sleep = None
+        return True
