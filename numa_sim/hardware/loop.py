@@ -17,6 +17,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.hardware.host import lowest_bit
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
 from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
+from numa_sim.hardware.use_order import note_uses
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
@@ -40,6 +41,7 @@ from numa_sim.state.constants import (
     STOP_FAULT,
     STOP_KICK,
     STOP_SLICE,
+    TRACK_USES,
 )
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.layout import WALK_ENTRIES
@@ -381,6 +383,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     this.tlb_hits += position - start - misses
     k.time_parts[t, PART_COMPUTE] += compute_ns
     k.time_parts[t, PART_TLB_WALK] += misses * walk_ns
+    if k.vm[0].track_use == TRACK_USES:
+        note_uses(k, this.mm, t, start, position)
     return stop
 
 

@@ -21,7 +21,7 @@ from numa_sim.kernel.filemap import in_page_cache, page_cache_release, set_page_
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import get_pte, leaf_row
 from numa_sim.kernel.swap_out import unmap_page
-from numa_sim.kernel.swap_state import find_swap_cache
+from numa_sim.kernel.swap_state import find_swap_cache, read_swap_cache_async
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.vmscan import KSWAPD, free_cached_page, launder_page
 from numa_sim.state.constants import (
@@ -166,6 +166,8 @@ def unmap_victim(k: Kernel, t: int, mm: int, vpn: int, write_always: int) -> int
         if cached == NIL:
             return VICTIM_GONE
         _count_for(k, t, cached, PGSCAN_KSWAPD, PGSCAN_DIRECT)
+        if write_always != 0 and k.pages[cached].flags & PG_locked == 0:
+            set_page_dirty(k, cached)
         return cached
     pfn = pte >> PAGE_SHIFT
     _count_for(k, t, pfn, PGSCAN_KSWAPD, PGSCAN_DIRECT)
@@ -229,3 +231,21 @@ def write_or_free(k: Kernel, t: int, pfn: int, mm: int, vpn: int, entry: int, wa
     _count_for(k, t, pfn, PGSTEAL_KSWAPD, PGSTEAL_DIRECT)
     free_cached_page(k, pfn)
     return OUT_FREED
+
+
+@rule
+def swap_in_ahead(k: Kernel, t: int, mm: int, vpn: int) -> int:
+    """Start reading the page of `vpn` back, if it is in swap; restartable.
+
+    Returns
+    -------
+    int
+        ALLOC_RECLAIM, ALLOC_FAIL, or another number.
+    """
+    pte = get_pte(k, mm, vpn)
+    if pte == 0 or pte & PTE_PRESENT != 0:
+        return 0
+    pfn = read_swap_cache_async(k, t, pte)
+    if pfn >= 0:
+        page_cache_release(k, pfn)
+    return pfn

@@ -335,7 +335,8 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
             task.min_flt += 1
         task.fault_major = task.alloc_failed = 0
         if k.vm[0].track_use != TRACK_NOTHING:
-            k.last_use[k.tables[row, index] >> PAGE_SHIFT] = k.vm[0].now_ns
+            k.vm[0].use_order += 1
+            k.last_use[k.tables[row, index] >> PAGE_SHIFT] = k.vm[0].use_order
     return status
 
 

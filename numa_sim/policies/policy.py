@@ -100,5 +100,5 @@ class Policy(ABC):
         self.insert(page, write)
 
     def along_with(self, page: int) -> Iterable[int]:
-        """Pages to read from disk together with `page`, which is about to be inserted."""
+        """Pages of the same process to read from disk together with `page`; they will be inserted like others."""
         return ()

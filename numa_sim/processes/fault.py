@@ -5,9 +5,11 @@ The rules are restartable (`numa_sim.kernel.memory`): after each wait the fault 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
+from numa_sim.kernel.eviction import swap_in_ahead
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.numa import alloc_after_reclaim
 from numa_sim.state.constants import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _handle_mm_fault = entry(handle_mm_fault)
 _alloc_after_reclaim = entry(alloc_after_reclaim)
+_swap_in_ahead = entry(swap_in_ahead)
 
 
 def finish_fault(task: TaskProcess) -> Steps:
@@ -48,6 +51,10 @@ def finish_fault(task: TaskProcess) -> Steps:
         cost_ns = record.cost_ns
         record.cost_ns = 0
         part = PART_MAJOR_FAULT if status == FAULT_MAJOR or record.fault_major else PART_MINOR_FAULT
+        if status == FAULT_MAJOR and (others := machine.reclaim.along_with(record.mm, record.fault_vpn)):
+            yield from task.spend(cost_ns, part)
+            yield from _read_along(task, others)
+            return
         if status == FAULT_MINOR or status == FAULT_MAJOR:
             # As for a fault the hardware loop serves itself: the CPU's clock goes ahead, no event is needed.
             assert task.cpu is not None
@@ -85,6 +92,23 @@ def _fail(task: TaskProcess, status: int) -> None:
         task.machine.warn(f"VM: killing process {task.name}")
 
 
+def _read_along(task: TaskProcess, vpns: Iterable[int]) -> Steps:
+    """Start reads of further pages that a replacement policy wants back, reclaiming as need be."""
+    record = task.record
+    for vpn in vpns:
+        answer = ALLOC_RECLAIM
+        while answer == ALLOC_RECLAIM:
+            task.enter_kernel()
+            record.cost_ns = 0
+            answer = _swap_in_ahead(task.kernel, task.index, record.mm, vpn)
+            task.machine.attend()
+            yield from task.spend(record.cost_ns, PART_MAJOR_FAULT)
+            if answer == ALLOC_RECLAIM:
+                yield from direct_reclaim(task)
+        if answer == ALLOC_FAIL or record.killed:
+            return
+
+
 def direct_reclaim(task: Runnable) -> Steps:
     """try_to_free_pages on this task's own time, then the rest of the allocation: a page, or a failed one."""
     k, machine, record, t = task.kernel, task.machine, task.record, task.index
@@ -108,7 +132,7 @@ def direct_reclaim(task: Runnable) -> Steps:
         task.enter_kernel()
         record.cost_ns = 0
         answer = _alloc_after_reclaim(k, t, int(status == RECLAIM_DONE))
+        record.got_pfn = answer if answer >= 0 else NIL
         machine.attend()
         yield from task.spend(record.cost_ns, PART_DIRECT_RECLAIM)
-    record.got_pfn = answer if answer >= 0 else NIL
     record.alloc_failed = int(answer == ALLOC_FAIL)

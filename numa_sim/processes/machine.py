@@ -39,6 +39,7 @@ from numa_sim.processes.signal import Signal
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
+    IO_WRITE,
     MAPPING_SWAP,
     NIL,
     PAGE_SIZE,
@@ -244,6 +245,8 @@ class Machine(simpy.Environment):
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
         _end_request.call(self.kernel, request.op, number, request.block, np.array(request.pfns, np.int64))
+        if request.op == IO_WRITE:
+            self.reclaim.after_write()
         cpu.lend(self.costs.end_io_ns * len(request.pfns))
         woken: list[Signal] = []
         for pfn in request.pfns:

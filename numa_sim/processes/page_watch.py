@@ -1,8 +1,8 @@
 """What a replacement policy is told about pages: which came, which were used, which have gone.
 
 The kernel's rules tell nobody; so before victims are chosen, all page tables are looked through (compiled) and compared
-with what was there at the last look.  What happened in between is told in order of time (`Kernel.last_use`): of a page
-used many times, the last use.
+with what was there at the last look.  What happened in between is told in its order (`Kernel.last_use`): of a page used
+many times, the last use.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PageWatch:
         self.by_accessed_bits = by_accessed_bits
         self._found = kernel.found
         self._page = np.full(frames, -1, np.int64)  # page known in each frame
-        self._told_ns = np.zeros(frames, np.int64)  # last use told
+        self._told = np.zeros(frames, np.int64)  # last use told
         self._seen_at = np.zeros(frames, np.int32)  # look at which the frame was last found in use
         self._frames = np.zeros(0, np.int64)  # frames in use at the last look
         self._look = 0
@@ -59,7 +59,7 @@ class PageWatch:
         gone : list of (page, pfn)
             Pages that were known and are no longer there, in order of their frames.
         seen : iterator of Seen
-            Pages that came or were used, in order of time.
+            Pages that came or were used, in the order of use (of mapping, if uses are learnt from accessed bits).
         """
         n = _find_pages(self.kernel, int(self.by_accessed_bits))
         page, pfn, state = (np.ascontiguousarray(column) for column in self._found[:n].T)
@@ -73,13 +73,13 @@ class PageWatch:
         away = np.sort(np.concatenate((left, moved)))
         gone = list(zip(self._page[away].tolist(), away.tolist(), strict=True))
         self._page[away] = -1
-        use_ns = self.kernel.last_use[pfn]
-        used = state & FOUND_USED != 0 if self.by_accessed_bits else use_ns != self._told_ns[pfn]
+        use = self.kernel.last_use[pfn]
+        used = state & FOUND_USED != 0 if self.by_accessed_bits else use != self._told[pfn]
         self._page[pfn] = page
-        self._told_ns[pfn] = use_ns
+        self._told[pfn] = use
         self._frames = pfn
         tell = np.flatnonzero(came | used)
-        tell = tell[np.argsort(use_ns[tell], kind="stable")]
+        tell = tell[np.argsort(use[tell], kind="stable")]
         columns = (page, pfn, came, state & FOUND_MAPPED != 0, state & FOUND_DIRTY != 0)
         return gone, map(Seen._make, zip(*(column[tell].tolist() for column in columns), strict=True))
 

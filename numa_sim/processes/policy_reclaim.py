@@ -6,7 +6,7 @@ RECLAIM_FAILED.  So kswapd and direct reclaim need not know who decides.  Each n
 frames: for a shortage on one node, a page of another is of no use.
 
 A victim goes through two queues per node: *staged* (only if the policy stages), unmapped and rescued by a use; and
-*leaving*, being written, and freed after that by whoever needs a frame next.
+*leaving*, being written, and freed when that has ended.
 
 Simplified: what a policy computes costs no simulated time.
 """
@@ -14,6 +14,7 @@ Simplified: what a policy computes costs no simulated time.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -38,6 +39,7 @@ from numa_sim.kernel.vmscan import KSWAPD, reclaim_begin, reclaim_run
 from numa_sim.policies import PROCESS_SHIFT, Policy
 from numa_sim.processes.page_watch import PageWatch
 from numa_sim.state.constants import (
+    GFP_KSWAPD,
     NIL,
     NR_ZONES,
     POLICY_RESCUES,
@@ -76,6 +78,12 @@ class Reclaim(Protocol):
     def run(self, task: int) -> int:
         """Go on; RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT or RECLAIM_YIELD."""
 
+    def along_with(self, mm: int, vpn: int) -> Sequence[int]:
+        """Pages of `mm` to read from swap now that `vpn` has been."""
+
+    def after_write(self) -> None:
+        """Pages have been written."""
+
 
 class KernelReclaim:
     """The profile's own try_to_free_pages."""
@@ -90,6 +98,13 @@ class KernelReclaim:
     def run(self, task: int) -> int:
         """See `numa_sim.kernel.vmscan.reclaim_run`."""
         return int(_reclaim_run(self.kernel, task))
+
+    def along_with(self, mm: int, vpn: int) -> Sequence[int]:
+        """None: read-ahead goes by swap slots."""
+        return ()
+
+    def after_write(self) -> None:
+        """Nothing: the next scan finds them clean."""
 
 
 class Out(NamedTuple):
@@ -108,6 +123,7 @@ class Node:
     frame_of: dict[int, int] = field(default_factory=dict)  # pages the policy has
     staged: OrderedDict[int, Out] = field(default_factory=OrderedDict)  # by frame, oldest first
     leaving: OrderedDict[int, Out] = field(default_factory=OrderedDict)
+    freed: int = 0  # frames, so far
 
     def is_out(self, pfn: int, page: int) -> bool:
         """Whether this page is in a queue, unmapped, in this frame."""
@@ -124,8 +140,13 @@ class Round:
     wanted: int
     needed_by: int | None
     tries: int
-    freed: int = 0
+    freed_before: int
     stayed: int = 0
+
+    @property
+    def freed(self) -> int:
+        """Frames of the node that became free since it began, whoever saw to it."""
+        return self.node.freed - self.freed_before
 
 
 class PolicyReclaim:
@@ -153,6 +174,7 @@ class PolicyReclaim:
         self.nodes = [self._start(number, deepcopy(policy), seed) for number in range(len(kernel.nodes))]
         self._records: dict[int, Any] = {}
         self._rounds: dict[int, Round] = {}
+        self._record(KSWAPD).reclaim_gfp = GFP_KSWAPD
         self._yield_ns = int(kernel.costs[0].context_switch_ns)
         self._waiters: Counter[int] = Counter()  # by frame
         self._flags = kernel.pages["flags"].view(np.ndarray)
@@ -177,7 +199,7 @@ class PolicyReclaim:
             wanted = 1
         elif task == KSWAPD:
             wanted = max(wanted, self._missing(zone, 0 if node.policy.staged else self.ahead_pages))
-        self._rounds[task] = Round(node, zone, wanted, needed_by, self.vm.vm_passes)
+        self._rounds[task] = Round(node, zone, wanted, needed_by, self.vm.vm_passes, node.freed)
 
     def _missing(self, zone: int, ahead_pages: int) -> int:
         """Pages `zone` is short of its high mark and `ahead_pages` more."""
@@ -194,7 +216,7 @@ class PolicyReclaim:
             _page_cache_release(self.kernel, pfn)
         start_ns = record.cost_ns
         while True:
-            self._free_written(task, this)
+            self._free_written(task, this.node)
             if this.freed >= this.wanted:
                 return RECLAIM_DONE
             missing = this.wanted - this.freed - len(this.node.leaving)
@@ -202,6 +224,11 @@ class PolicyReclaim:
                 return self._wait(record, this)
             if record.cost_ns - start_ns >= self.vm.reclaim_quantum_ns:
                 return RECLAIM_YIELD
+
+    def along_with(self, mm: int, vpn: int) -> Sequence[int]:
+        """What the policies want back together with a page."""
+        page = mm << PROCESS_SHIFT | vpn
+        return [other & _VPN_MASK for node in self.nodes for other in node.policy.along_with(page)]
 
     def _record(self, task: int) -> Any:
         if task not in self._records:
@@ -240,7 +267,7 @@ class PolicyReclaim:
                 self._unmap(task, this, page)
             policy.needed_by = None
         while policy.staged and node.staged and this.freed + len(node.leaving) - began < wanted:
-            self._let_go(task, this, *node.staged.popitem(last=False))
+            self._let_go(task, node, *node.staged.popitem(last=False))
         return this.freed + len(node.leaving) - began
 
     def tell(self) -> None:
@@ -290,11 +317,11 @@ class PolicyReclaim:
             return
         self.watch.forget(pfn)
         if answer == VICTIM_FREED:
-            this.freed += 1
+            node.freed += 1
         elif answer != VICTIM_GONE:
             out = Out(page, int(self._index[pfn]))
             if not node.policy.staged:
-                self._let_go(task, this, pfn, out)
+                self._let_go(task, node, pfn, out)
             else:
                 node.staged[pfn] = out
                 if write_always:
@@ -302,23 +329,24 @@ class PolicyReclaim:
 
     # Leaving ---------------------------------------------------------------------------------------------------------
 
-    def _let_go(self, task: int, this: Round, pfn: int, out: Out) -> None:
+    def _let_go(self, task: int, node: Node, pfn: int, out: Out) -> None:
         """Write or free an unmapped page; one that was used meanwhile or is held by others is the policy's again."""
-        node, mm, vpn = this.node, out.page >> PROCESS_SHIFT, out.page & _VPN_MASK
-        waiters = self._waiters[pfn]
+        mm, vpn, waiters = out.page >> PROCESS_SHIFT, out.page & _VPN_MASK, self._waiters[pfn]
         answer = _write_or_free(self.kernel, task, pfn, mm, vpn, out.entry, waiters, 1)
         if answer == OUT_FREED:
-            this.freed += 1
+            node.freed += 1
         elif answer == OUT_WRITING:
             node.leaving[pfn] = out
         elif answer in (OUT_RESCUED, OUT_STAYS):
             self.watch.remember(out.page, pfn)
             self._rescued(node, out.page, pfn, written=False)
 
-    def _free_written(self, task: int, this: Round) -> None:
+    def _free_written(self, task: int, node: Node) -> None:
         """Free the pages whose writes have ended, up to the first that is still being written."""
-        leaving = this.node.leaving
-        while leaving and this.freed < this.wanted:
-            if self._flags[next(iter(leaving))] & PG_locked:
-                return
-            self._let_go(task, this, *leaving.popitem(last=False))
+        while node.leaving and not self._flags[next(iter(node.leaving))] & PG_locked:
+            self._let_go(task, node, *node.leaving.popitem(last=False))
+
+    def after_write(self) -> None:
+        """Free what has been written, counted as kswapd's."""
+        for node in self.nodes:
+            self._free_written(KSWAPD, node)

@@ -327,6 +327,6 @@ EVENTS: Final = (
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------
 TRACK_NOTHING: Final = 0
 TRACK_MAPPED: Final = 1
-"""When a frame was mapped last."""
+"""In which order frames were mapped."""
 TRACK_USES: Final = 2
-"""When it was used last, too."""
+"""In which order they were used, too."""

@@ -105,7 +105,7 @@ class Kernel:
     extents: Any  # EXTENT [extents]
     disks: Any  # DISK [disks]
     disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
-    last_use: Any  # i8 [frames if vm.track_use, else 1]: when each frame was mapped or used last, ns
+    last_use: Any  # i8 [frames if vm.track_use, else 1]: number of each frame's last mapping or use
     found: Any  # i8 [frames if vm.track_use, else 1, 3]: what kernel.eviction.find_pages found
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)

@@ -199,6 +199,7 @@ VM = np.dtype(
         ("file_writes", "i8"),  # pages written by write(2) so far: each gives a page contents of its own
         ("track_use", "i8"),  # ours: TRACK_*: what is written to `last_use`
         ("clocks_moved", "i8"),  # a rule has run in the access loop: CPUs' clocks may be others than it noted
+        ("use_order", "i8"),  # ours: the last number written there
     ],
     align=True,
 )

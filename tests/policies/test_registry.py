@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -65,6 +67,15 @@ def test_registering_twice_is_an_error(own_registry: Any) -> None:
     for policy in (Mine, Lru):
         with pytest.raises(PolicyError, match="is registered already"):
             register(policy)
+
+
+def test_the_documented_policy_works_and_is_as_short_as_promised(own_registry: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "model" / "policies.md").read_text()
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class LastIn" in block)
+    exec(example, {"__name__": "example"})
+    assert find("last-in").name == "last-in"
+    body = example[example.index("class") : example.index("check_policy(")]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 20
 
 
 def test_a_policy_needs_a_name(own_registry: Any) -> None:
