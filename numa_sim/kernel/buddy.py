@@ -13,9 +13,11 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
 from numa_sim.kernel.swap import lru_cache_del
+from numa_sim.kernel.v2_4_0.pressure import page_was_freed
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     EV_BAD_PAGE,
+    KERNEL_2_4_0,
     MAPPING_NONE,
     MAX_ORDER,
     NIL,
@@ -25,6 +27,8 @@ from numa_sim.state.constants import (
     PG_active,
     PG_buddy,
     PG_dirty,
+    PG_inactive_clean,
+    PG_inactive_dirty,
     PG_locked,
     PG_lru,
     PG_referenced,
@@ -53,6 +57,10 @@ BUGS = (
     "first page of the block is not aligned to its order",
     "page still has a mapping, buffers, a lock or the active flag",
     "frame belongs to no zone, or the order is not 0..9",
+    "page is put on an LRU list though it is on one",
+    "page is put on an LRU list though nobody refers to it",
+    "page is put on an LRU list without being locked",
+    "page is put into a cache though it is in one",
 )
 """What `vm.bug` says about the page `vm.bug_pfn`."""
 
@@ -219,7 +227,7 @@ def _bad_free(k: Kernel, pfn: int, order: int) -> int:
         return BUG_MISALIGNED
     if page.mapping != MAPPING_NONE or page.buffers != BUFFERS_NONE or page.flags & PG_locked != 0:
         return BUG_IN_USE
-    if page.flags & (PG_active | PG_lru) == PG_active:
+    if page.flags & (PG_active | PG_lru) == PG_active or page.flags & (PG_inactive_dirty | PG_inactive_clean) != 0:
         return BUG_IN_USE
     return BUG_NONE
 
@@ -255,6 +263,8 @@ def free_pages_ok(k: Kernel, pfn: int, order: int) -> None:
     zone_id = page_zone(k, pfn)
     count(k, k.zones[zone_id].node, PGFREE, 1 << order)
     insert_block(k, zone_id, pfn, order)
+    if vm.profile == KERNEL_2_4_0:
+        page_was_freed(k)
 
 
 @rule

@@ -180,7 +180,7 @@ def mark_buffer_dirty(k: Kernel, pfn: int) -> None:
 
 
 @part
-def _drop_buffers(k: Kernel, pfn: int) -> None:
+def drop_buffers(k: Kernel, pfn: int) -> None:
     """Forget the buffers of a page, dirty or not; their reference is left to the caller."""
     page = k.pages[pfn]
     if in_page_cache(k, pfn):
@@ -196,7 +196,7 @@ def block_flushpage(k: Kernel, pfn: int) -> None:
     """Throw away the buffers of a locked page whose contents nobody wants on disk; those under I/O stay."""
     page = k.pages[pfn]
     if page.buffers == BUFFERS_CLEAN or page.buffers == BUFFERS_DIRTY:
-        _drop_buffers(k, pfn)
+        drop_buffers(k, pfn)
         page.count -= 1
 
 
@@ -355,7 +355,7 @@ def try_to_release_page(k: Kernel, pfn: int, gfp: int) -> bool:
     done = page.buffers == BUFFERS_CLEAN or (page.buffers == BUFFERS_DIRTY and may_io and not real)
     log_event(k, EV_TRY_TO_RELEASE_PAGE, pfn, 1 if done else 0)
     if done:
-        _drop_buffers(k, pfn)
+        drop_buffers(k, pfn)
         page_cache_release(k, pfn)
     elif real and may_io:
         sync_page_buffers(k, pfn)

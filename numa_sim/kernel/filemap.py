@@ -224,6 +224,13 @@ def add_to_page_cache(k: Kernel, pfn: int, mapping: int, index: int) -> None:
     page = k.pages[pfn]
     page.flags &= ~(PG_uptodate | PG_error | PG_dirty | PG_referenced | PG_checked | PG_arch_1)
     page.flags |= PG_locked
+    add_to_page_cache_locked(k, pfn, mapping, index)
+
+
+@rule
+def add_to_page_cache_locked(k: Kernel, pfn: int, mapping: int, index: int) -> None:
+    """Give a locked page to a mapping as it is: one more reference, and on the LRU lists."""
+    page = k.pages[pfn]
     page.count += 1
     page.mapping = mapping
     page.index = index

@@ -26,6 +26,8 @@ from numa_sim.kernel.swap_state import (
 )
 from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
 from numa_sim.kernel.tlb import flush_tlb_mm, flush_tlb_page
+from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
+from numa_sim.kernel.v2_4_0.memory import drop_readahead
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     ANON_WRITE_FAULTS,
@@ -48,6 +50,7 @@ from numa_sim.state.constants import (
     FILE_FAULTS,
     FILE_FAULTS_READ,
     GFP_HIGHUSER,
+    KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
     NR_ZONES,
@@ -120,9 +123,10 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
         return -pfn
     k.tags[pfn] = 0
     k.mms[mm].rss += 1
-    if vm.vm_anon_lru != 0:
-        lru_cache_add(k, pfn)
-    mark_page_accessed(k, pfn)
+    if vm.profile != KERNEL_2_4_0:
+        if vm.vm_anon_lru != 0:
+            lru_cache_add(k, pfn)
+        mark_page_accessed(k, pfn)
     pte = pfn << PAGE_SHIFT | vma_prot | PTE_RW
     if write != 0:
         pte |= PTE_DIRTY
@@ -161,7 +165,7 @@ def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> in
         k.tags[new] = k.tags[old]
         task.cost_ns += costs.minor_fault_ns + costs.copy_page_ns
         count(k, node, COW_FAULTS, 1)
-    if k.vm[0].vm_anon_lru != 0:
+    if k.vm[0].vm_anon_lru != 0 and k.vm[0].profile != KERNEL_2_4_0:
         lru_cache_add(k, new)
     set_pte(k, row, index, new << PAGE_SHIFT | vma_prot | PTE_RW | PTE_DIRTY)
     flush_tlb_page(k, mm, vpn)
@@ -318,7 +322,10 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     elif pte == 0:
         status = do_anonymous_page(k, t, mm, row, index, vpn, write)
     elif pte & PTE_PRESENT == 0:
-        status = do_swap_page(k, t, mm, row, index, vpn, write)
+        if k.vm[0].profile == KERNEL_2_4_0:
+            status = do_swap_page_2_4_0(k, t, mm, row, index, vpn, write)
+        else:
+            status = do_swap_page(k, t, mm, row, index, vpn, write)
     elif write != 0 and pte & PTE_RW == 0:
         status = do_wp_page(k, t, mm, row, index, vpn)
     else:
@@ -350,6 +357,7 @@ def abandon_fault(k: Kernel, t: int) -> None:
     if task.wait_pfn != NIL:
         free_pages(k, task.wait_pfn, 0)
         task.wait_pfn = NIL
+    drop_readahead(k, t)
     task.fault_major = task.alloc_failed = 0
 
 

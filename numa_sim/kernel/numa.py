@@ -11,11 +11,13 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
+from numa_sim.kernel.v2_4_0.page_alloc import alloc_attempt as alloc_attempt_2_4_0
+from numa_sim.kernel.v2_4_0.page_alloc import attempt_continue as attempt_continue_2_4_0
 from numa_sim.kernel.v2_4_22.page_alloc import alloc_attempt as alloc_attempt_2_4_22
 from numa_sim.kernel.v2_4_22.page_alloc import attempt_after_reclaim as attempt_after_reclaim_2_4_22
 from numa_sim.state.constants import (
     ALLOC_FAIL,
-    ALLOC_RECLAIM,
+    KERNEL_2_4_0,
     KERNEL_2_4_22,
     LOCAL_NODE,
     MAX_ORDER,
@@ -52,8 +54,8 @@ def zone_statistics(k: Kernel, preferred: int, pfn: int) -> None:
 
 @part
 def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
-    """Remember the attempt that must reclaim, count the one that succeeded."""
-    if pfn == ALLOC_RECLAIM:
+    """Remember the attempt that must reclaim or wait, count the one that succeeded."""
+    if pfn < ALLOC_FAIL:
         k.tasks[t].alloc_first_node = preferred
         k.tasks[t].alloc_attempt = attempt
     elif pfn != ALLOC_FAIL:
@@ -64,6 +66,8 @@ def _conclude(k: Kernel, t: int, preferred: int, attempt: int, pfn: int) -> int:
 @part
 def _attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """`__alloc_pages` of the kernel that runs."""
+    if k.vm[0].profile == KERNEL_2_4_0:
+        return alloc_attempt_2_4_0(k, t, node, gfp, order)
     if k.vm[0].profile == KERNEL_2_4_22:
         return alloc_attempt_2_4_22(k, t, node, gfp, order)
     return alloc_attempt(k, t, node, gfp, order)
@@ -93,7 +97,8 @@ def alloc_pages(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     -------
     int
         First frame, count 1; ALLOC_FAIL; or ALLOC_RECLAIM: the caller runs `reclaim_begin` and `reclaim_run` on
-        ``tasks[t].reclaim_zone`` with ``tasks[t].reclaim_gfp``, then calls `alloc_after_reclaim`.
+        ``tasks[t].reclaim_zone`` with ``tasks[t].reclaim_gfp``, then calls `alloc_after_reclaim`.  @2.4.0 also
+        ALLOC_YIELD and ALLOC_WAIT_KSWAPD, and reclaim is `numa_sim.kernel.v2_4_0.vmscan`'s.
     """
     if order >= MAX_ORDER:
         count(k, node, PGALLOC_FAIL, 1)
@@ -116,12 +121,12 @@ def alloc_pages_node(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 
 @rule
 def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
-    """Go on with the allocation of task `t` that answered ALLOC_RECLAIM.
+    """Go on with the allocation of task `t` that answered ALLOC_RECLAIM (@2.4.0 or another such code).
 
     Parameters
     ----------
     freed : int
-        1 if reclaim ended with RECLAIM_DONE, 0 with RECLAIM_FAILED.
+        1 if reclaim ended with RECLAIM_DONE, 0 with RECLAIM_FAILED (@2.4.0 it makes no difference).
 
     Returns
     -------
@@ -133,7 +138,9 @@ def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
     attempt = task.alloc_attempt
     gfp = task.alloc_gfp
     order = task.alloc_order
-    if k.vm[0].profile == KERNEL_2_4_22:
+    if k.vm[0].profile == KERNEL_2_4_0:
+        pfn = attempt_continue_2_4_0(k, t)
+    elif k.vm[0].profile == KERNEL_2_4_22:
         pfn = attempt_after_reclaim_2_4_22(k, t, freed)
     else:
         pfn = attempt_after_reclaim(k, t, freed)

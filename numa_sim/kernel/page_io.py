@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import attach_buffers, end_buffer_read, end_buffer_write
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import in_swap_cache, node_of, unlock_page
@@ -27,35 +27,42 @@ from numa_sim.state.constants import (
     PSWPIN,
     PSWPOUT,
     WRITEPAGE_SYNC,
+    PG_decr_after,
     PG_uptodate,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
 
+@part
+def _end_page_io(k: Kernel, pfn: int) -> None:
+    """The page is UPTODATE and unlocked, its buffers clean; @2.4.0 asynchronous I/O is counted off."""
+    page = k.pages[pfn]
+    page.flags |= PG_uptodate
+    page.buffers = BUFFERS_CLEAN
+    if page.flags & PG_decr_after != 0:
+        page.flags &= ~PG_decr_after
+        k.vm[0].nr_async_pages -= 1
+    unlock_page(k, pfn)
+
+
 @rule
 def end_swap_read(k: Kernel, pfn: int) -> None:
     """A read has ended: the page has its slot's contents, is UPTODATE and unlocked."""
-    page = k.pages[pfn]
-    entry = page.index + 0
+    entry = k.pages[pfn].index + 0
     k.tags[pfn] = k.swap_tags[slot_index(k, entry)]
     k.swap_info[swp_type(entry)].pages_read += 1
-    page.flags |= PG_uptodate
-    page.buffers = BUFFERS_CLEAN
-    unlock_page(k, pfn)
+    _end_page_io(k, pfn)
     log_event(k, EV_END_SWAP_READ, entry, pfn)
 
 
 @rule
 def end_swap_write(k: Kernel, pfn: int) -> None:
     """A write has ended: the slot has the page's contents; the page is unlocked and no longer LAUNDER."""
-    page = k.pages[pfn]
-    entry = page.index + 0
+    entry = k.pages[pfn].index + 0
     k.swap_tags[slot_index(k, entry)] = k.tags[pfn]
     k.swap_info[swp_type(entry)].pages_written += 1
-    page.flags |= PG_uptodate
-    page.buffers = BUFFERS_CLEAN
-    unlock_page(k, pfn)
+    _end_page_io(k, pfn)
     log_event(k, EV_END_SWAP_WRITE, entry, pfn)
 
 

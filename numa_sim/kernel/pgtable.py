@@ -15,6 +15,7 @@ from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.state.constants import (
     ALLOC_FAIL,
+    ALLOC_RECLAIM,
     EV_PTE_ALLOC,
     EV_PTE_FREE,
     GFP_KERNEL,
@@ -67,7 +68,8 @@ def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
     Returns
     -------
     int
-        pfn, ALLOC_FAIL, or ALLOC_RECLAIM (then the fault is to be restarted after reclaim).
+        pfn, ALLOC_FAIL, or ALLOC_RECLAIM: the fault is to be restarted after what ``tasks[t].alloc_wants`` says
+        (ALLOC_RECLAIM; @2.4.0 also ALLOC_YIELD and ALLOC_WAIT_KSWAPD) and `alloc_after_reclaim`.
     """
     task = k.tasks[t]
     if task.alloc_failed != 0:
@@ -81,6 +83,9 @@ def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
         free_pages(k, pfn, 0)
     pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, 0)
     task.got_gfp = gfp
+    if pfn < ALLOC_FAIL:
+        task.alloc_wants = pfn
+        return ALLOC_RECLAIM
     return pfn
 
 

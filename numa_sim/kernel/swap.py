@@ -2,12 +2,16 @@
 
 The lists are global; the counters are per zone and cumulative per class: a page of zone z counts in z and in every
 higher zone slot of its node, so that ``zones[class].nr_inactive_pages`` is what an allocation of that class may use.
+
+2.4.0 has other lists, in `numa_sim.kernel.v2_4_0.swap`; `lru_cache_add` and `lru_cache_del` serve both.
 """
 
 from __future__ import annotations
 
 from numa_sim.compiled import rule
-from numa_sim.state.constants import NR_ZONES, PGACTIVATE, PG_active, PG_lru, PG_referenced
+from numa_sim.kernel.v2_4_0.swap import lru_cache_add as lru_cache_add_2_4_0
+from numa_sim.kernel.v2_4_0.swap import lru_cache_del as lru_cache_del_2_4_0
+from numa_sim.state.constants import KERNEL_2_4_0, NR_ZONES, PGACTIVATE, PG_active, PG_lru, PG_referenced
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
@@ -73,7 +77,10 @@ def del_page_from_inactive_list(k: Kernel, pfn: int) -> None:
 
 @rule
 def lru_cache_add(k: Kernel, pfn: int) -> None:
-    """Put `pfn` at the head of the inactive list, unless it is on a list already."""
+    """Put `pfn` at the head of the inactive list, unless it is on a list already (@2.4.0: the active list)."""
+    if k.vm[0].profile == KERNEL_2_4_0:
+        lru_cache_add_2_4_0(k, pfn)
+        return
     page = k.pages[pfn]
     if page.flags & PG_lru == 0:
         page.flags |= PG_lru
@@ -83,6 +90,9 @@ def lru_cache_add(k: Kernel, pfn: int) -> None:
 @rule
 def lru_cache_del(k: Kernel, pfn: int) -> None:
     """Take `pfn` off whichever list it is on; nothing happens to a page on none."""
+    if k.vm[0].profile == KERNEL_2_4_0:
+        lru_cache_del_2_4_0(k, pfn)
+        return
     page = k.pages[pfn]
     if page.flags & PG_lru != 0:
         page.flags &= ~PG_lru

@@ -1,7 +1,7 @@
 """The swap cache: mm/swap_state.c and the sharing rules of mm/swapfile.c, @2.4.37 (spec 5.4, 6.6).
 
-A page in it belongs to swapper_space; ``page.index`` is its swap entry, and ``swap_cache`` finds it by slot.  It holds
-one use of the slot and has one reference for it.
+Which page caches which slot is in `numa_sim.kernel.swapper_space`; here is who may have a cached page to himself, and
+how pages get in by reading and out by writing or unmapping.
 """
 
 from __future__ import annotations
@@ -9,41 +9,37 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import block_flushpage
 from numa_sim.kernel.filemap import (
-    add_to_page_cache,
     in_swap_cache,
     page_cache_release,
-    remove_inode_page,
     try_lock_page,
     unlock_page,
     users,
 )
 from numa_sim.kernel.page_io import rw_swap_page
 from numa_sim.kernel.pgtable import alloc_for_task
+from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swapfile import (
     slot_index,
-    swap_duplicate,
     swap_entry_free,
     swap_free,
     swap_info_get,
     swp_offset,
     vm_swap_full,
 )
+from numa_sim.kernel.swapper_space import add_to_swap_cache, find_swap_cache, leave_swap_cache, lookup_swap_cache
+from numa_sim.kernel.v2_4_0.page_io import rw_swap_page as rw_swap_page_2_4_0
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     BUFFERS_NONE,
-    EV_LEAVE_SWAP_CACHE,
     GFP_HIGHUSER,
     IO_READ,
     IO_WRITE,
-    MAPPING_SWAP,
+    KERNEL_2_4_0,
     NIL,
-    SWAP_CACHE_ADD,
-    SWAP_CACHE_DEL,
     PG_dirty,
     PG_locked,
     PG_reserved,
 )
-from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
 __all__ = [
@@ -60,60 +56,6 @@ __all__ = [
     "swap_writepage",
     "vm_swap_full",
 ]
-
-
-@part
-def find_swap_cache(k: Kernel, entry: int) -> int:
-    """The page that caches `entry`, NIL if none; takes no reference."""
-    return k.swap_cache[slot_index(k, entry)] - 1
-
-
-@rule
-def lookup_swap_cache(k: Kernel, entry: int) -> int:
-    """The page that caches `entry`, with one more reference; NIL if none."""
-    pfn = find_swap_cache(k, entry)
-    if pfn != NIL:
-        k.pages[pfn].count += 1
-    return pfn
-
-
-@rule
-def add_to_swap_cache(k: Kernel, pfn: int, entry: int) -> int:
-    """Put a page of no mapping into the swap cache, locked and neither DIRTY nor UPTODATE.
-
-    Returns
-    -------
-    int
-        1 = done; 0 = the slot is not in use (-ENOENT) or has a page already (-EEXIST).
-    """
-    if swap_duplicate(k, entry) == 0:
-        return 0
-    if find_swap_cache(k, entry) != NIL:
-        swap_free(k, entry)
-        return 0
-    add_to_page_cache(k, pfn, MAPPING_SWAP, entry)
-    k.swap_cache[slot_index(k, entry)] = pfn + 1
-    k.vm[0].nr_swapcache_pages += 1
-    count(k, k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node, SWAP_CACHE_ADD, 1)
-    return 1
-
-
-@rule
-def leave_swap_cache(k: Kernel, pfn: int) -> int:
-    """Take a locked page out of the cache (`__delete_from_swap_cache`); its slot's use and its reference stay.
-
-    Returns
-    -------
-    int
-        The swap entry it had.
-    """
-    entry = k.pages[pfn].index
-    remove_inode_page(k, pfn)
-    k.swap_cache[slot_index(k, entry)] = 0
-    k.vm[0].nr_swapcache_pages -= 1
-    count(k, k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].node, SWAP_CACHE_DEL, 1)
-    log_event(k, EV_LEAVE_SWAP_CACHE, pfn, entry)
-    return entry
 
 
 @rule
@@ -142,11 +84,28 @@ def remove_exclusive_swap_page(k: Kernel, pfn: int) -> int:
 
 
 @rule
+def is_page_shared(k: Kernel, pfn: int) -> bool:
+    """Whether anybody but the caller has the page, by reference or by swap slot (is_page_shared @2.4.0).
+
+    The cache's reference and its use of the slot count for nobody, nor do buffers.
+    """
+    page = k.pages[pfn]
+    if page.flags & PG_reserved != 0:
+        return True
+    if in_swap_cache(k, pfn):
+        return users(k, pfn) + k.swap_map[slot_index(k, page.index)] - 2 > 1
+    return page.count > 1
+
+
+@rule
 def can_share_swap_page(k: Kernel, pfn: int) -> int:
     """1 if a write may go to this locked page itself: nobody else has it, neither by PTE nor by swap slot."""
     page = k.pages[pfn]
     if page.count == 1:
         return 1 if page.flags & PG_reserved == 0 else 0
+    if k.vm[0].profile == KERNEL_2_4_0:
+        # With buffers on it the page is copied (do_wp_page @2.4.0).
+        return 1 if page.count == 2 and in_swap_cache(k, pfn) and not is_page_shared(k, pfn) else 0
     if page.count > 3 or (page.count == 3 and page.buffers == BUFFERS_NONE) or not in_swap_cache(k, pfn):
         return 0
     return 1 if _sole_slot_user(k, pfn) and users(k, pfn) == 2 else 0
@@ -156,14 +115,24 @@ def can_share_swap_page(k: Kernel, pfn: int) -> int:
 def free_page_and_swap_cache(k: Kernel, pfn: int) -> None:
     """Drop a PTE's reference, and the cached copy with it if nobody else wants that."""
     if in_swap_cache(k, pfn) and try_lock_page(k, pfn):
-        remove_exclusive_swap_page(k, pfn)
+        if k.vm[0].profile != KERNEL_2_4_0:
+            remove_exclusive_swap_page(k, pfn)
+        elif not is_page_shared(k, pfn):
+            lru_cache_del(k, pfn)
+            delete_from_swap_cache(k, pfn)
         unlock_page(k, pfn)
     page_cache_release(k, pfn)
 
 
 @rule
 def free_swap_and_cache(k: Kernel, entry: int) -> None:
-    """Drop a PTE's swap entry; a cached copy only the cache uses goes too, any if swap is more than half full."""
+    """Drop a PTE's swap entry; a cached copy only the cache uses goes too, any if swap is more than half full.
+
+    @2.4.0 the copy stays, and ages out (spec C-12).
+    """
+    if k.vm[0].profile == KERNEL_2_4_0:
+        swap_free(k, entry)
+        return
     type_ = swap_info_get(k, entry)
     if type_ == NIL or swap_entry_free(k, type_, swp_offset(entry)) != 1:
         return
@@ -204,7 +173,10 @@ def read_swap_cache_async(k: Kernel, t: int, entry: int) -> int:
 
 @rule
 def swap_writepage(k: Kernel, pfn: int) -> None:
-    """swapper_space's writepage: drop a page only the cache uses instead of writing it, else start the write."""
+    """swapper_space's writepage: drop a page only the cache uses instead of writing it (not @2.4.0), else write it."""
+    if k.vm[0].profile == KERNEL_2_4_0:
+        rw_swap_page_2_4_0(k, IO_WRITE, pfn, 0)
+        return
     if remove_exclusive_swap_page(k, pfn) != 0:
         unlock_page(k, pfn)
         return

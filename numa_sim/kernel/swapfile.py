@@ -1,4 +1,6 @@
-"""Swap areas and their slots: mm/swapfile.c @2.4.37 (spec 6.1 to 6.5, 6.7, 6.9, 6.10 and G-1 to G-4).
+"""Swap areas and their slots: mm/swapfile.c @2.4.37 (spec 6.1 to 6.5, 6.7, 6.9, 6.10 and G-1 to G-5).
+
+2.4.0 differs in a few lines: bounds that are not tidied up when an area is full, and read-ahead that holds its slots.
 
 A swap entry is ``type << 1 | offset << 8`` (i386 encoding, used on every architecture here); 0 is no entry.  Area
 `type` owns ``swap_map[map_start : map_start + max]``; slot 0 is the header and counts as bad.
@@ -15,6 +17,7 @@ from numa_sim.compiled import entry as entry_point
 from numa_sim.compiled import part, rule
 from numa_sim.errors import SimulationError
 from numa_sim.state.constants import (
+    KERNEL_2_4_0,
     MAX_SWAPFILES,
     NIL,
     SWAP_MAP_BAD,
@@ -95,6 +98,7 @@ def scan_swap_map(k: Kernel, type_: int) -> int:
     """Take a free slot of area `type_`: the running cluster, a new cluster, else the first free slot; 0 = full."""
     si = k.swap_info[type_]
     length = k.vm[0].swapfile_cluster
+    tidy = k.vm[0].profile != KERNEL_2_4_0
     offset = 0
     if length != 0:
         offset = _in_cluster(k, type_)
@@ -106,15 +110,17 @@ def scan_swap_map(k: Kernel, type_: int) -> int:
         while offset <= si.highest_bit and k.swap_map[si.map_start + offset] != 0:
             offset += 1
         if offset > si.highest_bit:
-            si.lowest_bit = si.max
-            si.highest_bit = 0
+            if tidy:
+                si.lowest_bit = si.max
+                si.highest_bit = 0
             return 0
-        si.lowest_bit = offset
+        if tidy:
+            si.lowest_bit = offset
     if offset == si.lowest_bit:
         si.lowest_bit += 1
     if offset == si.highest_bit:
         si.highest_bit -= 1
-    if si.lowest_bit > si.highest_bit:
+    if tidy and si.lowest_bit > si.highest_bit:
         si.lowest_bit = si.max
         si.highest_bit = 0
     k.swap_map[si.map_start + offset] = 1
@@ -135,7 +141,7 @@ def get_swap_page(k: Kernel) -> int:
     """
     vm = k.vm[0]
     type_ = vm.swap_list_next
-    if type_ < 0 or vm.nr_swap_pages <= 0:
+    if type_ < 0 or vm.nr_swap_pages == 0 or (vm.nr_swap_pages < 0 and vm.profile != KERNEL_2_4_0):
         return 0
     wrapped = False
     while True:
@@ -208,6 +214,26 @@ def swap_free(k: Kernel, entry: int) -> int:
 
 
 @rule
+def swap_free_uses(k: Kernel, entry: int, uses: int) -> int:
+    """Drop several uses of a swap entry at once (`__swap_free` @2.4.0).
+
+    Returns
+    -------
+    int
+        1 if the kernel would have complained: wrong or unused entry, or fewer uses than that; then nothing is dropped.
+    """
+    type_ = swap_info_get(k, entry)
+    if type_ == NIL:
+        return 1 if entry != 0 else 0
+    left = k.swap_map[slot_index(k, entry)]
+    if left < SWAP_MAP_MAX and left < uses:
+        return 1
+    for _ in range(uses):
+        swap_entry_free(k, type_, swp_offset(entry))
+    return 0
+
+
+@rule
 def swap_duplicate(k: Kernel, entry: int) -> int:
     """Add one use of a swap entry; 1 = done, 0 = not in use.  At SWAP_MAP_MAX the count sticks for good."""
     type_ = swp_type(entry)
@@ -230,19 +256,25 @@ def valid_swaphandles(k: Kernel, entry: int) -> tuple[int, int]:
 
     The run starts at the block's first slot (1 in block 0: slot 0 is the header) and ends before the first free or
     bad slot and at the end of the area.  With page_cluster 0 nothing is read ahead: (0, 0).
+
+    @2.4.0 block 0 starts with its bad slot 0, so that nothing is read ahead in it; each slot of the run gets one more
+    use (which can make a count of 32767 that of a bad slot, spec G-5), and the caller drops them.
     """
     shift = k.vm[0].page_cluster
-    if shift == 0:
+    hold = k.vm[0].profile == KERNEL_2_4_0
+    if shift == 0 and not hold:
         return 0, 0
     si = k.swap_info[swp_type(entry)]
     block = swp_offset(entry) >> shift << shift
-    first = max(block, 1)
+    first = block if hold else max(block, 1)
     stop = min(block + (1 << shift), si.max)
     offset = first
     while offset < stop:
         uses = k.swap_map[si.map_start + offset]
         if uses == 0 or uses == SWAP_MAP_BAD:
             break
+        if hold:
+            k.swap_map[si.map_start + offset] = uses + 1
         offset += 1
     return first, offset - first
 

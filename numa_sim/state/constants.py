@@ -232,6 +232,10 @@ STOP_FAULT: Final = 3
 STOP_KICK: Final = 4
 """A rule queued I/O or woke a daemon: Python must act at this instant."""
 
+# Rows of tasks -------------------------------------------------------------------------------------------------------
+KSWAPD: Final = 1
+"""kswapd; row 0 is the swapper (whoever runs when no task does)."""
+
 # task.state ----------------------------------------------------------------------------------------------------------
 TASK_UNUSED: Final = 0
 TASK_RUNNING: Final = 1

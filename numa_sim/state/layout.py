@@ -261,11 +261,13 @@ TASK = np.dtype(
         ("reclaim_got", "i8"),  # what it answers
         ("reclaim_priority", "i8"),
         ("reclaim_progress", "i8"),  # this priority has helped
+        ("reclaim_helped", "i8"),  # some priority has
         ("launder_pass", "i8"),
         ("launder_left", "i8"),  # pages still to be looked at in this pass
         ("launder_budget", "i8"),  # maxlaunder: buffer writes it may still start
         ("launder_sync", "i8"),
         ("launder_cleaned", "i8"),
+        ("launder_stripping", "i8"),  # it sleeps on the buffers of a page it holds locked, off the lists
         # 2.4.0: swapin_readahead in progress: slots whose uses it holds, see kernel/v2_4_0/memory.py
         ("readahead_entry", "i8"),
         ("readahead_left", "i8"),

@@ -223,15 +223,9 @@ class Replay:
         page = k.pages[pfn]
         self.methods[pfn] = (args["writepage_refuses"], args["io_async"])
         if kind != "buffer":
-            page.mapping = _METHODS["fileN" if kind == "fileN" else kind, 0 if kind == "fileN" else WRITEPAGE_SYNC][0]
-            k.mappings[page.mapping].nrpages += 1
-            self.set_method(pfn)
-            _delta_nr_cache_pages(k, pfn, 1)
+            self.give_mapping(pfn, kind)
         if kind == "swap":
-            page.index = _get_swap_page(k)
-            k.swap_cache[page.index >> 8] = pfn + 1
-            for _ in range(args["slot_count"] - 1):
-                _swap_duplicate(k, int(page.index))
+            self.give_slot(pfn, args["slot_count"])
         if args["buffers"]:
             page.buffers = BUFFERS_CLEAN + args["buffers_need"]
             page.count += kind != "buffer"
@@ -239,6 +233,22 @@ class Replay:
         if args["dirty"]:
             page.flags |= PG_dirty
         _lru_cache_add(k, pfn)
+
+    def give_mapping(self, pfn: int, kind: str) -> None:
+        """Put the page into the stand-in address space for its kind."""
+        k, page = self.k, self.k.pages[pfn]
+        page.mapping = _METHODS[kind, 0 if kind == "fileN" else WRITEPAGE_SYNC][0]
+        k.mappings[page.mapping].nrpages += 1
+        self.set_method(pfn)
+        _delta_nr_cache_pages(k, pfn, 1)
+
+    def give_slot(self, pfn: int, slot_count: int) -> None:
+        """Let the page cache the lowest free slot, which has so many uses."""
+        k, page = self.k, self.k.pages[pfn]
+        page.index = _get_swap_page(k)
+        k.swap_cache[page.index >> 8] = pfn + 1
+        for _ in range(slot_count - 1):
+            _swap_duplicate(k, int(page.index))
 
     def new_mm(self, command: Command) -> None:
         k, mm = self.k, command.args["id"] + 1

@@ -21,6 +21,8 @@ from numa_sim.kernel.profiles import get
 from numa_sim.kernel.swap import lru_cache_add
 from numa_sim.state.constants import (
     EV_BAD_PAGE,
+    KERNEL_2_4_0,
+    KERNEL_2_4_37,
     MAX_ORDER,
     NIL,
     PF_FREE_PAGES,
@@ -67,15 +69,17 @@ def pair_bits(k: Kernel, zone_id: int) -> dict[int, list[int]]:
 # Golden traces -------------------------------------------------------------------------------------------------------
 
 
-def start_golden(init: Command) -> Any:
+def start_golden(init: Command, kernel: int = KERNEL_2_4_37) -> Any:
     base, pages = init.args["zone_start_pfn"], init.args["pages"]
     k = one_zone(pages, base, free=False)
+    k.vm[0].profile = kernel
     reserved = np.zeros(pages, bool)
     for low, high in init.args["reserved"]:
         reserved[low:high] = True
         k.pages["flags"][base + low : base + high] |= PG_reserved
     for index in np.flatnonzero(~reserved):
         free_pages_ok(k, base + int(index), 0)
+    k.vm[0].memory_pressure = init.args.get("memory_pressure", 0)
 
     def run(command: Command) -> Any:
         args = command.args
@@ -102,6 +106,8 @@ def start_golden(init: Command) -> Any:
         command.check("result", run(command), command.result)
         command.check("bug", int(k.vm[0].bug), 0)
         command.check("free_pages", int(k.zones[0].free_pages), command.state["free_pages"])
+        if kernel == KERNEL_2_4_0:
+            command.check("memory_pressure", int(k.vm[0].memory_pressure), command.state["memory_pressure"])
         if "lists" in command.state:
             ours = {str(o): [pfn - base for pfn in blocks] for o, blocks in free_lists(k, 0).items()}
             command.check("lists", ours, command.state["lists"])
@@ -110,8 +116,9 @@ def start_golden(init: Command) -> Any:
     return step
 
 
-def test_golden_buddy():
-    assert replay("buddy", start_golden) > 100
+@pytest.mark.parametrize(("version", "kernel"), [("2.4.37", KERNEL_2_4_37), ("2.4.0", KERNEL_2_4_0)])
+def test_golden_buddy(version, kernel):
+    assert replay("buddy", lambda init: start_golden(init, kernel), version) > 100
 
 
 # Examples ------------------------------------------------------------------------------------------------------------

@@ -1,20 +1,22 @@
-"""Replay of recorded swap slots, devices and read-ahead windows of 2.4.37 (golden subject swap)."""
+"""Replay of recorded swap slots, devices and read-ahead windows of 2.4.37 and 2.4.0 (golden subject swap)."""
 
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+import pytest
 from golden_traces import Command, replay
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import swapfile
+from numa_sim.state.constants import KERNEL_2_4_0, KERNEL_2_4_37
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 _RULES = {
     name: entry(getattr(swapfile, name))
     for name in (
-        "get_swap_page", "swap_free", "swap_duplicate", "valid_swaphandles", "swapoff_begin", "swapoff_fail",
-        "swapoff_end",
+        "get_swap_page", "swap_free", "swap_free_uses", "swap_duplicate", "valid_swaphandles", "swapoff_begin",
+        "swapoff_fail", "swapoff_end",
     )
 }  # fmt: skip
 
@@ -39,9 +41,13 @@ def _run(k: Kernel, command: Command) -> Any:
         return {"type": t, "priority": si.prio, "pages": si.pages, "max": si.max}
     if op == "get":
         got = _RULES["get_swap_page"](k)
+        for _ in range(args.get("count", 1) - 1 if got else 0):
+            _RULES["swap_duplicate"](k, got)
         return [(got >> 1) & 0x3F, got >> 8] if got else None
     if op == "free":
-        return {"message": bool(_RULES["swap_free"](k, _entry_of(args)))}
+        if args.get("count", 1) == 1:
+            return {"message": bool(_RULES["swap_free"](k, _entry_of(args)))}
+        return {"message": bool(_RULES["swap_free_uses"](k, _entry_of(args), args["count"]))}
     if op == "duplicate":
         last = 0
         for _ in range(args["times"]):
@@ -49,6 +55,8 @@ def _run(k: Kernel, command: Command) -> Any:
         return {"last": last, "count": _slot_count(k, args)}
     if op == "readahead_window":
         start, pages = _RULES["valid_swaphandles"](k, _entry_of(args))
+        for offset in range(start, start + pages) if k.vm[0].profile == KERNEL_2_4_0 else ():
+            _RULES["swap_free"](k, args["type"] << 1 | offset << 8)
         return {"pages": pages, "start": start}
     _RULES[op](k, args["type"])
     return command.result
@@ -74,9 +82,11 @@ def _devices(k: Kernel, golden: dict[str, dict[str, Any]]) -> dict[str, dict[str
     return found
 
 
-def test_every_recorded_swap_command_gives_the_recorded_answer() -> None:
+@pytest.mark.parametrize(("version", "kernel"), [("2.4.37", KERNEL_2_4_37), ("2.4.0", KERNEL_2_4_0)])
+def test_every_recorded_swap_command_gives_the_recorded_answer(version: str, kernel: int) -> None:
     def start(init: Command) -> Callable[[Command], None]:
         k = new_kernel(Sizes(nodes=1, cpus=1, frames=1, tables=1, swap_slots=1 << 17, io_ring=1))
+        k.vm[0].profile = kernel
         k.vm[0].page_cluster = init.args["page_cluster"]
 
         def step(command: Command) -> None:
@@ -89,4 +99,4 @@ def test_every_recorded_swap_command_gives_the_recorded_answer() -> None:
 
         return step
 
-    assert replay("swap", start) > 1000
+    assert replay("swap", start, version) > 1000

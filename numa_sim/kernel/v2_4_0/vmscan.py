@@ -1,0 +1,473 @@
+"""Reclaim: `do_try_to_free_pages` and the list scans it calls, mm/vmscan.c @2.4.0 (spec 4.6).
+
+`page_launder` sleeps in the kernel (on buffers, and on swap writes when too many are under way), so reclaim is a
+machine that stops and goes on, as in `numa_sim.kernel.vmscan`: `try_to_free_pages_begin` (or `page_launder_begin`, or
+`reclaim_begin` for a task whose allocation answered ALLOC_RECLAIM), then `reclaim_run` until it answers RECLAIM_DONE or
+RECLAIM_FAILED.  It stops with RECLAIM_WAIT at a page under I/O, ``tasks[t].wait_pfn``, whose reference it holds until
+it is called again, and with RECLAIM_YIELD once a call has cost ``vm.reclaim_quantum_ns`` or the I/O ring is half full.
+``tasks[t].reclaim_got`` is what the kernel's function would have returned.
+
+kswapd (PF_MEMALLOC), when woken (``vm.kswapd_wanted``) and at least once a second, for ever:
+
+1. if `inactive_shortage` or `free_shortage`: ``try_to_free_pages_begin(k, KSWAPD, GFP_KSWAPD_2_4_0, user)``, with
+   `user` 1 if ``vm.kswapd_done_waiters``, and `reclaim_run`;
+2. ``refill_inactive_scan(k, 6, 0)``: background ageing;
+3. once a second `recalculate_vm_stats`;
+4. everybody on kswapd_done wakes, the disks' queues are run;
+5. if `free_shortage` or `inactive_shortage` is 0 it sleeps (``vm.kswapd_asleep = 1``) up to a second; else, if
+   `numa_sim.kernel.v2_4_0.oom_kill.out_of_memory`, `oom_kill`; and again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from numa_sim.compiled import part, rule
+from numa_sim.kernel.costs import charge
+from numa_sim.kernel.filemap import node_of, page_cache_release, try_lock_page, unlock_page
+from numa_sim.kernel.ll_rw_blk import io_ring_is_full
+from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
+from numa_sim.kernel.v2_4_0.buffer import (
+    CLEAN_BUFFERS,
+    WAIT_FOR_BUFFERS,
+    WRITE_BUFFERS,
+    try_to_free_buffers,
+    under_io,
+)
+from numa_sim.kernel.v2_4_0.page_alloc import STAGE_LAUNDERED
+from numa_sim.kernel.v2_4_0.pressure import (
+    free_shortage,
+    inactive_shortage,
+    nr_free_pages,
+    nr_inactive_clean_pages,
+    wakeup_bdflush,
+)
+from numa_sim.kernel.v2_4_0.reclaim_page import by_daemon, still_used
+from numa_sim.kernel.v2_4_0.swap import (
+    add_page_to_active_list,
+    add_page_to_inactive_clean_list,
+    add_page_to_inactive_dirty_list,
+    age_page_down_ageonly,
+    age_page_up,
+    deactivate_page,
+    lru_cache_del,
+    move_to_active,
+    move_to_inactive_clean,
+    move_to_inactive_dirty,
+    page_ramdisk,
+)
+from numa_sim.kernel.v2_4_0.swap_out import swap_out
+from numa_sim.kernel.vmscan import writepage
+from numa_sim.state.constants import (
+    BUFFERS_NONE,
+    EV_PAGE_LAUNDER,
+    EV_WAIT_ON_PAGE,
+    EV_WRITEPAGE,
+    GFP_IO_BIT,
+    MAPPING_NONE,
+    NIL,
+    PGLAUNDER_CLEAN,
+    PGLAUNDER_WRITE,
+    PGREFILL,
+    PGSCAN_DIRECT,
+    PGSCAN_KSWAPD,
+    RECLAIM_DONE,
+    RECLAIM_FAILED,
+    RECLAIM_WAIT,
+    RECLAIM_YIELD,
+    WRITEPAGE_NONE,
+    WRITEPAGE_REFUSE,
+    WRITEPAGE_SWAP,
+    PG_active,
+    PG_decr_after,
+    PG_dirty,
+    PG_locked,
+    PG_referenced,
+)
+from numa_sim.state.events import count, log_event
+from numa_sim.state.kernel import Kernel
+
+GFP_KSWAPD_2_4_0: Final = GFP_IO_BIT
+"""What kswapd reclaims with: it may start I/O, but not wait for memory."""
+DEF_PRIORITY: Final = 6
+STAGE_IDLE: Final = 0
+STAGE_LAUNDER: Final = 1
+"""`page_launder` as the first part of do_try_to_free_pages."""
+STAGE_LAUNDER_ALONE: Final = 2
+STAGE_SHORTAGES: Final = 3
+"""After page_launder: is more needed?"""
+STAGE_REFILL: Final = 4
+"""refill_inactive: one page off the active list at a time, at this priority."""
+STAGE_SWAP_OUT: Final = 5
+"""refill_inactive: one swap_out at a time, at this priority."""
+STAGE_LAST_REFILL: Final = 6
+"""refill_inactive: no priority is left, once more over the whole active list."""
+_WRITES_PER_CLUSTER: Final = 4
+_GO_ON: Final = 0
+_SLEEP: Final = 1
+_PASS_ENDS: Final = 2
+_STOP: Final = 3
+
+
+@rule
+def refill_inactive_scan(k: Kernel, priority: int, oneshot: int) -> int:
+    """Age pages from the tail of the active list, 1 in 2**priority of them; unused ones of age 0 are deactivated.
+
+    Parameters
+    ----------
+    oneshot : int
+        1: stop at the first page deactivated.
+
+    Returns
+    -------
+    int
+        1 if a page was deactivated.
+    """
+    vm = k.vm[0]
+    left = vm.nr_active_pages >> priority
+    progress = 0
+    while left > 0 and vm.active_tail != NIL:
+        left -= 1
+        pfn = vm.active_tail + 0
+        page = k.pages[pfn]
+        charge(k, k.costs[0].scan_page_ns)
+        count(k, node_of(k, pfn), PGREFILL, 1)
+        if page.flags & PG_referenced != 0:
+            page.flags &= ~PG_referenced
+            age_page_up(k, pfn)
+        else:
+            age_page_down_ageonly(k, pfn)
+            # Stricter than deactivate_page: here nobody but the cache may hold the page.
+            if page.age == 0 and page.count <= (1 if page.buffers == BUFFERS_NONE else 2):
+                deactivate_page(k, pfn)
+        if page.flags & PG_active != 0:
+            move_to_active(k, pfn)
+        else:
+            progress = 1
+            if oneshot != 0:
+                return 1
+    return progress
+
+
+# page_launder --------------------------------------------------------------------------------------------------------
+
+
+@part
+def _begin_launder(k: Kernel, t: int, gfp: int, sync: int) -> None:
+    task = k.tasks[t]
+    task.reclaim_gfp = gfp
+    task.launder_sync = sync
+    task.launder_pass = task.launder_budget = task.launder_cleaned = 0
+    task.launder_left = k.vm[0].nr_inactive_dirty_pages
+
+
+@part
+def _patience(k: Kernel, t: int) -> int:
+    """How page_launder treats the buffers of the next page."""
+    task = k.tasks[t]
+    if task.launder_pass == 0:
+        return CLEAN_BUFFERS
+    if task.launder_budget == 0 and task.launder_sync != 0:
+        return WAIT_FOR_BUFFERS
+    task.launder_budget -= 1
+    return WRITE_BUFFERS if task.launder_budget >= 0 else CLEAN_BUFFERS
+
+
+@part
+def _write_page(k: Kernel, t: int, pfn: int) -> int:
+    """A dirty page, locked: looked at for the first time, it is spared; else it is written where its mapping says."""
+    task = k.tasks[t]
+    page = k.pages[pfn]
+    method = k.mappings[page.mapping].writepage
+    if method == WRITEPAGE_NONE:
+        move_to_active(k, pfn)
+        unlock_page(k, pfn)
+        return _GO_ON
+    if task.launder_pass == 0:
+        move_to_inactive_dirty(k, pfn)
+        unlock_page(k, pfn)
+        return _GO_ON
+    if method == WRITEPAGE_REFUSE:
+        log_event(k, EV_WRITEPAGE, pfn, 0)
+        move_to_active(k, pfn)
+        unlock_page(k, pfn)
+        return _GO_ON
+    page.flags &= ~PG_dirty
+    page.count += 1
+    count(k, node_of(k, pfn), PGLAUNDER_WRITE, 1)
+    writepage(k, pfn)
+    if method == WRITEPAGE_SWAP and page.flags & (PG_locked | PG_decr_after) == PG_locked:
+        # Too much is under way already: this write is waited for.
+        log_event(k, EV_WAIT_ON_PAGE, pfn, 0)
+        task.wait_pfn = pfn
+        return _SLEEP
+    page_cache_release(k, pfn)
+    return _GO_ON
+
+
+@part
+def _stripped(k: Kernel, t: int, pfn: int, done: bool) -> int:
+    """A page that was taken off its list to strip its buffers goes where it belongs now.
+
+    Without buffers it is clean; if it was nothing but buffers it is free.
+    """
+    task = k.tasks[t]
+    page = k.pages[pfn]
+    freed = False
+    if not done:
+        add_page_to_inactive_dirty_list(k, pfn)
+    elif page.mapping == MAPPING_NONE:
+        k.vm[0].buffermem_pages -= 1
+        freed = True
+    elif page.count > 2:
+        add_page_to_active_list(k, pfn)
+    else:
+        add_page_to_inactive_clean_list(k, pfn)
+        count(k, node_of(k, pfn), PGLAUNDER_CLEAN, 1)
+        task.launder_cleaned += 1
+    unlock_page(k, pfn)
+    page_cache_release(k, pfn)
+    if freed:
+        task.launder_cleaned += 1
+        if free_shortage(k) == 0:
+            return _STOP
+    return _GO_ON
+
+
+@part
+def _strip_page(k: Kernel, t: int, pfn: int) -> int:
+    """A page with buffers, locked and not dirty: as patience allows they are stripped, written, or waited for."""
+    task = k.tasks[t]
+    lru_cache_del(k, pfn)
+    k.pages[pfn].count += 1
+    patience = _patience(k, t)
+    done = try_to_free_buffers(k, pfn, patience)
+    if not done and patience == WAIT_FOR_BUFFERS and under_io(k, pfn):
+        log_event(k, EV_WAIT_ON_PAGE, pfn, 1)
+        task.launder_stripping = 1
+        task.wait_pfn = pfn
+        return _SLEEP
+    return _stripped(k, t, pfn, done)
+
+
+@part
+def _launder_page(k: Kernel, t: int) -> int:
+    """Look at the page at the tail of the inactive_dirty list: one round of page_launder."""
+    vm = k.vm[0]
+    task = k.tasks[t]
+    pfn = vm.inactive_dirty_tail + 0
+    if task.launder_left <= 0 or pfn == NIL:
+        return _PASS_ENDS
+    task.launder_left -= 1
+    task.cost_ns += k.costs[0].scan_page_ns
+    count(k, node_of(k, pfn), PGSCAN_KSWAPD if by_daemon(k) else PGSCAN_DIRECT, 1)
+    page = k.pages[pfn]
+    if still_used(k, pfn) or page_ramdisk(k, pfn):
+        move_to_active(k, pfn)
+        return _GO_ON
+    if not try_lock_page(k, pfn):
+        move_to_inactive_dirty(k, pfn)
+        return _GO_ON
+    if page.flags & PG_dirty != 0:
+        return _write_page(k, t, pfn)
+    if page.buffers != BUFFERS_NONE:
+        return _strip_page(k, t, pfn)
+    if page.mapping != MAPPING_NONE:
+        move_to_inactive_clean(k, pfn)
+        count(k, node_of(k, pfn), PGLAUNDER_CLEAN, 1)
+        task.launder_cleaned += 1
+    else:
+        move_to_active(k, pfn)
+    unlock_page(k, pfn)
+    return _GO_ON
+
+
+@part
+def _end_launder_pass(k: Kernel, t: int) -> int:
+    """After a pass that wrote nothing, a second one may, if pages are still missing and the caller may start I/O."""
+    task = k.tasks[t]
+    if task.reclaim_gfp & GFP_IO_BIT == 0 or task.launder_pass != 0 or free_shortage(k) == 0:
+        return _STOP
+    task.launder_pass = 1
+    if task.launder_cleaned != 0:
+        task.launder_sync = 0
+    task.launder_budget = _WRITES_PER_CLUSTER << k.vm[0].page_cluster
+    task.launder_left = k.vm[0].nr_inactive_dirty_pages
+    wakeup_bdflush(k)
+    return _GO_ON
+
+
+@part
+def _end_launder(k: Kernel, t: int) -> None:
+    """page_launder returns; go on with what called it."""
+    task = k.tasks[t]
+    log_event(k, EV_PAGE_LAUNDER, task.launder_cleaned, task.launder_pass)
+    task.reclaim_got += task.launder_cleaned
+    task.reclaim_stage = STAGE_SHORTAGES if task.reclaim_stage == STAGE_LAUNDER else STAGE_IDLE
+
+
+@part
+def _launder(k: Kernel, t: int) -> bool:
+    """One step of page_launder; whether it must sleep first."""
+    found = _launder_page(k, t)
+    if found == _PASS_ENDS:
+        found = _end_launder_pass(k, t)
+    if found == _STOP:
+        _end_launder(k, t)
+    return found == _SLEEP
+
+
+@part
+def _wake_up(k: Kernel, t: int) -> None:
+    """The I/O it slept for has ended."""
+    task = k.tasks[t]
+    pfn = task.wait_pfn + 0
+    task.wait_pfn = NIL
+    if task.launder_stripping == 0:
+        page_cache_release(k, pfn)
+        return
+    task.launder_stripping = 0
+    if _stripped(k, t, pfn, try_to_free_buffers(k, pfn, CLEAN_BUFFERS)) == _STOP:
+        _end_launder(k, t)
+
+
+# do_try_to_free_pages ------------------------------------------------------------------------------------------------
+
+
+@rule
+def page_launder_begin(k: Kernel, t: int, gfp: int, sync: int) -> None:
+    """Start one `page_launder` for task `t`; ``reclaim_got`` will be the pages it cleaned."""
+    task = k.tasks[t]
+    task.reclaim_got = 0
+    task.reclaim_stage = STAGE_LAUNDER_ALONE
+    _begin_launder(k, t, gfp, sync)
+
+
+@rule
+def try_to_free_pages_begin(k: Kernel, t: int, gfp: int, user: int) -> None:
+    """Start `do_try_to_free_pages` for task `t`.
+
+    Parameters
+    ----------
+    user : int
+        1: it stops after 2**page_cluster pages and waits for buffers; 0 (kswapd): the shortage decides.
+    """
+    task = k.tasks[t]
+    task.reclaim_gfp = gfp
+    task.reclaim_user = user
+    task.reclaim_got = 0
+    task.reclaim_stage = STAGE_SHORTAGES
+    if free_shortage(k) != 0 or k.vm[0].nr_inactive_dirty_pages > nr_free_pages(k) + nr_inactive_clean_pages(k):
+        task.reclaim_stage = STAGE_LAUNDER
+        _begin_launder(k, t, gfp, user)
+
+
+@rule
+def reclaim_begin(k: Kernel, t: int) -> None:
+    """Start what the allocation of task `t` asked for with ALLOC_RECLAIM: `page_launder`, or `try_to_free_pages`."""
+    task = k.tasks[t]
+    if task.alloc_stage == STAGE_LAUNDERED:
+        page_launder_begin(k, t, task.alloc_gfp, 1)
+    else:
+        try_to_free_pages_begin(k, t, task.alloc_gfp, 1)
+
+
+@part
+def _judge_shortages(k: Kernel, t: int) -> None:
+    """After the laundry: more inactive pages are made only if some are missing, else the slab caches are trimmed."""
+    task = k.tasks[t]
+    missing = free_shortage(k) + inactive_shortage(k)
+    if missing == 0:
+        kmem_cache_reap(k)
+        task.reclaim_got = 1
+        task.reclaim_stage = STAGE_IDLE
+        return
+    shrink_vfs(k, DEF_PRIORITY)
+    task.reclaim_nr = missing
+    if task.reclaim_user != 0:
+        task.reclaim_nr = 1 << k.vm[0].page_cluster
+    kmem_cache_reap(k)
+    task.reclaim_priority = DEF_PRIORITY
+    task.reclaim_progress = task.reclaim_helped = 0
+    task.reclaim_stage = STAGE_REFILL
+
+
+@part
+def _one_found(k: Kernel, t: int) -> None:
+    """One page fewer is wanted from refill_inactive; with the last it is done."""
+    task = k.tasks[t]
+    task.reclaim_progress = task.reclaim_helped = 1
+    task.reclaim_nr -= 1
+    if task.reclaim_nr <= 0:
+        _end_refill(k, t)
+
+
+@part
+def _end_refill(k: Kernel, t: int) -> None:
+    task = k.tasks[t]
+    task.reclaim_got += task.reclaim_helped
+    task.reclaim_stage = STAGE_IDLE
+
+
+@part
+def _end_priority(k: Kernel, t: int) -> None:
+    """Nothing more to find at this priority: enough, or the same again if it helped, or the next one."""
+    task = k.tasks[t]
+    if inactive_shortage(k) == 0 or free_shortage(k) == 0:
+        _end_refill(k, t)
+        return
+    if task.reclaim_progress == 0:
+        task.reclaim_priority -= 1
+    task.reclaim_progress = 0
+    task.reclaim_stage = STAGE_REFILL if task.reclaim_priority >= 0 else STAGE_LAST_REFILL
+
+
+@part
+def _refill(k: Kernel, t: int) -> None:
+    """One step of refill_inactive."""
+    task = k.tasks[t]
+    if task.reclaim_stage == STAGE_REFILL:
+        if refill_inactive_scan(k, task.reclaim_priority, 1) != 0:
+            _one_found(k, t)
+        else:
+            shrink_vfs(k, task.reclaim_priority)
+            task.reclaim_stage = STAGE_SWAP_OUT
+    elif task.reclaim_stage == STAGE_SWAP_OUT:
+        if swap_out(k) != 0:
+            _one_found(k, t)
+        else:
+            _end_priority(k, t)
+    elif refill_inactive_scan(k, 0, 1) != 0:
+        _one_found(k, t)
+    else:
+        _end_refill(k, t)
+
+
+@rule
+def reclaim_run(k: Kernel, t: int) -> int:
+    """Go on with what a ``*_begin`` rule started for task `t`.
+
+    Returns
+    -------
+    int
+        RECLAIM_DONE or RECLAIM_FAILED (``reclaim_got`` is 0), RECLAIM_WAIT or RECLAIM_YIELD (call again).
+    """
+    task = k.tasks[t]
+    if task.wait_pfn != NIL:
+        _wake_up(k, t)
+    start_ns = task.cost_ns + 0
+    quantum_ns = k.vm[0].reclaim_quantum_ns
+    while task.reclaim_stage != STAGE_IDLE:
+        if task.reclaim_stage <= STAGE_LAUNDER_ALONE:
+            if _launder(k, t):
+                return RECLAIM_WAIT
+        elif task.reclaim_stage == STAGE_SHORTAGES:
+            _judge_shortages(k, t)
+        else:
+            _refill(k, t)
+        if io_ring_is_full(k):
+            task.cost_ns += 1
+            return RECLAIM_YIELD
+        if quantum_ns > 0 and task.cost_ns - start_ns >= quantum_ns:
+            return RECLAIM_YIELD
+    return RECLAIM_DONE if task.reclaim_got > 0 else RECLAIM_FAILED
