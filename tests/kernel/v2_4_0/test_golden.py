@@ -1,9 +1,10 @@
-"""Replays of the recorded reclaim lists and swap_out of 2.4.0, through the machine that can stop and go on."""
+"""Replays of the recorded allocations, reclaim lists and swap_out of 2.4.0, through rules that can stop and go on."""
 
 from collections.abc import Callable
 
 import pytest
 from golden_traces import Command, replay
+from kernel.v2_4_0 import alloc_replay
 from kernel.v2_4_0.reclaim_replay import Replay
 
 
@@ -13,3 +14,7 @@ def test_every_recorded_command_gives_the_recorded_result_log_and_state(subject:
         return Replay(init).step
 
     assert replay(subject, start, "2.4.0") > 1000
+
+
+def test_every_recorded_allocation_goes_the_recorded_way() -> None:
+    assert replay("alloc-pages", lambda _init: alloc_replay.check, "2.4.0") > 1000
