@@ -19,6 +19,7 @@ from numa_sim.state.constants import (
     BUFFERS_REDIRTIED,
     DIRTY_PAGES,
     KIND_INODE,
+    KERNEL_2_4_0,
     MAPPING_SWAP,
     MAX_ORDER,
     NIL,
@@ -152,34 +153,75 @@ def _count_tables(k: Kernel, mm: int, row: int, level: int, owners: np.ndarray, 
 
 
 @rule
+def _walk_lru(k: Kernel, head: int, on_list: int, lists: int, seen: np.ndarray) -> int:
+    """Length of the list that starts at `head`, whose pages have just `on_list` of the flags `lists`; -1 - pfn if not.
+
+    Marks its pages in `seen`.
+    """
+    length = 0
+    pfn = head
+    while pfn != NIL:
+        if seen[pfn] != 0 or k.pages[pfn].flags & lists != on_list:
+            return -1 - pfn
+        seen[pfn] = 1
+        length += 1
+        pfn = k.pages[pfn].lru_next
+    return length
+
+
+@rule
 def _check_lru(k: Kernel) -> tuple[int, int]:
+    """The active and inactive lists; the three kinds of lists of 2.4.0."""
     vm = k.vm[0]
     seen = np.zeros(k.pages.shape[0], np.int8)
-    length = 0
-    pfn = vm.active_head
-    while pfn != NIL:
-        flags = k.pages[pfn].flags
-        if seen[pfn] != 0 or flags & PG_lru == 0 or flags & PG_active == 0:
-            return LRU, pfn
-        seen[pfn] = 1
-        length += 1
-        pfn = k.pages[pfn].lru_next
-    if length != vm.nr_active_pages:
-        return LRU_COUNTERS, length
-    length = 0
-    pfn = vm.inactive_head
-    while pfn != NIL:
-        flags = k.pages[pfn].flags
-        if seen[pfn] != 0 or flags & PG_lru == 0 or flags & PG_active != 0:
-            return LRU, pfn
-        seen[pfn] = 1
-        length += 1
-        pfn = k.pages[pfn].lru_next
-    if length != vm.nr_inactive_pages:
-        return LRU_COUNTERS, length
+    lists = PG_lru | PG_active
+    if vm.profile == KERNEL_2_4_0:
+        lists = PG_active | PG_inactive_dirty | PG_inactive_clean
+        lengths = (
+            _walk_lru(k, vm.active_head, PG_active, lists, seen),
+            _walk_lru(k, vm.inactive_dirty_head, PG_inactive_dirty, lists, seen),
+        )
+        wanted = (int(vm.nr_active_pages), int(vm.nr_inactive_dirty_pages))
+    else:
+        lengths = (
+            _walk_lru(k, vm.active_head, PG_lru | PG_active, lists, seen),
+            _walk_lru(k, vm.inactive_head, PG_lru, lists, seen),
+        )
+        wanted = (int(vm.nr_active_pages), int(vm.nr_inactive_pages))
+    for which in range(2):
+        if lengths[which] < 0:
+            return LRU, -1 - lengths[which]
+        if lengths[which] != wanted[which]:
+            return LRU_COUNTERS, lengths[which]
+    if vm.profile == KERNEL_2_4_0:
+        problem, where = _check_zone_lists(k, lists, seen)
+        if problem != 0:
+            return problem, where
     for pfn in range(k.pages.shape[0]):
-        if seen[pfn] == 0 and k.pages[pfn].flags & PG_lru != 0:
+        if seen[pfn] == 0 and k.pages[pfn].flags & lists != 0:
             return LRU, pfn
+    return 0, 0
+
+
+@rule
+def _check_zone_lists(k: Kernel, lists: int, seen: np.ndarray) -> tuple[int, int]:
+    """2.4.0: every zone's inactive_clean list, and its share of the inactive_dirty list."""
+    dirty = np.zeros(k.zones.shape[0], np.int64)
+    for pfn in range(k.pages.shape[0]):
+        if k.pages[pfn].flags & PG_inactive_dirty != 0:
+            dirty[k.section_zone[pfn >> k.vm[0].section_shift]] += 1
+    for z in range(k.zones.shape[0]):
+        zone = k.zones[z]
+        length = _walk_lru(k, zone.inactive_clean_head, PG_inactive_clean, lists, seen)
+        if length < 0:
+            return LRU, -1 - length
+        if length != zone.inactive_clean_pages or dirty[z] != zone.inactive_dirty_pages:
+            return LRU_COUNTERS, z
+        pfn = zone.inactive_clean_head
+        while pfn != NIL:
+            if k.section_zone[pfn >> k.vm[0].section_shift] != z:
+                return LRU, pfn
+            pfn = k.pages[pfn].lru_next
     return 0, 0
 
 
@@ -194,6 +236,11 @@ def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[in
             owners[task.got_pfn] += 1
         if task.file_pfn != NIL:
             owners[task.file_pfn] += 1
+        if task.readahead_left > 0:
+            # Slots a read-ahead of 2.4.0 has not come to yet.
+            area = k.swap_info[(task.readahead_entry >> 1) & 0x3F]
+            first = area.map_start + (task.readahead_entry >> 8)
+            slots[first : first + task.readahead_left] += 1
     for a in range(k.swap_info.shape[0]):
         area = k.swap_info[a]
         if area.flags == 0:
