@@ -358,8 +358,9 @@ def boot(
     build_zonelists(k, numa_fallback == "nearest")
     vm.total_pages = sum(frames for _, frames in nodes)
     vm.highest_zone = max(int(zone.index) for zone in k.zones if zone["size"])
-    small = vm.total_pages >> (20 - PAGE_SHIFT) < profile.small_machine_mib
-    vm.page_cluster = profile.page_cluster_small if small else profile.page_cluster
+    memory_mib = vm.total_pages >> (20 - PAGE_SHIFT)
+    below = (cluster for mib, cluster in profile.page_cluster_below_mib if memory_mib < mib)
+    vm.page_cluster = next(below, profile.page_cluster)
     for name, value in profile.sysctl.items():
         setattr(vm, name, value)
     k.vmstat[:] = 0

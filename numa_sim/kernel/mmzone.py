@@ -66,7 +66,9 @@ def zone_sizes(arch: str, start_pfn: int, frames: int) -> tuple[int, int, int]:
 
 
 def wait_table_size(profile: Profile, pages: int) -> int:
-    """Entries of a zone's hash of page wait queues: a power of two.  `wait_table_size` @2.4.37."""
+    """Entries of a zone's hash of page wait queues: a power of two.  `wait_table_size` @2.4.37 (@2.4.0: none)."""
+    if profile.pages_per_waitqueue == 0:
+        return 0
     wanted = pages // profile.pages_per_waitqueue
     size = 1
     while size < wanted:
@@ -106,6 +108,16 @@ def setup_watermarks(
             lower.watermarks[c, WMARK_LOW] = 2 * base + reserve
             lower.watermarks[c, WMARK_HIGH] = 3 * base + reserve
             above += int(lower.realsize)
+
+
+def _add_to_freepages(k: Kernel, node: int) -> None:
+    """The machine's own marks are its zones' added up (`freepages` @2.4.0; nobody asks later)."""
+    vm = k.vm[0]
+    for zone in k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]:
+        marks = zone.watermarks[zone.index]
+        vm.freepages_min += marks[WMARK_MIN]
+        vm.freepages_low += marks[WMARK_LOW]
+        vm.freepages_high += marks[WMARK_HIGH]
 
 
 def free_area_init_node(
@@ -162,6 +174,7 @@ def free_area_init_node(
         k.section_zone[start_pfn >> shift : (start_pfn + frames - 1 >> shift) + 1] = zone_id
         start_pfn += frames
     setup_watermarks(k, node, ratios, reserves, profile)
+    _add_to_freepages(k, node)
     return map_start
 
 

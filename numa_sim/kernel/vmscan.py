@@ -50,6 +50,7 @@ from numa_sim.state.constants import (
     GFP_HIGHIO_BIT,
     GFP_IO_BIT,
     KERNEL_2_4_37,
+    KSWAPD,
     MAPPING_NONE,
     NIL,
     NR_ZONES,
@@ -80,8 +81,6 @@ from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
 
-KSWAPD: Final = 1
-"""kswapd's task; everybody else reclaims directly."""
 STAGE_IDLE: Final = 0
 STAGE_SHRINK_CACHES: Final = 1
 """A pass begins: slab, then `refill_inactive`, then the scan."""

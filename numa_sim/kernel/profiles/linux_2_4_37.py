@@ -19,8 +19,7 @@ LINUX_2_4_37 = Profile(
     pages_per_waitqueue=256,
     wait_table_max=4096,
     # mm/swap.c: swap_setup
-    small_machine_mib=16,
-    page_cluster_small=2,
+    page_cluster_below_mib=((16, 2),),
     page_cluster=3,
     # include/linux/mm.h: the fields of struct page added up; i386 with HIGHMEM has `virtual` as well
     struct_page_bytes=MappingProxyType({"i386": 48, "x86-64": 88}),

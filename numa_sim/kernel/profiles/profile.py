@@ -25,9 +25,11 @@ class Profile:
         For DMA and NORMAL: what a lower zone keeps from requests that could use a higher one; None: nothing, a zone
         has one set of marks for all requests.
     pages_per_waitqueue, wait_table_max : int
-        Size of a zone's hash of page wait queues.
-    small_machine_mib, page_cluster_small, page_cluster : int
-        `swap_setup`: below this memory the swap read-ahead is 2**page_cluster_small pages, else 2**page_cluster.
+        Size of a zone's hash of page wait queues; 0 pages per queue: there is no hash, each page has its own queue.
+    page_cluster_below_mib : tuple of (int, int)
+        `swap_setup`: (memory in MiB, log2 of pages of swap read-ahead below that), ascending.
+    page_cluster : int
+        The same for larger machines.
     struct_page_bytes : mapping
         Architecture to sizeof(struct page), which decides how much memory `mem_map` takes at boot.
     kernel_start_bytes, kernel_image_bytes : int
@@ -50,8 +52,7 @@ class Profile:
     lower_zone_reserve_ratio: tuple[int, int] | None
     pages_per_waitqueue: int
     wait_table_max: int
-    small_machine_mib: int
-    page_cluster_small: int
+    page_cluster_below_mib: tuple[tuple[int, int], ...]
     page_cluster: int
     struct_page_bytes: MappingProxyType[str, int]
     kernel_start_bytes: int
