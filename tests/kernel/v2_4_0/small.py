@@ -63,7 +63,7 @@ _check_frames = entry(check_frames)
 class Small:
     """One node and one CPU; task TASK has `pages` pages mapped from BASE_VPN on; every store makes a new tag."""
 
-    def __init__(self, mib: int = 4, slots: int = 4 * MIB, pages: int = 4 * MIB, nodes: int = 1) -> None:
+    def __init__(self, mib: int = 4, slots: int = 8 * MIB, pages: int = 6 * MIB, nodes: int = 1) -> None:
         frames = mib * MIB
         sizes = Sizes(nodes=nodes, cpus=nodes, frames=nodes * frames, mms=4, vmas=16, swap_slots=slots + 1)
         self.k = k = new_kernel(sizes)

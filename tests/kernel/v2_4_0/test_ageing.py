@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numa_sim.compiled import entry
@@ -144,6 +144,7 @@ _STEPS = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(_STEPS)
 def test_every_page_is_on_one_list_at_most_and_the_counters_agree(steps: list[tuple[str, int]]) -> None:
     """Against a model of lists, heads first."""
