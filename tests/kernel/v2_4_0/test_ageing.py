@@ -100,7 +100,8 @@ def test_a_new_page_is_active_unless_its_age_is_0(age: int, flag: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "buffers", "ramdisk", "moves"), [(2, 0, 0, True), (3, 0, 0, False), (3, 1, 0, True), (4, 1, 0, False), (2, 1, 1, False)]
+    ("count", "buffers", "ramdisk", "moves"),
+    [(2, 0, 0, True), (3, 0, 0, False), (3, 1, 0, True), (4, 1, 0, False), (2, 1, 1, False)],
 )  # fmt: skip
 def test_a_page_in_use_or_of_a_ram_disk_is_not_deactivated(count: int, buffers: int, ramdisk: int, moves: bool) -> None:
     k = machine()
