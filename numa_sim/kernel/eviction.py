@@ -23,9 +23,10 @@ from numa_sim.kernel.pgtable import get_pte, leaf_row
 from numa_sim.kernel.swap_out import unmap_page
 from numa_sim.kernel.swap_state import find_swap_cache, read_swap_cache_async
 from numa_sim.kernel.tlb import flush_tlb_mm
-from numa_sim.kernel.vmscan import KSWAPD, free_cached_page, launder_page
+from numa_sim.kernel.vmscan import free_cached_page, launder_page
 from numa_sim.state.constants import (
     BUFFERS_NONE,
+    KSWAPD,
     MAPPING_SWAP,
     NIL,
     NR_ZONES,

@@ -35,11 +35,12 @@ from numa_sim.kernel.eviction import (
     write_or_free,
 )
 from numa_sim.kernel.filemap import page_cache_release
-from numa_sim.kernel.vmscan import KSWAPD, reclaim_begin, reclaim_run
+from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.policies import PROCESS_SHIFT, Policy
 from numa_sim.processes.page_watch import PageWatch
 from numa_sim.state.constants import (
     GFP_KSWAPD,
+    KSWAPD,
     NIL,
     NR_ZONES,
     POLICY_RESCUES,
