@@ -130,8 +130,9 @@ def truncate_step(k: Kernel, t: int, mapping: int, size: int) -> int:
 
 @rule
 def must_zero_rest(k: Kernel, mapping: int, size: int) -> int:
-    """1 if truncating to `size` leaves part of a page that has contents: cached, or on the disk."""
+    """1 if truncating to `size` leaves part of a page that is not all zeros: on the disk, or so far only cached."""
     if size >= k.mappings[mapping].i_size or size & (PAGE_SIZE - 1) == 0:
         return 0
     index = size >> PAGE_SHIFT
-    return 1 if find_page(k, mapping, index) != NIL or get_block(k, mapping, index, 0) != NIL else 0
+    pfn = find_page(k, mapping, index)
+    return 1 if get_block(k, mapping, index, 0) != NIL or (pfn != NIL and k.tags[pfn] != 0) else 0
