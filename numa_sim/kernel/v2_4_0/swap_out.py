@@ -14,7 +14,14 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import is_reserved
 from numa_sim.kernel.costs import charge
-from numa_sim.kernel.filemap import in_swap_cache, node_of, page_cache_release, try_lock_page, unlock_page
+from numa_sim.kernel.filemap import (
+    in_swap_cache,
+    node_of,
+    page_cache_release,
+    set_page_dirty,
+    try_lock_page,
+    unlock_page,
+)
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
@@ -50,13 +57,13 @@ def _swap_entry_for(k: Kernel, pfn: int, dirty: bool) -> int:
     page = k.pages[pfn]
     if in_swap_cache(k, pfn):
         if dirty:
-            page.flags |= PG_dirty
+            set_page_dirty(k, pfn)
         swap_duplicate(k, page.index)
         return page.index + 0
     if not dirty:
         return 0
     if page.mapping != MAPPING_NONE:
-        page.flags |= PG_dirty
+        set_page_dirty(k, pfn)
         return 0
     entry = get_swap_page(k)
     if entry == 0:

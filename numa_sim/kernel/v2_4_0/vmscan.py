@@ -24,64 +24,30 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
-from numa_sim.kernel.filemap import node_of, page_cache_release, try_lock_page, unlock_page
+from numa_sim.kernel.filemap import node_of
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
-from numa_sim.kernel.v2_4_0.buffer import (
-    CLEAN_BUFFERS,
-    WAIT_FOR_BUFFERS,
-    WRITE_BUFFERS,
-    try_to_free_buffers,
-    under_io,
-)
 from numa_sim.kernel.v2_4_0.page_alloc import STAGE_LAUNDERED
+from numa_sim.kernel.v2_4_0.page_launder import SLEEP, STOP, begin_launder, launder_step, launder_woken
 from numa_sim.kernel.v2_4_0.pressure import (
     free_shortage,
     inactive_shortage,
     nr_free_pages,
     nr_inactive_clean_pages,
-    wakeup_bdflush,
 )
-from numa_sim.kernel.v2_4_0.reclaim_page import by_daemon, still_used
-from numa_sim.kernel.v2_4_0.swap import (
-    add_page_to_active_list,
-    add_page_to_inactive_clean_list,
-    add_page_to_inactive_dirty_list,
-    age_page_down_ageonly,
-    age_page_up,
-    deactivate_page,
-    lru_cache_del,
-    move_to_active,
-    move_to_inactive_clean,
-    move_to_inactive_dirty,
-    page_ramdisk,
-)
+from numa_sim.kernel.v2_4_0.swap import age_page_down_ageonly, age_page_up, deactivate_page, move_to_active
 from numa_sim.kernel.v2_4_0.swap_out import swap_out
-from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     EV_PAGE_LAUNDER,
-    EV_WAIT_ON_PAGE,
-    EV_WRITEPAGE,
     GFP_IO_BIT,
-    MAPPING_NONE,
     NIL,
-    PGLAUNDER_CLEAN,
-    PGLAUNDER_WRITE,
     PGREFILL,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
     RECLAIM_DONE,
     RECLAIM_FAILED,
     RECLAIM_WAIT,
     RECLAIM_YIELD,
-    WRITEPAGE_NONE,
-    WRITEPAGE_REFUSE,
-    WRITEPAGE_SWAP,
     PG_active,
-    PG_decr_after,
-    PG_dirty,
-    PG_locked,
     PG_referenced,
 )
 from numa_sim.state.events import count, log_event
@@ -102,11 +68,6 @@ STAGE_SWAP_OUT: Final = 5
 """refill_inactive: one swap_out at a time, at this priority."""
 STAGE_LAST_REFILL: Final = 6
 """refill_inactive: no priority is left, once more over the whole active list."""
-_WRITES_PER_CLUSTER: Final = 4
-_GO_ON: Final = 0
-_SLEEP: Final = 1
-_PASS_ENDS: Final = 2
-_STOP: Final = 3
 
 
 @rule
@@ -149,152 +110,7 @@ def refill_inactive_scan(k: Kernel, priority: int, oneshot: int) -> int:
     return progress
 
 
-# page_launder --------------------------------------------------------------------------------------------------------
-
-
-@part
-def _begin_launder(k: Kernel, t: int, gfp: int, sync: int) -> None:
-    task = k.tasks[t]
-    task.reclaim_gfp = gfp
-    task.launder_sync = sync
-    task.launder_pass = task.launder_budget = task.launder_cleaned = 0
-    task.launder_left = k.vm[0].nr_inactive_dirty_pages
-
-
-@part
-def _patience(k: Kernel, t: int) -> int:
-    """How page_launder treats the buffers of the next page."""
-    task = k.tasks[t]
-    if task.launder_pass == 0:
-        return CLEAN_BUFFERS
-    if task.launder_budget == 0 and task.launder_sync != 0:
-        return WAIT_FOR_BUFFERS
-    task.launder_budget -= 1
-    return WRITE_BUFFERS if task.launder_budget >= 0 else CLEAN_BUFFERS
-
-
-@part
-def _write_page(k: Kernel, t: int, pfn: int) -> int:
-    """A dirty page, locked: looked at for the first time, it is spared; else it is written where its mapping says."""
-    task = k.tasks[t]
-    page = k.pages[pfn]
-    method = k.mappings[page.mapping].writepage
-    if method == WRITEPAGE_NONE:
-        move_to_active(k, pfn)
-        unlock_page(k, pfn)
-        return _GO_ON
-    if task.launder_pass == 0:
-        move_to_inactive_dirty(k, pfn)
-        unlock_page(k, pfn)
-        return _GO_ON
-    if method == WRITEPAGE_REFUSE:
-        log_event(k, EV_WRITEPAGE, pfn, 0)
-        move_to_active(k, pfn)
-        unlock_page(k, pfn)
-        return _GO_ON
-    page.flags &= ~PG_dirty
-    page.count += 1
-    count(k, node_of(k, pfn), PGLAUNDER_WRITE, 1)
-    writepage(k, pfn)
-    if method == WRITEPAGE_SWAP and page.flags & (PG_locked | PG_decr_after) == PG_locked:
-        # Too much is under way already: this write is waited for.
-        log_event(k, EV_WAIT_ON_PAGE, pfn, 0)
-        task.wait_pfn = pfn
-        return _SLEEP
-    page_cache_release(k, pfn)
-    return _GO_ON
-
-
-@part
-def _stripped(k: Kernel, t: int, pfn: int, done: bool) -> int:
-    """A page that was taken off its list to strip its buffers goes where it belongs now.
-
-    Without buffers it is clean; if it was nothing but buffers it is free.
-    """
-    task = k.tasks[t]
-    page = k.pages[pfn]
-    freed = False
-    if not done:
-        add_page_to_inactive_dirty_list(k, pfn)
-    elif page.mapping == MAPPING_NONE:
-        k.vm[0].buffermem_pages -= 1
-        freed = True
-    elif page.count > 2:
-        add_page_to_active_list(k, pfn)
-    else:
-        add_page_to_inactive_clean_list(k, pfn)
-        count(k, node_of(k, pfn), PGLAUNDER_CLEAN, 1)
-        task.launder_cleaned += 1
-    unlock_page(k, pfn)
-    page_cache_release(k, pfn)
-    if freed:
-        task.launder_cleaned += 1
-        if free_shortage(k) == 0:
-            return _STOP
-    return _GO_ON
-
-
-@part
-def _strip_page(k: Kernel, t: int, pfn: int) -> int:
-    """A page with buffers, locked and not dirty: as patience allows they are stripped, written, or waited for."""
-    task = k.tasks[t]
-    lru_cache_del(k, pfn)
-    k.pages[pfn].count += 1
-    patience = _patience(k, t)
-    done = try_to_free_buffers(k, pfn, patience)
-    if not done and patience == WAIT_FOR_BUFFERS and under_io(k, pfn):
-        log_event(k, EV_WAIT_ON_PAGE, pfn, 1)
-        task.launder_stripping = 1
-        task.wait_pfn = pfn
-        return _SLEEP
-    return _stripped(k, t, pfn, done)
-
-
-@part
-def _launder_page(k: Kernel, t: int) -> int:
-    """Look at the page at the tail of the inactive_dirty list: one round of page_launder."""
-    vm = k.vm[0]
-    task = k.tasks[t]
-    pfn = vm.inactive_dirty_tail + 0
-    if task.launder_left <= 0 or pfn == NIL:
-        return _PASS_ENDS
-    task.launder_left -= 1
-    task.cost_ns += k.costs[0].scan_page_ns
-    count(k, node_of(k, pfn), PGSCAN_KSWAPD if by_daemon(k) else PGSCAN_DIRECT, 1)
-    page = k.pages[pfn]
-    if still_used(k, pfn) or page_ramdisk(k, pfn):
-        move_to_active(k, pfn)
-        return _GO_ON
-    if not try_lock_page(k, pfn):
-        move_to_inactive_dirty(k, pfn)
-        return _GO_ON
-    if page.flags & PG_dirty != 0:
-        return _write_page(k, t, pfn)
-    if page.buffers != BUFFERS_NONE:
-        return _strip_page(k, t, pfn)
-    if page.mapping != MAPPING_NONE:
-        move_to_inactive_clean(k, pfn)
-        count(k, node_of(k, pfn), PGLAUNDER_CLEAN, 1)
-        task.launder_cleaned += 1
-    else:
-        move_to_active(k, pfn)
-    unlock_page(k, pfn)
-    return _GO_ON
-
-
-@part
-def _end_launder_pass(k: Kernel, t: int) -> int:
-    """After a pass that wrote nothing, a second one may, if pages are still missing and the caller may start I/O."""
-    task = k.tasks[t]
-    if task.reclaim_gfp & GFP_IO_BIT == 0 or task.launder_pass != 0 or free_shortage(k) == 0:
-        return _STOP
-    task.launder_pass = 1
-    if task.launder_cleaned != 0:
-        task.launder_sync = 0
-    task.launder_budget = _WRITES_PER_CLUSTER << k.vm[0].page_cluster
-    task.launder_left = k.vm[0].nr_inactive_dirty_pages
-    wakeup_bdflush(k)
-    return _GO_ON
+# do_try_to_free_pages ------------------------------------------------------------------------------------------------
 
 
 @part
@@ -306,41 +122,13 @@ def _end_launder(k: Kernel, t: int) -> None:
     task.reclaim_stage = STAGE_SHORTAGES if task.reclaim_stage == STAGE_LAUNDER else STAGE_IDLE
 
 
-@part
-def _launder(k: Kernel, t: int) -> bool:
-    """One step of page_launder; whether it must sleep first."""
-    found = _launder_page(k, t)
-    if found == _PASS_ENDS:
-        found = _end_launder_pass(k, t)
-    if found == _STOP:
-        _end_launder(k, t)
-    return found == _SLEEP
-
-
-@part
-def _wake_up(k: Kernel, t: int) -> None:
-    """The I/O it slept for has ended."""
-    task = k.tasks[t]
-    pfn = task.wait_pfn + 0
-    task.wait_pfn = NIL
-    if task.launder_stripping == 0:
-        page_cache_release(k, pfn)
-        return
-    task.launder_stripping = 0
-    if _stripped(k, t, pfn, try_to_free_buffers(k, pfn, CLEAN_BUFFERS)) == _STOP:
-        _end_launder(k, t)
-
-
-# do_try_to_free_pages ------------------------------------------------------------------------------------------------
-
-
 @rule
 def page_launder_begin(k: Kernel, t: int, gfp: int, sync: int) -> None:
     """Start one `page_launder` for task `t`; ``reclaim_got`` will be the pages it cleaned."""
     task = k.tasks[t]
     task.reclaim_got = 0
     task.reclaim_stage = STAGE_LAUNDER_ALONE
-    _begin_launder(k, t, gfp, sync)
+    begin_launder(k, t, gfp, sync)
 
 
 @rule
@@ -359,7 +147,7 @@ def try_to_free_pages_begin(k: Kernel, t: int, gfp: int, user: int) -> None:
     task.reclaim_stage = STAGE_SHORTAGES
     if free_shortage(k) != 0 or k.vm[0].nr_inactive_dirty_pages > nr_free_pages(k) + nr_inactive_clean_pages(k):
         task.reclaim_stage = STAGE_LAUNDER
-        _begin_launder(k, t, gfp, user)
+        begin_launder(k, t, gfp, user)
 
 
 @rule
@@ -453,14 +241,17 @@ def reclaim_run(k: Kernel, t: int) -> int:
         RECLAIM_DONE or RECLAIM_FAILED (``reclaim_got`` is 0), RECLAIM_WAIT or RECLAIM_YIELD (call again).
     """
     task = k.tasks[t]
-    if task.wait_pfn != NIL:
-        _wake_up(k, t)
+    if task.wait_pfn != NIL and launder_woken(k, t) == STOP:
+        _end_launder(k, t)
     start_ns = task.cost_ns + 0
     quantum_ns = k.vm[0].reclaim_quantum_ns
     while task.reclaim_stage != STAGE_IDLE:
         if task.reclaim_stage <= STAGE_LAUNDER_ALONE:
-            if _launder(k, t):
+            found = launder_step(k, t)
+            if found == SLEEP:
                 return RECLAIM_WAIT
+            if found == STOP:
+                _end_launder(k, t)
         elif task.reclaim_stage == STAGE_SHORTAGES:
             _judge_shortages(k, t)
         else:
