@@ -43,12 +43,15 @@ def rule(function: F) -> F:
 
 
 def part(function: F) -> F:
-    """Mark `function` as a piece of a rule, put into its callers before they are compiled.
+    """Mark `function` as a piece of rules, however long: it always goes into its callers.
 
-    For what is called for every access, and for pieces of one rule.  Its text is compiled again in every caller.
+    For what is called for every access, and for pieces of one rule.  One whose annotations do not declare its types
+    (it takes an array) is compiled again, from its text, in every caller.
     """
     if not COMPILED:
         return function
+    if declared_signature(function) is not None:
+        return DeclaredRule(function, into_callers=True)  # type: ignore[return-value]
     return numba.njit(inline="always", error_model="numpy", boundscheck=False)(function)  # type: ignore[no-any-return]
 
 

@@ -102,10 +102,11 @@ class DeclaredRule:
 
     is_rule = True
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], into_callers: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.python_calls_it = False
+        self._into_callers = into_callers
         declared = declared_signature(function)
         assert declared is not None
         self.symbol = f"{function.__module__}.{function.__qualname__}({', '.join(declared[:-1])}) -> {declared[-1]}"
@@ -132,9 +133,9 @@ class DeclaredRule:
 
     @functools.cached_property
     def is_short(self) -> bool:
-        """Whether the rule goes into its callers."""
+        """Whether the rule goes into its callers: it is a part, or a call would cost more than it does."""
         with self._refusing_circles():
-            return _code_bytes(self.function) < SHORT_CODE_BYTES
+            return _code_bytes(self.function) < SHORT_CODE_BYTES or self._into_callers
 
     def entry_point(self) -> Callable[..., Any]:
         """The compiled rule as Python calls it."""
