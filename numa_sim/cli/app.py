@@ -47,6 +47,8 @@ class View(StrEnum):
     zoneinfo = "zoneinfo"
     buddyinfo = "buddyinfo"
     meminfo = "meminfo"
+    vmstat = "vmstat"
+    slabinfo = "slabinfo"
     numastat = "numastat"
     schema = "schema"
     config = "config"
@@ -114,6 +116,21 @@ def verify(
     if problems:
         raise typer.Exit(1)
     typer.echo(f"{folder}: whole")
+
+
+@app.command()
+def events(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    names: Annotated[
+        list[str] | None, typer.Option("--name", help="Only events of this name; may be repeated.", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Only events of this task.", show_default=False)] = None,
+) -> None:
+    """Print the events of RUN one a line, as ftrace does; record them with run.record_events."""
+    from numa_sim.cli.showing import event_lines
+
+    for line in event_lines(folder, names or (), task):
+        typer.echo(line)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from numa_sim.errors import ConfigError
@@ -37,14 +37,23 @@ def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
     from numa_sim.observe import procfs
     from numa_sim.processes.machine import Machine
 
-    views = {
-        "zonelists": procfs.zonelists,
-        "zoneinfo": procfs.zoneinfo,
-        "buddyinfo": procfs.buddyinfo,
-        "meminfo": procfs.meminfo,
-        "numastat": procfs.numastat,
-    }
-    return _ended(views[view](Machine(config).kernel))
+    return procfs.text(Machine(config).kernel, view)
+
+
+def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterator[str]:
+    """Lines of ``numa-sim events``.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such run folder, or no events were recorded.
+    ConfigError
+        If there is no event or task of a name.
+    """
+    from numa_sim.results import open_run
+    from numa_sim.results.event_lines import ftrace_lines
+
+    yield from ftrace_lines(open_run(folder), names, task)
 
 
 def preset_text(name: str | None) -> str:

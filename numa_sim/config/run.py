@@ -15,6 +15,9 @@ class Run(Section):
     until: PositiveTime | None = Field(None, description="when the run ends at the latest; else with its last task")
     seed: int = Field(0, ge=0, le=(1 << 63) - 1, description="root of every random stream")
     sample: Annotated[int, time(low=1000)] = Field(10_000_000, description="interval of the time series")
+    snapshot: PositiveTime | None = Field(
+        None, description="interval at which the texts of /proc are kept in the run folder; else only those of the end"
+    )
     check: Literal["none", "cheap", "full"] = Field(
         "none", description="invariants: none; cheap: at every sample; full: after every event"
     )

@@ -1,18 +1,32 @@
-"""The state of a machine as text, laid out as the kernel's own files and tools lay it out."""
+"""The state of a machine as text, laid out as the kernel's own files and tools lay it out.
+
+``/proc/meminfo`` and ``/proc/slabinfo`` are those of 2.4.  2.4 has no vmstat, zoneinfo, buddyinfo and numastat: they
+have the layout and the names of later kernels, so that tools which read those read ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
+from numa_sim.compiled import entry
+from numa_sim.errors import SimulationError
 from numa_sim.kernel.mmzone import ZONE_NAMES
+from numa_sim.kernel.v2_4_0.pressure import inactive_target
 from numa_sim.state.constants import (
     GFP_DMA_BIT,
     GFP_HIGHMEM_BIT,
+    KERNEL_2_4_0,
+    KIND_INODE,
     MAX_ORDER,
     NIL,
+    NR_DIRTY,
+    NR_FILE_PAGES,
+    NR_WRITEBACK,
     NR_ZONES,
     PAGE_SIZE,
+    TABLE_PAGES,
+    TABLE_PAGES_FREED,
     VMSTAT,
     WMARK_HIGH,
     WMARK_LOW,
@@ -20,6 +34,8 @@ from numa_sim.state.constants import (
     ZONE_HIGHMEM,
 )
 from numa_sim.state.kernel import Kernel
+
+_inactive_target = entry(inactive_target)
 
 _NUMASTAT = ("numa_hit", "numa_miss", "numa_foreign", "interleave_hit", "local_node", "other_node")
 _REQUESTS = (("GFP_KERNEL", 0), ("GFP_HIGHUSER", GFP_HIGHMEM_BIT), ("GFP_DMA", GFP_DMA_BIT))
@@ -104,37 +120,61 @@ def _row(array: Any) -> list[int]:
 def meminfo(k: Kernel) -> str:
     """``/proc/meminfo`` of 2.4: bytes in the table on top, kB below; total is what the boot handed over.
 
-    Shared and buffer memory are always 0 (not modelled).
+    2.4.0 shows its inactive lists one by one.  Shared memory is always 0, as in 2.4; buffer memory too: no page is
+    only buffers here.
     """
     vm = k.vm[0]
-    total = sum(int(n.node_size - n.reserved_pages) for n in k.nodes)
+    total = sum(_node_total(node) for node in k.nodes)
     free = sum(int(zone.free_pages) for zone in k.zones)
     high = [zone for zone in _zones(k) if zone.index == ZONE_HIGHMEM]
     high_total = sum(int(zone.realsize) - _mem_map_pages(k, zone) for zone in high)
     high_free = sum(int(zone.free_pages) for zone in high)
-    swap_cached = int(vm.nr_swapcache_pages)
-    cached = max(int(vm.page_cache_size) - swap_cached, 0)
+    buffers, swap_cached = int(vm.buffermem_pages), int(vm.nr_swapcache_pages)
+    cached = max(int(vm.page_cache_size) - buffers - swap_cached, 0)
     swap_total, swap_free = int(vm.total_swap_pages), int(vm.nr_swap_pages)
-    memory = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (total, total - free, free, 0, 0, cached))
+    memory = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (total, total - free, free, 0, buffers, cached))
     swap = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (swap_total, swap_total - swap_free, swap_free))
-    rows = {
-        "MemTotal:": total,
-        "MemFree:": free,
-        "MemShared:": 0,
-        "Buffers:": 0,
-        "Cached:": cached,
-        "SwapCached:": swap_cached,
-        "Active:": int(vm.nr_active_pages),
-        "Inactive:": int(vm.nr_inactive_pages),
-        "HighTotal:": high_total,
-        "HighFree:": high_free,
-        "LowTotal:": total - high_total,
-        "LowFree:": free - high_free,
-        "SwapTotal:": swap_total,
-        "SwapFree:": swap_free,
-    }
+    rows = {"MemTotal:": total, "MemFree:": free, "MemShared:": 0, "Buffers:": buffers, "Cached:": cached}
+    rows |= {"SwapCached:": swap_cached, "Active:": int(vm.nr_active_pages)}
+    if vm.profile == KERNEL_2_4_0:
+        rows["Inact_dirty:"] = int(vm.nr_inactive_dirty_pages)
+        rows["Inact_clean:"] = int(k.zones.inactive_clean_pages.sum())
+        rows["Inact_target:"] = _inactive_target(k)
+    else:
+        rows["Inactive:"] = int(vm.nr_inactive_pages)
+    rows |= {"HighTotal:": high_total, "HighFree:": high_free}
+    rows |= {"LowTotal:": total - high_total, "LowFree:": free - high_free}
+    rows |= {"SwapTotal:": swap_total, "SwapFree:": swap_free}
     lines = ["        total:    used:    free:  shared: buffers:  cached:", f"Mem:  {memory}", f"Swap: {swap}"]
-    return _text(lines + [f"{name:<14}{pages * PAGE_SIZE >> 10:8d} kB" for name, pages in rows.items()])
+    return _text(lines + [f"{name:<14}{_kib(pages):8d} kB" for name, pages in rows.items()])
+
+
+def _node_total(node: Any) -> int:
+    """Pages of a node that the boot handed over."""
+    return int(node.node_size - node.reserved_pages)
+
+
+def _kib(pages: int) -> int:
+    return pages * PAGE_SIZE >> 10
+
+
+def node_meminfo(k: Kernel, node: int) -> str:
+    """Memory of one node, as ``/sys/devices/system/node/nodeN/meminfo`` of later kernels, kB."""
+    zones = k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]
+    counters = k.vmstat[node]
+    total, free = _node_total(k.nodes[node]), int(zones.free_pages.sum())
+    rows = {
+        "MemTotal": total,
+        "MemFree": free,
+        "MemUsed": total - free,
+        "Active": int(zones.nr_active_pages.max()),
+        "Inactive": int(zones.nr_inactive_pages.max()),
+        "Dirty": int(counters[NR_DIRTY]),
+        "Writeback": int(counters[NR_WRITEBACK]),
+        "FilePages": int(counters[NR_FILE_PAGES]),
+        "PageTables": int(counters[TABLE_PAGES] - counters[TABLE_PAGES_FREED]),
+    }
+    return _text([f"Node {node} {name + ':':<16}{_kib(pages):8d} kB" for name, pages in rows.items()])
 
 
 def _mem_map_pages(k: Kernel, zone: Any) -> int:
@@ -151,3 +191,114 @@ def numastat(k: Kernel) -> str:
         values = k.vmstat[:, VMSTAT.index(name)]
         lines.append(f"{name:<{_TOOL_COLUMN}}" + "".join(f"{value:>{_TOOL_COLUMN}d}" for value in values))
     return _text(lines)
+
+
+def node_numastat(k: Kernel, node: int) -> str:
+    """Counters of one node, as ``/sys/devices/system/node/nodeN/numastat``, pages."""
+    return _text([f"{name} {k.vmstat[node, VMSTAT.index(name)]}" for name in _NUMASTAT])
+
+
+_RENAMED: Final = {"interleave_hit": "numa_interleave", "local_node": "numa_local", "other_node": "numa_other"}
+"""Names that /proc/vmstat has and numastat has not."""
+
+
+def vmstat(k: Kernel) -> str:
+    """Gauges and counters of the machine, as ``/proc/vmstat`` of later kernels.
+
+    Names that end the list and that no kernel has are the model's own.  pgpgin and pgpgout count KiB, the rest pages
+    or events.
+    """
+    return _vmstat(k, slice(None))
+
+
+def node_vmstat(k: Kernel, node: int) -> str:
+    """As `vmstat`, of one node alone (``/sys/devices/system/node/nodeN/vmstat``)."""
+    return _vmstat(k, slice(node, node + 1))
+
+
+def _vmstat(k: Kernel, nodes: slice) -> str:
+    counters = dict(zip(VMSTAT, k.vmstat[nodes].sum(axis=0).tolist(), strict=True))
+    zones = {
+        name: k.zones[field].reshape(-1, NR_ZONES)[nodes]
+        for name, field in (("free", "free_pages"), ("active", "nr_active_pages"), ("inactive", "nr_inactive_pages"))
+    }
+    rows = {
+        "nr_free_pages": int(zones["free"].sum()),
+        # Cumulative per class: the highest class counts every page of its node.
+        "nr_active": int(zones["active"].max(axis=1).sum()),
+        "nr_inactive": int(zones["inactive"].max(axis=1).sum()),
+        "nr_page_table_pages": counters["table_pages"] - counters["table_pages_freed"],
+    }
+    rows |= {name: counters[name] for name in VMSTAT if name.startswith("nr_")}
+    rows |= {_RENAMED.get(name, name): value for name, value in counters.items()}
+    return _text([f"{name} {value}" for name, value in rows.items()])
+
+
+def slabinfo(k: Kernel) -> str:
+    """``/proc/slabinfo`` of 2.4 (version 1.1), as far as modelled: the objects in use of caches the model has.
+
+    The model's objects take no memory of the machine: their size and their slabs are 0.
+    """
+    objects = {
+        "vm_area_struct": sum(_areas(k, mm) for mm in range(1, len(k.mms)) if k.mms[mm].used),
+        "mm_struct": int((k.mms.used[1:] != 0).sum()),
+        "filp": int((k.files.f_count != 0).sum()),
+        "inode_cache": int((k.mappings.kind == KIND_INODE).sum()),
+        "buffer_head": int(k.vm[0].nr_buffers_type.sum()),
+    }
+    rows = [f"{name:<17} {n:6d} {n:6d} {0:6d} {0:4d} {0:4d} {1:4d}" for name, n in objects.items()]
+    return _text(["slabinfo - version: 1.1", *rows])
+
+
+def _areas(k: Kernel, mm: int) -> int:
+    areas, vma = 0, int(k.mms[mm].mmap)
+    while vma != NIL:
+        areas, vma = areas + 1, int(k.vmas[vma].vm_next)
+    return areas
+
+
+FILES: Final[dict[str, Callable[[Kernel], str]]] = {
+    "meminfo": meminfo,
+    "vmstat": vmstat,
+    "zoneinfo": zoneinfo,
+    "buddyinfo": buddyinfo,
+    "slabinfo": slabinfo,
+    "numastat": numastat,
+    "zonelists": zonelists,
+}
+"""Texts about the whole machine, by name."""
+NODE_FILES: Final[dict[str, Callable[[Kernel, int], str]]] = {
+    "meminfo": node_meminfo,
+    "numastat": node_numastat,
+    "vmstat": node_vmstat,
+}
+"""Texts about one node, by the name behind ``nodeN/``."""
+
+
+def texts(k: Kernel) -> dict[str, str]:
+    """Every text about the whole machine at this moment, by name."""
+    return {name: write(k) for name, write in FILES.items()}
+
+
+def text(k: Kernel, name: str) -> str:
+    """One text at this moment.
+
+    Parameters
+    ----------
+    name : str
+        A key of `FILES`, or ``nodeN/`` and a key of `NODE_FILES`: ``"meminfo"``, ``"node1/numastat"``.
+
+    Raises
+    ------
+    SimulationError
+        If there is no such text.
+    """
+    if name in FILES:
+        return FILES[name](k)
+    folder, _, file = name.partition("/")
+    n_nodes = int(k.vm[0].nr_nodes)
+    node = next((n for n in range(n_nodes) if folder == f"node{n}"), None)
+    if node is None or file not in NODE_FILES:
+        known = f"{', '.join(FILES)}, and {', '.join(NODE_FILES)} in node0/ to node{n_nodes - 1}/"
+        raise SimulationError(f"procfs: there is no {name!r}; there are {known}")
+    return NODE_FILES[file](k, node)

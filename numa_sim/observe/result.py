@@ -10,7 +10,7 @@ from numa_sim.observe.sampler import TimeSeries
 from numa_sim.state.kernel import Kernel
 from numa_sim.units import format_ns
 
-__all__ = ["MODEL_VERSION", "Disk", "InputFile", "RunResult", "SwapArea", "TaskRow"]
+__all__ = ["MODEL_VERSION", "Disk", "InputFile", "RunResult", "Snapshot", "SwapArea", "TaskRow"]
 
 MODEL_VERSION: Final = "1"
 """Grows whenever the same configuration and seed give other results than before."""
@@ -53,6 +53,14 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Texts of ``/proc`` at one simulated time, ns; see `numa_sim.observe.procfs.texts`."""
+
+    t_ns: int
+    texts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class RunResult:
     """A finished run, in memory.
 
@@ -84,6 +92,8 @@ class RunResult:
         Host time the run took, s.
     check_level : str
         How thoroughly invariants were checked.
+    snapshots : tuple of Snapshot
+        Texts of ``/proc`` taken on the way, in order of time.
     """
 
     config: Mapping[str, Any]
@@ -102,6 +112,7 @@ class RunResult:
     inputs: tuple[InputFile, ...] = ()
     wall_seconds: float = 0.0
     check_level: str = "off"
+    snapshots: tuple[Snapshot, ...] = ()
     model_version: str = MODEL_VERSION
 
     def __repr__(self) -> str:

@@ -24,7 +24,8 @@ from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.page_io import end_request
-from numa_sim.observe.result import Disk, InputFile, RunResult, SwapArea, TaskRow
+from numa_sim.observe import procfs
+from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, SwapArea, TaskRow
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
 from numa_sim.processes import build
@@ -106,6 +107,7 @@ class Machine(simpy.Environment):
         self.tasks: list[TaskProcess] = []
         self.warnings: list[str] = []
         self.inputs: list[InputFile] = []
+        self._snapshots: list[Snapshot] = []
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[Signal]] = {}
         self.block = BlockLayer(
@@ -326,6 +328,21 @@ class Machine(simpy.Environment):
         self.tasks.append(task)
         return task
 
+    def procfs(self, name: str) -> str:
+        """One of the kernel's own texts about the machine at this moment.
+
+        Parameters
+        ----------
+        name : str
+            ``meminfo``, ``vmstat``, ``zoneinfo``, ``buddyinfo``, ``slabinfo``, ``numastat``, ...: see
+            `numa_sim.observe.procfs.FILES`; or of one node: ``node0/meminfo``, ``node0/numastat``, ``node0/vmstat``.
+
+        Examples
+        --------
+        >>> print(machine.procfs("meminfo"))     # doctest: +SKIP
+        """
+        return procfs.text(self.kernel, name)
+
     def warn(self, message: str) -> None:
         """Note something the user should know about this run."""
         self.warnings.append(f"at {self.now_ns / 1e6:.3f} ms: {message}")
@@ -345,6 +362,8 @@ class Machine(simpy.Environment):
             raise SimulationError("nothing to run: no workload was given")
         self.timeseries.sample(self.now_ns)
         self.process(self._sample(progress))
+        if self.config.run.snapshot is not None:
+            self.process(self._snapshot(int(self.config.run.snapshot)))
         everybody = simpy.AllOf(self, [task.process for task in self.tasks])
         limit = self.config.run.until
         end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(int(limit))])
@@ -366,6 +385,11 @@ class Machine(simpy.Environment):
             self.check()
             if progress is not None:
                 progress(self)
+
+    def _snapshot(self, interval_ns: int) -> Any:
+        while True:
+            yield self.timeout(interval_ns)
+            self._snapshots.append(Snapshot(self.now_ns, procfs.texts(self.kernel)))
 
     def _close_accounts(self) -> None:
         """Tasks still alive: their accounts end at the instant up to which their time is charged."""
@@ -395,4 +419,5 @@ class Machine(simpy.Environment):
             inputs=tuple(self.inputs),
             wall_seconds=wall_seconds,
             check_level=config.run.check,
+            snapshots=tuple(self._snapshots),
         )

@@ -52,6 +52,7 @@ class Run:
             "timeseries-disk": lambda: tables.disk_table(result.timeseries),
             "timeseries-cpu": lambda: tables.cpu_table(result.timeseries),
             "events": lambda: tables.event_table(result.kernel),
+            "proc": lambda: tables.proc_table(result.snapshots),
         }
         return cls({}, summarise(result), lambda name: makers[name]())
 
@@ -84,6 +85,11 @@ class Run:
     def events(self) -> Any:
         """Recorded events in their order: pyarrow.Table; RunFolderError if the folder has none."""
         return self._get("events")
+
+    @property
+    def proc(self) -> Any:
+        """Texts of /proc taken on the way (``run.snapshot``): pyarrow.Table; RunFolderError if the folder has none."""
+        return self._get("proc")
 
     def to_pandas(self, table: str = "timeseries") -> Any:
         """Return a table as a pandas.DataFrame (needs pandas).

@@ -11,10 +11,12 @@ import contextlib
 import os
 import re
 import uuid
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from numa_sim.errors import RunFolderError
+from numa_sim.observe import procfs
 from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
 from numa_sim.results.canonical import canonical_json
@@ -47,7 +49,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
     Path
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
         node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
-        ``environment.json``, and, if there are any, ``events.parquet`` and ``overview.png``.
+        ``environment.json``, and, if there are any, ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and
+        ``overview.png``; in ``proc/`` the texts of /proc at the end.
 
     Raises
     ------
@@ -66,6 +69,9 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
     }
     if int(result.kernel.vm[0].events_used):
         same["events.parquet"] = tables.parquet_bytes(tables.event_table(result.kernel))
+    if result.snapshots:
+        same["proc.parquet"] = tables.parquet_bytes(tables.proc_table(result.snapshots))
+    same |= {f"proc/{name}": text.encode() for name, text in procfs.texts(result.kernel).items()}
     local = {"overview.png": run.picture()} if picture else {}
     contents = {
         **same,
@@ -85,10 +91,14 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
         final.parent.mkdir(parents=True, exist_ok=True)
         disk.make_folder(temporary)
         made = True
+        inner = _inner_folders(contents)
+        for name in inner:
+            disk.make_folder(temporary / name)
         for name, content in contents.items():
             disk.write(temporary / name, content)
             disk.sync(temporary / name)
-        disk.sync(temporary)
+        for name in (*reversed(inner), "."):
+            disk.sync(temporary / name)
         _refuse_existing(final)  # an empty folder made meanwhile would be replaced without a word
         disk.rename(temporary, final)
         named = True
@@ -102,6 +112,14 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
         if made and not named:
             with contextlib.suppress(OSError):
                 disk.remove_folder(temporary)
+
+
+def _inner_folders(names: Iterable[str]) -> list[str]:
+    """Folders in which the files lie, the outer ones first."""
+    inner: dict[str, None] = {}
+    for name in names:
+        inner |= dict.fromkeys(str(parent) for parent in reversed(PurePosixPath(name).parents[:-1]))
+    return list(inner)
 
 
 def _refuse_existing(final: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
+from numa_sim.observe.reclaim_figures import reclaim_figures
 from numa_sim.observe.result import RunResult, TaskRow
 from numa_sim.observe.sampler import DISK_COLUMNS
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
@@ -26,6 +27,8 @@ RUNNING: Final = "running at the end"
 
 def summarise(result: RunResult) -> dict[str, Any]:
     """Summary of a finished run, of JSON types: integers and strings; floats only where a name begins with ``mean_``.
+
+    There, and nowhere else, null stands for a mean over nothing.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "bdflush": {"parts_ns": task_parts(k, len(k.tasks) + TASK_BDFLUSH)},
         "kupdate": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KUPDATE)},
         "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
-        "totals": _totals(k, tasks, nodes),
+        "totals": _totals(k, tasks, nodes, result.end_ns),
         "oom_kills": [
             {"task": task["name"], "pid": task["pid"], "t_ns": task["end_ns"]}
             for task in tasks
@@ -87,6 +90,7 @@ def _machine(k: Kernel, result: RunResult) -> dict[str, Any]:
 def _node(k: Kernel, node: int, result: RunResult) -> dict[str, Any]:
     zones = k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]
     traffic = k.traffic
+    counters = {name: int(value) for name, value in zip(VMSTAT, k.vmstat[node], strict=True)}
     return {
         "node": node,
         "name": result.node_names[node] if node < len(result.node_names) else f"node{node}",
@@ -100,7 +104,8 @@ def _node(k: Kernel, node: int, result: RunResult) -> dict[str, Any]:
         "accesses_remote": int(traffic.accesses[node].sum() - traffic.accesses[node, node]),
         "accesses_served": int(traffic.accesses[:, node].sum()),
         "lines_served": int(traffic.lines[:, node].sum()),
-        "vmstat": {name: int(value) for name, value in zip(VMSTAT, k.vmstat[node], strict=True)},
+        "vmstat": counters,
+        "reclaim": reclaim_figures(counters, result.end_ns),
     }
 
 
@@ -183,7 +188,8 @@ def _cpu(k: Kernel, cpu: int) -> dict[str, Any]:
     return {"cpu": cpu, **{name: int(getattr(record, name)) for name in names}}
 
 
-def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]]) -> dict[str, Any]:
+def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]], end_ns: int) -> dict[str, Any]:
+    counters = {name: sum(node["vmstat"][name] for node in nodes) for name in VMSTAT}
     accesses, latency, queue = (int(k.traffic[name].sum()) for name in ("accesses", "latency_ns", "queue_ns"))
     return {
         "accesses": sum(task["accesses"] for task in tasks),
@@ -192,7 +198,8 @@ def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]])
         "mean_queue_ns": round(queue / accesses, 3) if accesses else 0.0,
         "parts_ns": {name: sum(task["parts_ns"][name] for task in tasks) for name in TIME_PARTS},
         "run_ns": sum(task["run_ns"] for task in tasks),
-        "vmstat": {name: sum(node["vmstat"][name] for node in nodes) for name in VMSTAT},
+        "vmstat": counters,
+        "reclaim": reclaim_figures(counters, end_ns),
     }
 
 
@@ -258,6 +265,14 @@ _FILE_LINES: Final = ("pagecache_hit", "pagecache_miss", "pgpgin", "pgpgout", "n
 """Shown when files were used."""
 
 
+_RECLAIM_LINES: Final = (
+    ("mean_velocity_pages_per_s", "scanned / s", ""),
+    ("mean_efficiency_percent", "scan efficiency", " %"),
+    ("mean_kswapd_efficiency_percent", "kswapd efficiency", " %"),
+    ("mean_direct_percent", "direct scans", " %"),
+)
+
+
 def _nodes_table(summary: dict[str, Any]) -> Any:
     """Counters down, nodes across while they fit; else the nodes with the most pages allocated."""
     nodes = summary["nodes"]
@@ -276,6 +291,11 @@ def _nodes_table(summary: dict[str, Any]) -> Any:
         for counter in group:
             values = [node["vmstat"][counter] for node in [*shown, summary["totals"]]]
             add(counter, values, last=counter == group[-1])
+    if summary["totals"]["reclaim"]["mean_velocity_pages_per_s"]:
+        for key, name, unit in _RECLAIM_LINES:
+            figures = [each["reclaim"][key] for each in [*shown, summary["totals"]]]
+            cells = ["-" if figure is None else f"{readable_count(figure)}{unit}" for figure in figures]
+            table.add_row(name, *cells, end_section=key == _RECLAIM_LINES[-1][0])
     local, remote = (sum(node[f"accesses_{way}"] for node in nodes) for way in ("local", "remote"))
     add("memory accesses, local", [*[n["accesses_local"] for n in shown], local])
     add("memory accesses, remote", [*[n["accesses_remote"] for n in shown], remote])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from numa_sim.observe.result import Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
 from numa_sim.state.constants import EVENTS
 from numa_sim.state.kernel import Kernel
@@ -17,6 +19,7 @@ __all__ = [
     "event_table",
     "node_table",
     "parquet_bytes",
+    "proc_table",
     "read_parquet",
     "swap_table",
 ]
@@ -83,6 +86,22 @@ def event_table(k: Kernel) -> Any:
         _column(events["b"]),
     ]
     return _table(columns, arrays, {"event_count": str(int(k.vm[0].event_count))})
+
+
+def proc_table(snapshots: Sequence[Snapshot]) -> Any:
+    """Texts of /proc taken on the way, one row per (time, file), as a pyarrow.Table."""
+    import pyarrow as pa
+
+    rows = [(snapshot.t_ns, name, text) for snapshot in snapshots for name, text in snapshot.texts.items()]
+    times, names, texts = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = (
+        Column("t_ns", "ns", "simulated time"),
+        Column("file", "", "name of the file"),
+        Column("text", "", "what it said"),
+    )
+    return _table(
+        columns, [_column(np.array(times, np.int64)), pa.array(names, pa.string()), pa.array(texts, pa.string())]
+    )
 
 
 def parquet_bytes(table: Any) -> bytes:

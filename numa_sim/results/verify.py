@@ -68,12 +68,23 @@ def _problems(folder: Path) -> list[str]:
         _check_file(folder, name, entry, problems)
     if documents[MANIFEST] and documents[ENVIRONMENT]:
         known = {*listed, MANIFEST, ENVIRONMENT}
-        problems += [f"{p.name}: is not in the manifest" for p in sorted(folder.iterdir()) if p.name not in known]
+        problems += [f"{name}: is not in the manifest" for name in _names(folder) if name not in known]
     if SUMMARY in listed and documents[MANIFEST]:
         _check_summary(folder, documents[MANIFEST], problems)
     elif documents[MANIFEST]:
         problems.append(f"{MANIFEST}: does not list {SUMMARY}")
     return problems
+
+
+def _names(folder: Path) -> list[str]:
+    """Everything in the folder that is no plain folder with something in it, by its path there."""
+    found = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir() or not any(p.iterdir()))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a path of a manifest stays in the folder."""
+    return bool(name) and "\\" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def _document(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def _json(file: Path) -> Any:
 
 def _check_file(folder: Path, name: str, entry: object, problems: list[str]) -> None:
     file = folder / name
-    if Path(name).name != name or not isinstance(entry, Mapping):
+    if not _is_inside(name) or not isinstance(entry, Mapping):
         problems.append(f"{name!r}: is no proper entry of the manifest")
         return
     if file.is_symlink() or not file.is_file():

@@ -101,7 +101,7 @@ INLINE: dict[str, Any] = {
             "trace": {"file": "a.npz", "format": "numa_sim", "cache_hit": "1ns", "limit": 10, "instructions": False},
         },
     ],
-    "run": {"until": "30s", "seed": 7, "sample": "10ms", "check": "cheap", "record_events": 100},
+    "run": {"until": "30s", "seed": 7, "sample": "10ms", "snapshot": "1ms", "check": "cheap", "record_events": 100},
 }
 for _table in ("kernel", "costs"):
     INLINE[_table] = Config.model_validate({"machine": {"preset": "any"}}).resolved()[_table]

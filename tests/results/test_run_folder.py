@@ -13,12 +13,15 @@ import pytest
 from synthetic_run import small_run
 
 from numa_sim.errors import InvariantViolation, RunFolderError
+from numa_sim.observe import procfs
+from numa_sim.observe.result import Snapshot
 from numa_sim.results import FileLayer, leftovers, open_run, remove_leftovers, verify_run, write_run
 from numa_sim.results.run_folder import is_temporary
 
+PROC = tuple(f"proc/{name}" for name in procfs.FILES)
 SAME = (
     "manifest.json", "summary.json",
-    "timeseries.parquet", "timeseries-swap.parquet", "timeseries-disk.parquet", "timeseries-cpu.parquet",
+    "timeseries.parquet", "timeseries-swap.parquet", "timeseries-disk.parquet", "timeseries-cpu.parquet", *PROC,
 )  # fmt: skip
 
 
@@ -29,7 +32,8 @@ def result():
 
 def test_a_folder_holds_what_it_should(tmp_path, result):
     folder = write_run(result, tmp_path / "deep" / "er" / "run")
-    assert {path.name for path in folder.iterdir()} == {*SAME, "environment.json", "overview.png"}
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == {*SAME, "environment.json", "overview.png"}
     assert verify_run(folder) == []
     assert (folder / "overview.png").read_bytes().startswith(b"\x89PNG")
     manifest = json.loads((folder / "manifest.json").read_bytes())
@@ -75,6 +79,17 @@ def test_recording_events_and_drawing_change_neither_summary_nor_series_nor_hash
     assert events.column("event").to_pylist() == ["rmqueue"] * 10
     assert events.column("b").to_pylist() == list(range(8, 18))
     assert events.schema.metadata[b"event_count"] == b"10"
+
+
+def test_proc_at_the_end_and_on_the_way(tmp_path, result):
+    plain = write_run(result, tmp_path / "plain", picture=False)
+    for name in procfs.FILES:
+        assert (plain / "proc" / name).read_text() == procfs.text(result.kernel, name)
+    assert not (plain / "proc.parquet").exists()
+    watched = replace(result, snapshots=(Snapshot(5, {"meminfo": "a"}), Snapshot(9, {"meminfo": "b"})))
+    folder = write_run(watched, tmp_path / "watched", picture=False)
+    assert verify_run(folder) == []
+    assert open_run(folder).proc.to_pydict() == {"t_ns": [5, 9], "file": ["meminfo"] * 2, "text": ["a", "b"]}
 
 
 def test_what_is_there_is_never_overwritten(tmp_path, result):
@@ -163,8 +178,8 @@ class Failing(FileLayer):
         super().remove_folder(folder)
 
 
-LAST = 1 + 2 * 7 + 1 + 1 + 1
-"""Operations: folder made, six files written and synced, folder synced, folder named, parent synced."""
+LAST = 2 + 2 * (7 + len(PROC)) + 2 + 1 + 1
+"""Operations: two folders made, files written and synced, folders synced, folder named, parent synced."""
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -205,7 +220,7 @@ from numa_sim.results.run_folder import _write_folder, is_temporary
 class Listening(FileLayer):
     contents = {}
     def write(self, file, content):
-        self.contents[file.name] = content
+        self.contents["/".join(file.parts[len(place.parts) + 1 :])] = content
         super().write(file, content)
 
 place = Path(sys.argv[1])

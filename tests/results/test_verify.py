@@ -28,12 +28,14 @@ def test_an_untouched_copy_is_whole(folder):
 
 NAMES = (
     "manifest.json", "environment.json", "summary.json", "timeseries.parquet", "timeseries-swap.parquet",
-    "timeseries-disk.parquet", "timeseries-cpu.parquet", "events.parquet", "overview.png",
+    "timeseries-disk.parquet", "timeseries-cpu.parquet", "events.parquet", "overview.png", "proc/meminfo",
+    "proc/vmstat", "proc/zoneinfo", "proc/buddyinfo", "proc/slabinfo", "proc/numastat", "proc/zonelists",
 )  # fmt: skip
 
 
 def test_the_names_are_all(original):
-    assert {path.name for path in original.iterdir()} == set(NAMES)
+    files = (path for path in original.rglob("*") if path.is_file())
+    assert {path.relative_to(original).as_posix() for path in files} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,7 +67,9 @@ def test_a_flipped_bit(folder, name):
 def test_added(folder):
     (folder / "notes.txt").write_text("mine")
     (folder / "more").mkdir()
-    assert verify_run(folder) == ["more: is not in the manifest", "notes.txt: is not in the manifest"]
+    (folder / "proc" / "version").write_text("mine")
+    extra = ("more", "notes.txt", "proc/version")
+    assert verify_run(folder) == [f"{name}: is not in the manifest" for name in extra]
 
 
 def test_replaced_by_a_folder_or_a_link(folder):
@@ -131,8 +135,10 @@ def test_a_table_that_is_none_although_listed(folder):
 
 def test_files_outside_the_folder_are_not_looked_at(folder):
     (folder.parent / "secret").write_text("x")
-    reseal(folder, lambda document: document["files"].update({"../secret": file_entry(b"x"), "a": 3}))
+    outside = ("../secret", "proc/../../secret", str(folder.parent / "secret"))
+    reseal(folder, lambda document: document["files"].update({**dict.fromkeys(outside, file_entry(b"x")), "a": 3}))
     problems = verify_run(folder)
+    assert all(f"{name!r}: is no proper entry of the manifest" in problems for name in outside)
     assert "'../secret': is no proper entry of the manifest" in problems
     assert "'a': is no proper entry of the manifest" in problems
 
