@@ -87,6 +87,7 @@ class NaiveBootmem:
 SIZE = st.one_of(st.integers(1, 300), st.integers(1, 9 * PAGE_SIZE))
 
 
+@pytest.mark.row("S1-35")
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from([0, 512]), st.data())
 def test_bootmem_equals_naive_bitmap(start, data):
@@ -147,6 +148,7 @@ def test_what_the_boot_keeps():
     assert not k.vmstat.any()
 
 
+@pytest.mark.row("S1-02", "S1-03", "S1-35")
 @pytest.mark.parametrize("arch", ["x86-64", "i386"])
 @pytest.mark.parametrize(
     "frames",

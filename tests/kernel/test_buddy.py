@@ -116,6 +116,7 @@ def start_golden(init: Command, kernel: int = KERNEL_2_4_37) -> Any:
     return step
 
 
+@pytest.mark.row("S1-13", "S1-14", "S1-26")
 @pytest.mark.parametrize(("version", "kernel"), [("2.4.37", KERNEL_2_4_37), ("2.4.0", KERNEL_2_4_0)])
 def test_golden_buddy(version, kernel):
     assert replay("buddy", lambda init: start_golden(init, kernel), version) > 100
@@ -124,6 +125,7 @@ def test_golden_buddy(version, kernel):
 # Examples ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S0-61", "S0-62", "S1-05", "S1-06", "S1-08", "S1-16", "S1-23", "S1-30")
 def test_worked_example():
     """Spec B.1, first table."""
     k = one_zone(16)
@@ -148,6 +150,7 @@ def test_worked_example():
     assert k.zones[0].free_pages == 16
 
 
+@pytest.mark.row("S0-17", "S1-03")
 def test_odd_sized_zone():
     """Spec B.1, last line."""
     assert free_lists(one_zone(100), 0) == {6: [0], 5: [64], 2: [96]}
@@ -255,6 +258,7 @@ def snapshot(k: Kernel) -> Any:
     return free_lists(k, 0), pair_bits(k, 0), int(k.zones[0].free_pages), k.pages.tobytes()
 
 
+@pytest.mark.row("S1-24")
 @pytest.mark.parametrize("kind", ["double", "double, merged", "tail", "wrong order", "wrong order up", "never", "hole"])
 def test_bad_frees_are_detected_and_change_nothing(kind):
     k = one_zone(64)

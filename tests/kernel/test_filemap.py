@@ -129,6 +129,7 @@ PageCache.TestCase.settings = settings(max_examples=25, stateful_step_count=40, 
 TestPageCache = PageCache.TestCase
 
 
+@pytest.mark.row("S2-49")
 def test_chains_stay_short_when_neighbouring_files_are_cached() -> None:
     m = FileMachine()
     for _ in range(3):
@@ -139,6 +140,7 @@ def test_chains_stay_short_when_neighbouring_files_are_cached() -> None:
     assert max(lengths) <= 3
 
 
+@pytest.mark.row("S0-53", "S2-61")
 @pytest.mark.parametrize("damage", ["hash", "list", "lru"])
 def test_the_checker_sees_a_page_missing_from_one_of_the_three(damage: str) -> None:
     m = FileMachine()

@@ -60,6 +60,7 @@ def test_a_shared_page_is_mapped_writable_and_clean() -> None:
     assert m.pte(start) >> PAGE_SHIFT == m.cached(file)[0]
 
 
+@pytest.mark.row("S3-117")
 def test_a_private_page_is_copied_on_write_and_the_file_stays() -> None:
     m, file, start = mapped(shared=False)
     m.fault(start, 0)
@@ -97,6 +98,7 @@ def test_stores_through_a_shared_mapping_reach_the_disk(how: str) -> None:
     assert m.counter("nr_dirty") == 0
 
 
+@pytest.mark.row("S3-095")
 def test_beyond_the_end_of_the_file_is_sigbus() -> None:
     m = FileMachine()
     file = m.file(3, 1)

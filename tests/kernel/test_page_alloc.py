@@ -65,6 +65,7 @@ def fill(k: Kernel, node: int, gfp: int = GFP_HIGHUSER) -> list[int]:
     return held
 
 
+@pytest.mark.row("S0-58", "S1-21")
 def test_passes_walk_down_the_marks():
     """Above low: quiet. Below low: kswapd is woken once. At min: reclaim."""
     k = machine()
@@ -86,6 +87,7 @@ def test_passes_walk_down_the_marks():
     assert k.vmstat[0, KSWAPD_WAKEUP] == 1
 
 
+@pytest.mark.row("S0-59")
 def test_atomic_requests_reach_deeper_and_fail():
     k = machine()
     fill(k, 0)
@@ -97,6 +99,7 @@ def test_atomic_requests_reach_deeper_and_fail():
     assert k.vmstat[0, PGALLOC_FAIL] > 0
 
 
+@pytest.mark.row("S0-59")
 def test_memalloc_takes_the_last_page():
     k = machine()
     fill(k, 0)
@@ -106,6 +109,7 @@ def test_memalloc_takes_the_last_page():
     assert alloc_pages(k, TASK, 0, GFP_KERNEL, 0) == ALLOC_FAIL
 
 
+@pytest.mark.row("S0-54", "S1-09")
 @pytest.mark.parametrize("order", [10, 11, 40])
 def test_orders_beyond_the_largest_fail(order):
     k = machine()
@@ -115,6 +119,7 @@ def test_orders_beyond_the_largest_fail(order):
     assert k.zones.free_pages.tolist() == free
 
 
+@pytest.mark.row("S1-09")
 def test_order_nine():
     k = machine()
     pfn = alloc_pages(k, TASK, 0, GFP_KERNEL, 9)
@@ -132,6 +137,7 @@ def steal_all(k: Kernel) -> None:
     k.vm[0].current_task, k.tasks[TASK]["flags"] = current, flags
 
 
+@pytest.mark.row("S0-60")
 @pytest.mark.parametrize("local_pages", [1, 0])
 def test_local_page_is_kept_for_who_reclaimed(local_pages):
     """Others empty the zone during reclaim: with local pages the task gets its page all the same, without it waits."""

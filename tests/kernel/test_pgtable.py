@@ -166,6 +166,7 @@ TestI386 = I386PageTables.TestCase
 TestX8664.settings = TestI386.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
+@pytest.mark.row("S3-103", "S3-105", "S3-108")
 @pytest.mark.parametrize("arch", GEOMETRY)
 def test_a_page_at_the_far_end_needs_one_table_of_each_level(arch: str) -> None:
     k = boot(arch)

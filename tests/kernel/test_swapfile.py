@@ -39,6 +39,7 @@ def three_devices() -> Kernel:
     return k
 
 
+@pytest.mark.row("S2-15", "S2-26", "S3-134", "S3-135", "S3-149")
 def test_equal_priorities_take_turns_and_lower_ones_wait_until_they_are_full() -> None:  # spec B.2
     k = three_devices()
     assert [get(k) for _ in range(6)] == [(2, 1), (1, 1), (2, 2), (1, 2), (2, 3), (1, 3)]
@@ -48,6 +49,7 @@ def test_equal_priorities_take_turns_and_lower_ones_wait_until_they_are_full() -
     assert [get(k), get(k)] == [(1, 3), (0, 4)]
 
 
+@pytest.mark.row("S3-134")
 def test_a_slot_freed_behind_a_running_cluster_waits_for_the_clusters_end() -> None:  # spec B.2
     k = three_devices()
     assert get(k) == (2, 1)
@@ -59,6 +61,7 @@ def test_a_slot_freed_behind_a_running_cluster_waits_for_the_clusters_end() -> N
     assert [get(k), get(k)] == [(2, 1), (1, 2)]
 
 
+@pytest.mark.row("S2-14")
 def test_a_cluster_is_257_slots_and_holes_are_used_only_when_no_free_run_is_left() -> None:  # spec B.3
     k = kernel()
     swapfile.swapon(k, 600)

@@ -100,6 +100,7 @@ def state_of(k: Kernel) -> list[bytes]:
     return [np.asarray(array).tobytes() for array in arrays]
 
 
+@pytest.mark.row("S2-02")
 def test_reclaim_moves_pages_to_swap_with_their_contents_and_frees_them() -> None:
     k = machine()
     free = int(k.zones["free_pages"].sum())
@@ -170,6 +171,7 @@ def test_a_reclaimer_that_fills_the_io_ring_yields_to_the_devices() -> None:
     assert stops > 0
 
 
+@pytest.mark.row("S0-30")
 def test_a_page_read_back_has_the_contents_that_were_written() -> None:
     k = bare_node([[0, 20], [20, 40], [40, 60]], 50)
     k.vm[0].current_cpu = 0

@@ -81,6 +81,7 @@ def test_nearest_zonelists_go_on_by_distance():
     assert zonelist(k, 3, GFP_DMA_BIT) == [(0, 0)]
 
 
+@pytest.mark.row("S0-21")
 def test_i386_highmem_node():
     k = booted([1024, 512], "strict24", arch="i386")
     assert zonelist(k, 0, GFP_HIGHMEM_BIT) == [(0, 2), (0, 1), (0, 0)]

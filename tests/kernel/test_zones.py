@@ -124,6 +124,7 @@ B4 = [
 ]
 
 
+@pytest.mark.row("S0-16")
 @pytest.mark.parametrize(("ram_mib", "dma", "normal", "highmem"), B4)
 def test_watermark_table(ram_mib, dma, normal, highmem):
     sizes = zone_sizes("i386", 0, ram_mib * MIB)
@@ -143,6 +144,7 @@ def test_ratios_the_kernel_would_divide_by_zero_with_are_refused(ratio, reserve)
         set_up([{"start_pfn": 0, "sizes": (4096, 0, 0), "holes": None}], ratio, reserve)
 
 
+@pytest.mark.row("S0-16")
 @pytest.mark.parametrize(
     ("arch", "start_mib", "mib", "expected_mib"),
     [

@@ -44,7 +44,7 @@ def total(machine: Machine, name: str) -> int:
     return int(machine.kernel.disks[name].sum())
 
 
-@pytest.mark.row("S3-127")
+@pytest.mark.row("S3-127", "S2-15")
 def test_the_area_of_the_highest_priority_is_used_as_long_as_it_has_room() -> None:
     machine = run(
         (partition(size="2MiB", priority=1), partition(size="1MiB", priority=7), partition(size="16MiB", priority=4)),
@@ -98,7 +98,7 @@ def holes_then_sweeps(task: Any) -> Any:
         yield task.touch(second, write=1.0)
 
 
-@pytest.mark.row("S3-127")
+@pytest.mark.row("S3-127", "S2-14")
 def test_clusters_of_slots_beat_first_fit() -> None:
     clusters = run((partition(size="64MiB"),), (disk(),), holes_then_sweeps)
     first_fit = run((partition(size="64MiB"),), (disk(),), holes_then_sweeps, {"clusters": False})

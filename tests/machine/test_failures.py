@@ -104,6 +104,7 @@ def test_all_memory_comes_back_after_a_kill() -> None:
 # Segmentation faults -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S0-37")
 def test_touching_what_is_not_mapped_kills_the_task_and_only_it() -> None:
     def wild(task: Any) -> Any:
         heap = yield task.mmap(4 * PAGE)
@@ -124,6 +125,7 @@ def test_touching_what_is_not_mapped_kills_the_task_and_only_it() -> None:
     assert free_pages(machine) == before
 
 
+@pytest.mark.row("S1-31", "S3-092")
 def test_writing_to_a_read_only_area_is_a_segmentation_fault() -> None:
     from numa_sim.state.constants import VM_READ
 

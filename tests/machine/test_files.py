@@ -69,6 +69,7 @@ def test_a_sequential_read_reads_every_page_once_and_ahead() -> None:
     assert parts(machine)["file_wait"] > 0 < parts(machine)["file_syscall"]
 
 
+@pytest.mark.row("S1-37")
 def test_a_second_read_is_served_from_the_page_cache() -> None:
     machine = machine_with({"name": "data", "size": "1MiB"})
 

@@ -195,6 +195,7 @@ def test_random_machines_lose_nothing_and_leak_nothing(seed: int) -> None:
     assert_nothing_is_left(machine, free_before)
 
 
+@pytest.mark.row("S0-30", "S2-04")
 @pytest.mark.parametrize("device", [NVME, ZRAM, {"device": "hdd", "size": "16MiB", "seek": "100us"}])
 def test_contents_survive_heavy_swapping(device: dict[str, Any]) -> None:
     """Every page goes out and comes back several times."""
@@ -224,6 +225,7 @@ def test_contents_survive_heavy_swapping(device: dict[str, Any]) -> None:
         assert counters(machine)["swap_cache_hit"] > 0
 
 
+@pytest.mark.row("S0-51")
 def test_a_page_touched_before_its_write_ends_is_found_in_the_swap_cache() -> None:
     """It need not be read: it was not away yet."""
     machine = small(swap=({**NVME, "latency": "100ms", "channels": 1},), kernel={"switches": {"readahead": False}})

@@ -30,6 +30,7 @@ def switched(name: str, on: bool) -> Machine:
 # Reclaim and swap ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S1-22")
 def test_without_kswapd_every_shortage_is_met_by_the_task_itself() -> None:
     on, off = switched("kswapd", True), switched("kswapd", False)
     assert counters(on)["pgscan_kswapd"] > 0 < counters(on)["pageoutrun"]
@@ -184,6 +185,7 @@ def test_local_pages_go_to_the_reclaimer_not_through_the_buddy() -> None:
 # Faults and out of memory --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row("S0-43")
 def test_without_the_zero_page_a_read_takes_memory() -> None:
     def reads(on: bool) -> Machine:
         machine = small(kernel={"switches": {"zero_page": on}})
@@ -367,6 +369,7 @@ def shot_down(**costs: Any) -> Machine:
     return machine
 
 
+@pytest.mark.row("S3-125")
 def test_unmapping_from_another_cpu_interrupts_the_one_that_holds_the_translation() -> None:
     slow, free = shot_down(ipi_handler="4us", ipi="10us"), shot_down(ipi_handler="0ns", ipi="0ns")
     assert slow.kernel.cpus[1].ipis_sent == slow.kernel.cpus[0].ipis_received > 0
@@ -414,6 +417,7 @@ def test_direct_reclaim_shoots_down_the_translations_of_others() -> None:
     )
 
 
+@pytest.mark.row("S3-126")
 def test_asynchronous_writes_overlap_with_computing() -> None:
     """Slow writes take less time together with computing than one after the other."""
 

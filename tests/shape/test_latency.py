@@ -55,6 +55,7 @@ def expected_ns(topology: Topology, cpu: int) -> dict[int, int]:
     return {node.id: topology.latency_ns[here][node.id] for node in topology.nodes if node.memory_bytes}
 
 
+@pytest.mark.row("S0-15")
 @pytest.mark.parametrize("cpu", range(6))
 @pytest.mark.parametrize("model", ["queue", "none"])
 def test_asymmetric_machine(cpu: int, model: str) -> None:
@@ -62,6 +63,7 @@ def test_asymmetric_machine(cpu: int, model: str) -> None:
     assert measured_ns(machine, cpu) == expected_ns(machine.topology, cpu)
 
 
+@pytest.mark.row("S0-15")
 @pytest.mark.parametrize("name", [name for name in preset_names() if name != "altix-64n"])
 def test_every_preset(name: str) -> None:
     """From a CPU of the first and of the last node that has some."""

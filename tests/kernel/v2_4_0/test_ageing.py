@@ -145,6 +145,7 @@ _STEPS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.row("S2-39", "S2-40", "S2-42", "S2-47")
 @settings(deadline=None)
 @given(_STEPS)
 def test_every_page_is_on_one_list_at_most_and_the_counters_agree(steps: list[tuple[str, int]]) -> None:

@@ -88,7 +88,7 @@ def test_the_life_of_a_dirty_anonymous_page() -> None:
     small.check()
 
 
-@pytest.mark.row("S2-43")
+@pytest.mark.row("S2-43", "S0-51", "S0-52", "S2-39")
 @pytest.mark.parametrize("clean", [False, True])
 def test_a_page_touched_while_inactive_comes_back_without_a_read(clean: bool) -> None:
     small = Small()
@@ -173,7 +173,7 @@ def test_contents_survive_pressure(pressed: Small) -> None:
     pressed.check()
 
 
-@pytest.mark.row("S2-44")
+@pytest.mark.row("S2-44", "S0-52")
 def test_clean_pages_are_reclaimed_both_ways(pressed: Small) -> None:
     """Handed to another user directly; and, once requests that cannot wait have gone below min, freed by kreclaimd."""
     k = pressed.k
