@@ -50,6 +50,7 @@ class View(StrEnum):
     vmstat = "vmstat"
     slabinfo = "slabinfo"
     numastat = "numastat"
+    disks = "disks"
     schema = "schema"
     config = "config"
 

@@ -107,26 +107,44 @@ _WARM_UP: dict[str, Any] = {
     "machine": {
         "nodes": [{"memory": "32MiB", "cpus": "0-1"}, {"memory": "32MiB", "cpus": "2-3"}],
         "distances": [[10, 21], [21, 10]],
+        "disk": [{"device": "hdd", "name": "sda", "size": "8MiB"}],
         "swap": [{"device": "zram", "size": "4MiB", "priority": 5}, {"device": "nvme", "size": "256MiB"}],
+        "file": [{"name": "file", "size": "1MiB", "disk": "sda"}],
     },
     "workload": [
         {
-            "name": kind,
-            "count": 2,
+            "name": "files",
             "program": [
-                {"op": "mmap", "as": "heap", "size": "48MiB"},
-                {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 12288, "write": 0.5},
-                {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 2000, "write": 0.5},
-                {"op": "munmap", "on": "heap"},
-                {"op": "sleep", "for": "1us"},
+                {"op": "open", "file": "file", "as": "file"},
+                {"op": "read", "on": "file", "size": "4KiB", "pattern": {"kind": "sequential"}},
+                {"op": "write", "on": "file", "size": "1MiB"},
+                {"op": "mmap", "as": "map", "file": "file", "shared": True},
+                {"op": "touch", "on": "map", "pattern": {"kind": "sequential"}, "accesses": 256, "write": 1.0},
+                {"op": "msync", "on": "map"},
+                {"op": "truncate", "on": "file", "size": "5000B"},
+                {"op": "close", "on": "file"},
+                {"op": "sleep", "for": "6s"},
             ],
-        }
-        for kind, more in (
-            ("strided", {"stride": 3}),
-            ("uniform", {}),
-            ("zipf", {"s": 0.99}),
-            ("pointer_chase", {}),
-        )
+        },
+        *(
+            {
+                "name": kind,
+                "count": 2,
+                "program": [
+                    {"op": "mmap", "as": "heap", "size": "48MiB"},
+                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 12288, "write": 0.5},
+                    {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 2000, "write": 0.5},
+                    {"op": "munmap", "on": "heap"},
+                    {"op": "sleep", "for": "1us"},
+                ],
+            }
+            for kind, more in (
+                ("strided", {"stride": 3}),
+                ("uniform", {}),
+                ("zipf", {"s": 0.99}),
+                ("pointer_chase", {}),
+            )
+        ),
     ],
 }
 """A machine small enough to run in no time and short enough of memory to reach every rule."""

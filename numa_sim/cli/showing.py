@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from numa_sim.errors import ConfigError
+from numa_sim.units import PAGE_BYTES, format_bytes
+
+if TYPE_CHECKING:
+    from numa_sim.config.model import Config
 
 
 def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
@@ -28,6 +33,8 @@ def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
     config = load(file, settings)
     if view == "config":
         return json.dumps(config.resolved(), indent=2) + "\n"
+    if view == "disks":
+        return disks_text(config)
     if view == "topology":
         from numa_sim.config.resolve import topology_of
         from numa_sim.topology import describe, to_numactl
@@ -54,6 +61,21 @@ def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterato
     from numa_sim.results.event_lines import ftrace_lines
 
     yield from ftrace_lines(open_run(folder), names, task)
+
+
+def disks_text(config: Config) -> str:
+    """Disk by disk what lies on it: swap areas, then files, with their blocks of 4 KiB."""
+    machine = config.machine
+    placing = machine.placing()
+    names = [f"swap {name}" for name in machine.swap_names()] + [f"file {file.name}" for file in machine.file]
+    lines = []
+    for number, drive in enumerate(placing.drives):
+        lines.append(f"{drive.name}: {drive.model.device}, {format_bytes(drive.blocks * PAGE_BYTES)}")
+        for name, place in zip(names, (*placing.swap, *placing.files), strict=True):
+            if place.disk == number:
+                blocks = f"blocks {place.block} to {place.block + place.blocks - 1}" if place.blocks else "no blocks"
+                lines.append(f"  {name}: {blocks}, {format_bytes(place.blocks * PAGE_BYTES)}")
+    return _ended("\n".join(lines) or "no disks")
 
 
 def preset_text(name: str | None) -> str:

@@ -76,7 +76,7 @@ DISK_COLUMNS: Final = (
     Column("sectors_written", "sectors", "sectors of 512 bytes written, since boot"),
     Column("seeks", "1", "requests that did not begin where the head was, since boot"),
     Column("in_flight", "1", "requests queued or under way"),
-    Column("busy_ns", "ns", "time with a request under way, since boot, up to the last idle moment"),
+    Column("busy_ns", "ns", "time with a request under way, since boot"),
     Column("await_ns", "ns", "time from submission to completion, summed over requests done, since boot"),
 )
 """One row per (sample, disk); names as in /proc/diskstats."""

@@ -267,7 +267,8 @@ class Machine(simpy.Environment):
         """
         if not self._page_flags[pfn] & PG_locked and self._page_buffers[pfn] < BUFFERS_BUSY:
             return None
-        self.block.run_tq_disk()
+        if self.block.plugged:
+            self.block.run_tq_disk()
         self._pages_awaited.setdefault(pfn, []).append(signal)
         return signal.armed()
 
@@ -381,6 +382,7 @@ class Machine(simpy.Environment):
     def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
         while True:
             yield self.timeout(int(self.config.run.sample))
+            self.block.settle()
             self.timeseries.sample(self.now_ns)
             self.check()
             if progress is not None:

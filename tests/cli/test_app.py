@@ -76,6 +76,7 @@ def test_quiet_prints_the_folder_and_nothing_else(
         ("buddyinfo", "Node 0, zone"),
         ("meminfo", "SwapTotal:       65532 kB"),
         ("numastat", "node0"),
+        ("disks", "blocks 0 to "),
     ],
 )
 def test_show_prints_the_kernel_s_own_layouts(

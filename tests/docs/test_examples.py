@@ -64,6 +64,21 @@ def test_swap_priorities():
     assert first_use(apart.swap_series, 0) < first_use(apart.swap_series, 1) < first_use(apart.swap_series, 2)
 
 
+def test_mixed_files_and_anonymous():
+    shared = run("mixed-files-and-anonymous.toml").summary
+    apart = run("mixed-files-and-anonymous.toml", "machine.swap.0.disk=sdb").summary
+    for summary in (shared, apart):
+        vmstat = summary["totals"]["vmstat"]
+        for counter in ("pswpout", "pswpin", "pgsteal_kswapd", "fsync_writes", "readahead_pages", "bdflush_writes"):
+            assert (vmstat[counter] > 0) == (counter != "bdflush_writes"), counter
+        # What programs and read-ahead asked for, what swap did, and nothing else went over the disks.
+        assert vmstat["pgpgin"] * 2 == sum(disk["sectors_read"] for disk in summary["disks"])
+        assert vmstat["pgpgout"] * 2 == sum(disk["sectors_written"] for disk in summary["disks"])
+    for name, part in (("heap", "swap_wait"), ("scanner", "file_wait"), ("database", "file_wait")):
+        assert task(apart, name)["parts_ns"][part] < task(shared, name)["parts_ns"][part]
+    assert apart["disks"][1]["writes"] > 0 == shared["disks"][1]["writes"]
+
+
 def test_out_of_memory():
     summary = run("out-of-memory.toml").summary
     assert summary["run"]["exit_state"] == "oom"

@@ -121,9 +121,9 @@ def test_written_data_reaches_the_disk_with_fsync_and_only_then() -> None:
     def program(task: Any) -> Any:
         fd = yield task.open("data")
         yield task.write(fd, "512KiB")
-        on_disk.append(int(machine.kernel.disks[0].sectors_written))
+        on_disk.append(machine.block.queues[0].sectors_written)
         yield task.fsync(fd)
-        on_disk.append(int(machine.kernel.disks[0].sectors_written))
+        on_disk.append(machine.block.queues[0].sectors_written)
         yield task.close(fd)
 
     run(machine, program)

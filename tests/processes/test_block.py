@@ -14,7 +14,6 @@ from numa_sim.config.disk import Drive, HddDrive, NvmeDrive
 from numa_sim.processes.block.elevator import MAX_REQUEST_PAGES, PATIENCE, Request, linus, noop
 from numa_sim.processes.block.queue import QUEUE_NR_REQUESTS, RequestQueue
 from numa_sim.state.constants import IO_READ, IO_WRITE
-from numa_sim.state.layout import DISK
 
 BLOCKS = 1 << 20
 MIB_PER_S = 4096 * 256
@@ -25,10 +24,17 @@ class Desk:
 
     def __init__(self, elevator: str = "linus", plugging: bool = True, model: Any = None) -> None:
         self.env = simpy.Environment(initial_time=0)
-        self.count = SimpleNamespace(**dict.fromkeys(DISK.names or (), 0))
         self.finished: list[Request] = []
         model = model or HddDrive(device="hdd", seek=8_000_000, bandwidth=150_000_000, elevator=elevator)
-        self.queue = RequestQueue(self.env, Drive("sda", model, BLOCKS), self.count, plugging, self.finished.append)
+        self.queue = RequestQueue(
+            self.env, Drive("sda", model, BLOCKS), SimpleNamespace(), plugging, self.finished.append
+        )
+
+    @property
+    def count(self) -> Any:
+        """What the queue has counted, as the rules see it."""
+        self.queue.settle()
+        return self.queue._record
 
     def add(self, *blocks: int, op: int = IO_WRITE) -> None:
         for block in blocks:

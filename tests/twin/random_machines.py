@@ -74,9 +74,14 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
         mesh = not all(cpus)
         pairs = [(i, j) for i in range(n) for j in range(i + 1, n) if mesh or j == i + 1 or d.chance(0.5)]
         machine["links"] = [{"a": a, "b": b, "bandwidth": f"{d.spread(10**8, 10**10)}B/s"} for a, b in pairs]
+    # Draws of their own, so that these choices do not change what else is drawn.
+    own = Draw(seed + 10**6)
+    machine["disk"] = _disks(own, machine["swap"])
+    kernel = _kernel(d)
+    kernel["switches"]["plugging"] = own.chance(0.85)
     return Config.of(
         machine=machine,
-        kernel=_kernel(d),
+        kernel=kernel,
         costs={name: f"{d.spread(10, 3000)}ns" for name in ("context_switch", "ipi", "ipi_handler", "end_io")},
         workload=_workloads(d, [c for numbers in cpus for c in numbers], pages, short, accesses),
         run={
@@ -133,23 +138,37 @@ def _swap(d: Draw, pages: int, short: bool) -> list[dict[str, Any]]:
             area["priority"] = d.number(0, 2)
         if kind == "hdd":
             area["seek"] = f"{d.number(50, 4000)}us"
-            area["elevator"] = d.one("linus", "linus", "noop", "none")
         elif kind != "zram":
             area["latency"] = f"{d.number(5, 150)}us"
             area["channels"] = d.number(1, 8)
-            if d.chance(0.2):
-                area["elevator"] = d.one("linus", "noop")
         areas.append(area)
     if short and sum(int(area["size"][:-1]) for area in areas) < 2 * pages * 4096:
         areas.append({"device": "nvme", "size": f"{2 * pages * 4096}B", "latency": "20us"})
     return areas
 
 
+def _disks(d: Draw, areas: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Elevators for the areas' drives; sometimes one drive for the first two areas, which is given back."""
+    for area in areas:
+        if area["device"] == "hdd":
+            area["elevator"] = d.one("linus", "linus", "noop", "none")
+        elif area["device"] != "zram" and d.chance(0.2):
+            area["elevator"] = d.one("linus", "noop")
+    if len(areas) < 2 or not d.chance(0.4):
+        return []
+    shared = areas[:2]
+    sizes = sum(int(area["size"][:-1]) for area in shared)
+    drive = {key: value for key, value in shared[0].items() if key not in ("size", "priority")}
+    for area in shared:
+        for key in ("seek", "latency", "channels", "elevator"):
+            area.pop(key, None)
+        area |= {"device": "partition", "disk": "shared"}
+    return [{**drive, "name": "shared", "size": f"{sizes}B"}]
+
+
 def _kernel(d: Draw) -> dict[str, Any]:
     switches = {
-        name: False
-        for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb", "plugging")
-        if d.chance(0.1)
+        name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
     }
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")

@@ -116,11 +116,25 @@ def test_random_machines_reach_every_part() -> None:
         seen["queueing"] += bool(k.time_parts[:, PART_QUEUEING].any())
         seen["daemon's time"] += bool(k.time_parts[:, PART_DAEMON].any())
         seen["curve"] += any(topology_curves(config))
-        seen.update(area.device for area in config.machine.swap if k.vmstat[:, PSWPOUT].any())
+        if k.vmstat[:, PSWPOUT].any():
+            seen.update(drive.model.device for drive in config.machine.placing().drives)
+            seen["shared disk"] += bool(config.machine.disk)
+            seen["plug"] += bool(k.disks["plugs"].any())
+            seen["merge"] += bool(k.disks["write_merges"].any())
     assert reclaiming >= SEEDS / 2
     wanted = ("slice_end", "wait_on_page", "task_wake", "kswapd_wake", "do_swap_page", "swap_cache_hit", "munmap")
     devices = ("hdd", "sata-ssd", "nvme", "zram")
-    others = ("allocstall", "major fault", "shoot-down", "queueing", "daemon's time", "curve")
+    others = (
+        "allocstall",
+        "major fault",
+        "shoot-down",
+        "queueing",
+        "daemon's time",
+        "curve",
+        "shared disk",
+        "plug",
+        "merge",
+    )
     rare = {name: seen[name] for name in (*wanted, *devices, *others) if seen[name] < 2}
     assert not rare
 

@@ -114,12 +114,12 @@ def touch(on, pattern, **more):
 def test_program_from_config():
     seq = Table(kind="sequential")
     program = [
-        Table(op="mmap", as_="heap", size=16384, at_bytes=lambda: None),
+        Table(op="mmap", as_="heap", size=16384, file=None, shared=False, offset=0, at_bytes=lambda: None),
         Table(
             op="repeat",
             times=2,
             program=[
-                Table(op="mmap", as_="tmp", size=4096, at_bytes=lambda: 0x9000_0000),
+                Table(op="mmap", as_="tmp", size=4096, file=None, shared=False, offset=0, at_bytes=lambda: 0x9000_0000),
                 touch("tmp", seq, write=1.0, lines=7, compute=5),
                 Table(op="munmap", on="tmp", offset=0, length=None),
             ],

@@ -113,6 +113,7 @@ class BlockLayer:
         return signal.armed()
 
     def _ended(self, number: int, request: Request) -> None:
+        """A request is done."""
         if self._awaiting_room and not any(queue.is_full for queue in self.queues):
             woken, self._awaiting_room = self._awaiting_room, []
             for signal in woken:

@@ -25,6 +25,11 @@ QUEUE_NR_REQUESTS = 128
 DRIVE_NR_REQUESTS = 1024
 """Requests a drive without a queue takes (the depth of an NVMe queue)."""
 SECTORS_PER_PAGE = 8
+COUNTERS = (
+    "reads", "read_merges", "sectors_read", "writes", "write_merges", "sectors_written",
+    "seeks", "plugs", "in_flight", "busy_ns", "await_ns",
+)  # fmt: skip
+"""What a queue counts, under the names of ``kernel.disks``; written there when somebody looks (`settle`)."""
 
 
 class RequestQueue:
@@ -62,7 +67,10 @@ class RequestQueue:
         self.is_queued = elevator in ELEVATORS
         self._plugging = plugging
         self._end = end
-        self._count = record
+        self._record = record
+        self.reads = self.read_merges = self.sectors_read = 0
+        self.writes = self.write_merges = self.sectors_written = 0
+        self.seeks = self.plugs = self.in_flight = self.busy_ns = self.await_ns = 0
         self.plugged = False
         self._waiting: list[Request] = []
         self._by_block: dict[tuple[int, int], Request] = {}
@@ -71,28 +79,23 @@ class RequestQueue:
         self._under_way = 0
         self._busy_since_ns = 0
 
-    @property
-    def _now_ns(self) -> int:
-        return self._env.now  # type: ignore[return-value]
-
     # In --------------------------------------------------------------------------------------------------------------
 
     def take(self, op: int, block: int, pfns: list[int]) -> None:
         """Give a whole request to the drive, past the queue."""
-        request = Request(op, block, pfns, self._now_ns)
-        self._count.in_flight += 1
-        self._give(request)
+        now_ns: int = self._env._now  # type: ignore[assignment]
+        self.in_flight += 1
+        self._give(Request(op, block, pfns, now_ns), now_ns)
 
     def add(self, op: int, block: int, pfn: int) -> None:
         """Queue the transfer of one page (`__make_request`)."""
         if self._joins(op, block, pfn):
             return
-        request = Request(op, block, [pfn], self._now_ns)
-        count = self._count
-        count.in_flight += 1
+        request = Request(op, block, [pfn], int(self._env.now))
+        self.in_flight += 1
         if not self._waiting and not self._under_way and self._plugging:
             self.plugged = True
-            count.plugs += 1
+            self.plugs += 1
         self._waiting.insert(self._place(self._waiting, self._last, request), request)
         self._by_block[op, block] = self._by_end[op, block + 1] = request
         if not self.plugged:
@@ -116,9 +119,9 @@ class RequestQueue:
             request.pfns.insert(0, pfn)
             self._by_block[op, block] = request
         if op == IO_READ:
-            self._count.read_merges += 1
+            self.read_merges += 1
         else:
-            self._count.write_merges += 1
+            self.write_merges += 1
         return True
 
     def unplug(self) -> None:
@@ -130,39 +133,37 @@ class RequestQueue:
 
     def _start(self) -> None:
         """Give the drive as many requests as it works on at once."""
+        now_ns = int(self._env.now)
         while self._waiting and self._under_way < self.device.depth:
             request = self._waiting.pop(0)
             del self._by_block[request.op, request.block], self._by_end[request.op, request.end]
             self._last = request
-            self._give(request)
+            self._give(request, now_ns)
 
-    def _give(self, request: Request) -> None:
-        now_ns = self._now_ns
+    def _give(self, request: Request, now_ns: int) -> None:
         if not self._under_way:
             self._busy_since_ns = now_ns
         self._under_way += 1
         done_ns = self.device.completion_ns(now_ns, request.block, len(request.pfns))
-        done = self._env.timeout(done_ns - now_ns, value=request)
+        done = self._env.timeout(done_ns - now_ns, request)
         done.callbacks.append(self._done)
 
     def _done(self, event: simpy.Event) -> None:
         """The drive's interrupt."""
-        request = event.value
-        assert isinstance(request, Request)
-        now_ns, count = self._now_ns, self._count
+        request: Any = event._value
+        now_ns: int = self._env._now  # type: ignore[assignment]
         self._under_way -= 1
         if not self._under_way:
-            count.busy_ns += now_ns - self._busy_since_ns
+            self.busy_ns += now_ns - self._busy_since_ns
             self._last = None
-        count.in_flight -= 1
-        count.await_ns += now_ns - request.submitted_ns
+        self.in_flight -= 1
+        self.await_ns += now_ns - request.submitted_ns
         if request.op == IO_READ:
-            count.reads += 1
-            count.sectors_read += SECTORS_PER_PAGE * len(request.pfns)
+            self.reads += 1
+            self.sectors_read += SECTORS_PER_PAGE * len(request.pfns)
         else:
-            count.writes += 1
-            count.sectors_written += SECTORS_PER_PAGE * len(request.pfns)
-        count.seeks = self.device.seeks
+            self.writes += 1
+            self.sectors_written += SECTORS_PER_PAGE * len(request.pfns)
         if self._waiting:
             self._start()
         self._end(request)
@@ -170,10 +171,14 @@ class RequestQueue:
     @property
     def is_full(self) -> bool:
         """Whether those who write files sleep until requests are done (__get_request_wait)."""
-        return bool(self._count.in_flight >= (QUEUE_NR_REQUESTS if self.is_queued else DRIVE_NR_REQUESTS))
+        return self.in_flight >= (QUEUE_NR_REQUESTS if self.is_queued else DRIVE_NR_REQUESTS)
 
     def settle(self) -> None:
-        """Bring the counters up to now, for the end of a run."""
+        """Bring the record of ``kernel.disks`` up to now."""
         if self._under_way:
-            self._count.busy_ns += self._now_ns - self._busy_since_ns
-            self._busy_since_ns = self._now_ns
+            now_ns = int(self._env.now)
+            self.busy_ns += now_ns - self._busy_since_ns
+            self._busy_since_ns = now_ns
+        self.seeks = self.device.seeks
+        for name in COUNTERS:
+            setattr(self._record, name, getattr(self, name))
