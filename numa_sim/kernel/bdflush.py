@@ -18,6 +18,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import write_buffer
 from numa_sim.kernel.filemap import clear_page_dirty, move_to_page_list, node_of, try_lock_page, unlock_page
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
+from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_target, nr_free_pages, nr_inactive_clean_pages
 from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
     BALANCE_DIRTY_WRITES,
@@ -85,16 +86,26 @@ def _buffer_pages_of_node(k: Kernel, node: int) -> int:
 
 @rule
 def nr_free_buffer_pages(k: Kernel) -> int:
-    """Pages buffers could have without any process losing memory; what "percent dirty" is of."""
+    """Pages buffers could have without any process losing memory; what "percent dirty" is of.
+
+    @2.4.0: what is free or nearly so, or should be, and a sixteenth of the active pages.
+    """
+    vm = k.vm[0]
+    if vm.profile == KERNEL_2_4_0:
+        easy = nr_free_pages(k) + nr_inactive_clean_pages(k) + vm.nr_inactive_dirty_pages
+        return max(easy, vm.freepages_high + inactive_target(k)) + vm.nr_active_pages // 16
     total = 0
-    for node in range(k.vm[0].nr_nodes):
+    for node in range(vm.nr_nodes):
         total += _buffer_pages_of_node(k, node)
     return total
 
 
 @rule
 def balance_dirty_state(k: Kernel) -> int:
-    """1 = the writer must write, 0 = bdflush should, -1 = neither."""
+    """1 = the writer must write, 0 = bdflush should, -1 = neither.
+
+    @2.4.0 bdflush should also while free pages are short and many pages wait to be laundered.
+    """
     vm = k.vm[0]
     dirty = vm.nr_buffers_type[BUF_DIRTY] * 100
     total = nr_free_buffer_pages(k)
@@ -104,6 +115,10 @@ def balance_dirty_state(k: Kernel) -> int:
             return 1
     if dirty > total * vm.bdf_nfract:
         return 0
+    if vm.profile == KERNEL_2_4_0:
+        missing = free_shortage(k)
+        if missing != 0 and vm.nr_inactive_dirty_pages > max(missing, vm.freepages_high):
+            return 0
     return -1
 
 

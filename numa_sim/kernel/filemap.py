@@ -12,6 +12,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add, mark_page_accessed
+from numa_sim.kernel.v2_4_0.swap import touch_found_page
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     CLEAN_PAGES,
@@ -137,7 +138,9 @@ def _remove_page_from_hash(k: Kernel, pfn: int) -> None:
 
 @part
 def page_was_found(k: Kernel, pfn: int) -> None:
-    """A look-up on behalf of a user found the page: a use @2.4.0, later kernels see to it in `page_was_used`."""
+    """A look-up on behalf of a user found the page: that is a use @2.4.0; later kernels wait for `page_was_used`."""
+    if k.vm[0].profile == KERNEL_2_4_0:
+        touch_found_page(k, pfn)
 
 
 @part

@@ -14,9 +14,12 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import block_read_full_page
 from numa_sim.kernel.filemap import add_to_page_cache, find_page, node_of
 from numa_sim.kernel.pgtable import alloc_for_task
+from numa_sim.kernel.v2_4_0.swap import deactivate_page
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
+    DROP_BEHIND,
+    EV_DROP_BEHIND,
     EV_READAHEAD,
     GFP_HIGHUSER,
     KERNEL_2_4_0,
@@ -109,6 +112,21 @@ def _plan(k: Kernel, file: int, pfn: int, index: int, goes_on: int) -> None:
 
 
 @rule
+def drop_behind(k: Kernel, file: int, index: int) -> None:
+    """2.4.0: deactivate the window's pages the reader of page `index` has left behind, up to the first that is gone."""
+    f = k.files[file]
+    for passed in range(index - 1, max(index - f.f_rawin, 0) - 1, -1):
+        pfn = find_page(k, f.f_mapping, passed)
+        if pfn == NIL:
+            return
+        k.pages[pfn].count += 1
+        deactivate_page(k, pfn)
+        k.pages[pfn].count -= 1
+        count(k, node_of(k, pfn), DROP_BEHIND, 1)
+        log_event(k, EV_DROP_BEHIND, pfn, passed)
+
+
+@rule
 def read_ahead_go_on(k: Kernel, t: int, file: int, index: int) -> int:
     """Read what `file_readahead` planned, as far as memory allows; ALLOC_RECLAIM: call again, 0: done."""
     f = k.files[file]
@@ -135,6 +153,8 @@ def read_ahead_go_on(k: Kernel, t: int, file: int, index: int) -> int:
         f.f_raend = f.ahead_from + f.ahead + 1
         f.f_ramax = min(2 * f.f_ramax, k.vm[0].vm_max_readahead)
         log_event(k, EV_READAHEAD, f.ahead_from + 1, f.ahead)
+        if early and k.vm[0].drop_behind != 0:
+            drop_behind(k, file, index)
     f.ahead = f.max_ahead = 0
     return 0
 
