@@ -64,6 +64,14 @@ def programs() -> tuple[Any, Any]:
     return sort, neighbour
 
 
+def kernel_of(variant: str) -> dict[str, Any]:
+    """The ``[kernel]`` table: one page a read for all, and for policies the head start kswapd gives the kernels."""
+    alone = {"switches": {"readahead": False}}
+    if variant in KERNELS:
+        return {"profile": variant, **alone}
+    return {"reclaim": variant, "reclaim_ahead": "512KiB", **alone}
+
+
 def run(variant: str, memory_mib: int, seed: int) -> Row:
     """Simulate one machine."""
     from numa_sim import Machine
@@ -71,8 +79,9 @@ def run(variant: str, memory_mib: int, seed: int) -> Row:
     machine = Machine.of(
         nodes=[{"memory": f"{memory_mib}MiB", "cpus": "0-1"}],
         distances=[[10]],
+        tlb={"entries": 64, "ways": 4},  # as CPUs of the time had: what a TLB holds, page tables do not see
         swap=[{"device": "nvme", "size": "64MiB"}],
-        kernel={"profile": variant} if variant in KERNELS else {"reclaim": variant},
+        kernel=kernel_of(variant),
         run={"seed": seed, "sample": "1s"},
     )
     sort, neighbour = programs()
