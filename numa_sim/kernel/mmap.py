@@ -7,6 +7,8 @@ protection changes, limits and the tree indexes come with the address-space work
 
 from __future__ import annotations
 
+from typing import Final
+
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.file_table import fput, get_file
@@ -35,6 +37,10 @@ _mmlist_del = entry(mmlist_del)
 _log_event = entry(log_event)
 
 
+STACK_PAGES: Final = 2
+"""What arguments and environment of an ordinary program take."""
+
+
 def mmap_base_vpn(k: Kernel) -> int:
     """TASK_UNMAPPED_BASE: a third of user space, where the search for a free range starts."""
     return int(k.vm[0].task_size_vpn) // 3
@@ -55,6 +61,16 @@ def mm_alloc(k: Kernel, t: int) -> int:
     _mmlist_add(k, mm, 0)
     k.tasks[t].mm = mm
     return mm
+
+
+def setup_arg_pages(k: Kernel, t: int) -> None:
+    """Map the stack at the top of user space, as exec does (fs/exec.c); its pages are not touched (no arguments).
+
+    Not for its memory: a quota of `swap_out` that ends in the *last* area lets the next one start from the first
+    (spec G-8).  In every real process the last area is the stack, so that the heap below it is gone through to its end.
+    """
+    mm, top = int(k.tasks[t].mm), int(k.vm[0].task_size_vpn)
+    _insert_vma(k, mm, _new_vma(k, mm, top - STACK_PAGES, top, VM_READ | VM_WRITE))
 
 
 def mmput(k: Kernel, t: int) -> int:

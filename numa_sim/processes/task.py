@@ -10,7 +10,7 @@ from numa_sim.errors import SimulationError
 from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
-from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
+from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput, setup_arg_pages
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.runnable import Runnable, Steps
@@ -86,6 +86,7 @@ class TaskProcess(Runnable):
         if self.start_ns:
             yield machine.timeout(self.start_ns)
         mm_alloc(k, self.index)
+        setup_arg_pages(k, self.index)
         yield from self.get_cpu()
         self.enter_kernel()
         _log_event(k, EV_TASK_START, self.index, 0)

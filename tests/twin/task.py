@@ -9,7 +9,7 @@ import simpy
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.memory import abandon_fault, handle_mm_fault
-from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
+from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput, setup_arg_pages
 from numa_sim.kernel.numa import alloc_after_reclaim
 from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.state.constants import (
@@ -110,6 +110,7 @@ class Task:
         if self.start_ns:
             yield self.machine.timeout(self.start_ns)
         mm_alloc(self.k, self.index)
+        setup_arg_pages(self.k, self.index)
         yield from self.get_cpu()
         self.log(EV_TASK_START, 0)
         program = self.program(self.handle)
