@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,7 +125,7 @@ class Records:
                 yield record * self._size_bytes
 
 
-class FileCalls:
+class FileCalls(ABC):
     """The part of a task's handle that is about files."""
 
     name: str
@@ -240,14 +241,18 @@ class FileCalls:
         return file
 
     # What the rest of the handle gives
+    @abstractmethod
     def _size(self, value: int | str, path: str) -> int:
-        raise NotImplementedError
+        """A size given in a program, in bytes."""
 
+    @abstractmethod
     def _time(self, value: int | str, path: str) -> int:
-        raise NotImplementedError
+        """A time given in a program, in ns."""
 
+    @abstractmethod
     def _part(self, region: Region, offset: int | str, length: int | str | None, what: str) -> tuple[int, int]:
-        raise NotImplementedError
+        """First page and number of pages of a part of a region."""
 
+    @abstractmethod
     def _stream(self, name: str) -> Generator:
-        raise NotImplementedError
+        """The task's own random numbers of this name."""
