@@ -43,6 +43,11 @@ class Costs(Section):
     ipi: ShortTime = _cost(1000, "shoot-down: sender's wait per 10 of SLIT distance")
     ipi_handler: ShortTime = _cost(400, "shoot-down: work of the interrupted CPU")
     syscall: ShortTime = _cost(200, "entry and exit of a system call")
+    zone_lock: ShortTime = _cost(60, "zone->lock: how long rmqueue or __free_pages_ok holds it, its line transferred")
+    lru_lock: ShortTime = _cost(40, "pagemap_lru_lock: to put one page on or take it off a list")
+    pagecache_lock: ShortTime = _cost(40, "pagecache_lock: to put one page into the cache or take it out")
+    page_table_lock: ShortTime = _cost(120, "page_table_lock: held in a page fault")
+    swap_lock: ShortTime = _cost(60, "swap_list_lock and sdev_lock: to take or free one slot")
 
     def entries(self) -> dict[str, int]:
         """Every cost in ns under its name in the state's cost record (``minor_fault_ns`` and so on)."""

@@ -94,6 +94,7 @@ class Switches(Section):
     plugging: bool = Field(True, description="false: a disk's queue never waits for neighbours of a request")
     zero_page: bool = Field(True, description="false: a read fault allocates a page")
     local_pages: bool = Field(True, description="false: balance_classzone keeps no page for its caller")
+    locks: bool = Field(False, description="true: CPUs wait for each other's spinlocks (zone, LRU, page tables, swap)")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
 
 

@@ -28,6 +28,7 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PART_COMPUTE,
     PART_LOCAL,
+    PART_LOCK_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_QUEUEING,
@@ -184,6 +185,10 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
     task.fault_status = status
     if status == FAULT_MINOR or status == FAULT_MAJOR:
         this.clock_ns += task.cost_ns
+        if task.lock_wait_ns != 0:
+            k.time_parts[t, PART_LOCK_WAIT] += task.lock_wait_ns
+            task.cost_ns -= task.lock_wait_ns
+            task.lock_wait_ns = 0
         # Major and yet done at once: read from a RAM-backed swap device.
         k.time_parts[t, PART_MAJOR_FAULT if status == FAULT_MAJOR else PART_MINOR_FAULT] += task.cost_ns
         task.cost_ns = 0

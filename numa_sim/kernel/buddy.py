@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
+from numa_sim.kernel.locks import spin_for, zone_lock
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.v2_4_0.pressure import page_was_freed
 from numa_sim.state.constants import (
@@ -176,6 +177,7 @@ def rmqueue(k: Kernel, zone_id: int, order: int) -> int:
         _toggle(k, zone_id, pfn - zone.start_pfn, current)
     zone.free_pages -= 1 << order
     pfn = expand(k, zone_id, pfn, order, current)
+    spin_for(k, zone_lock(zone_id), k.costs[0].zone_lock_ns)
     page = k.pages[pfn]
     page.count = 1
     page.order = order
@@ -187,6 +189,7 @@ def rmqueue(k: Kernel, zone_id: int, order: int) -> int:
 @rule
 def insert_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
     """Give a block to the lists, merging it with free buddies on the way up: the last part of `__free_pages_ok`."""
+    spin_for(k, zone_lock(zone_id), k.costs[0].zone_lock_ns)
     zone = k.zones[zone_id]
     index = pfn - zone.start_pfn
     zone.free_pages += 1 << order

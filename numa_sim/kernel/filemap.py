@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
+from numa_sim.kernel.locks import PAGECACHE_LOCK, spin_for
 from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add, mark_page_accessed
 from numa_sim.kernel.v2_4_0.swap import touch_found_page
 from numa_sim.state.constants import (
@@ -233,6 +234,7 @@ def add_to_page_cache(k: Kernel, pfn: int, mapping: int, index: int) -> None:
 @rule
 def add_to_page_cache_locked(k: Kernel, pfn: int, mapping: int, index: int) -> None:
     """Give a locked page to a mapping as it is: one more reference, and on the LRU lists."""
+    spin_for(k, PAGECACHE_LOCK, k.costs[0].pagecache_lock_ns)
     page = k.pages[pfn]
     page.count += 1
     page.mapping = mapping
@@ -259,6 +261,7 @@ def add_to_page_cache_unique(k: Kernel, pfn: int, mapping: int, index: int) -> i
 @rule
 def remove_inode_page(k: Kernel, pfn: int) -> None:
     """Take a page out of its mapping; the caller drops the mapping's reference (`__remove_inode_page`)."""
+    spin_for(k, PAGECACHE_LOCK, k.costs[0].pagecache_lock_ns)
     page = k.pages[pfn]
     clear_page_dirty(k, pfn)
     k.mappings[page.mapping].nrpages -= 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.filemap import set_page_dirty
+from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
 from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte_alloc, set_pte
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
@@ -312,6 +313,7 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     if vma == NIL or k.vmas[vma].vm_start > vpn or (write != 0 and k.vmas[vma].vm_flags & VM_WRITE == 0):
         log_event(k, EV_SEGV, vpn, write)
         return FAULT_SEGV
+    spin_for(k, page_table_lock(k, mm), k.costs[0].page_table_lock_ns)
     row = pte_alloc(k, t, mm, vpn)
     if row < 0:
         return FAULT_RECLAIM if row == ALLOC_RECLAIM else FAULT_OOM

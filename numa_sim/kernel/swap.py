@@ -9,6 +9,7 @@ higher zone slot of its node, so that ``zones[class].nr_inactive_pages`` is what
 from __future__ import annotations
 
 from numa_sim.compiled import rule
+from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.v2_4_0.swap import lru_cache_add as lru_cache_add_2_4_0
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del as lru_cache_del_2_4_0
 from numa_sim.state.constants import KERNEL_2_4_0, NR_ZONES, PGACTIVATE, PG_active, PG_lru, PG_referenced
@@ -79,10 +80,12 @@ def del_page_from_inactive_list(k: Kernel, pfn: int) -> None:
 def lru_cache_add(k: Kernel, pfn: int) -> None:
     """Put `pfn` at the head of the inactive list, unless it is on a list already (@2.4.0: the active list)."""
     if k.vm[0].profile == KERNEL_2_4_0:
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
         lru_cache_add_2_4_0(k, pfn)
         return
     page = k.pages[pfn]
     if page.flags & PG_lru == 0:
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
         page.flags |= PG_lru
         add_page_to_inactive_list(k, pfn)
 
@@ -91,10 +94,12 @@ def lru_cache_add(k: Kernel, pfn: int) -> None:
 def lru_cache_del(k: Kernel, pfn: int) -> None:
     """Take `pfn` off whichever list it is on; nothing happens to a page on none."""
     if k.vm[0].profile == KERNEL_2_4_0:
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
         lru_cache_del_2_4_0(k, pfn)
         return
     page = k.pages[pfn]
     if page.flags & PG_lru != 0:
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
         page.flags &= ~PG_lru
         if page.flags & PG_active != 0:
             del_page_from_active_list(k, pfn)
@@ -105,6 +110,7 @@ def lru_cache_del(k: Kernel, pfn: int) -> None:
 @rule
 def activate_page(k: Kernel, pfn: int) -> None:
     """Move an inactive page to the head of the active list; other pages stay where they are."""
+    spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
     flags = k.pages[pfn].flags
     if flags & PG_lru != 0 and flags & PG_active == 0:
         del_page_from_inactive_list(k, pfn)

@@ -21,6 +21,7 @@ from numa_sim.kernel.filemap import (
     unlock_page,
     users,
 )
+from numa_sim.kernel.locks import page_table_lock, spin_lock, spin_unlock
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.swap import mark_page_accessed
@@ -245,7 +246,9 @@ def swap_out(k: Kernel, class_zone: int) -> int:
         mm = _next_mm(k)
         if mm == NIL:
             return 0
+        outer = spin_lock(k, page_table_lock(k, mm), 0)
         want = _swap_out_mm(k, mm, want, class_zone)
+        spin_unlock(k, page_table_lock(k, mm), outer)
         if want == 0:
             return 1
         tries -= 1

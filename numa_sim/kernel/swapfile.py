@@ -16,6 +16,7 @@ from typing import Final
 from numa_sim.compiled import entry as entry_point
 from numa_sim.compiled import part, rule
 from numa_sim.errors import SimulationError
+from numa_sim.kernel.locks import SWAP_LIST_LOCK, sdev_lock, spin_for, spin_lock, spin_unlock
 from numa_sim.state.constants import (
     KERNEL_2_4_0,
     MAX_SWAPFILES,
@@ -139,6 +140,15 @@ def get_swap_page(k: Kernel) -> int:
     int
         The swap entry; 0 if no area has a free slot.
     """
+    outer = spin_lock(k, SWAP_LIST_LOCK, k.costs[0].swap_lock_ns)
+    entry = _next_slot(k)
+    spin_unlock(k, SWAP_LIST_LOCK, outer)
+    return entry
+
+
+@part
+def _next_slot(k: Kernel) -> int:
+    """`get_swap_page` with the swap_list_lock held."""
     vm = k.vm[0]
     type_ = vm.swap_list_next
     if type_ < 0 or vm.nr_swap_pages == 0 or (vm.nr_swap_pages < 0 and vm.profile != KERNEL_2_4_0):
@@ -147,6 +157,7 @@ def get_swap_page(k: Kernel) -> int:
     while True:
         si = k.swap_info[type_]
         if si.flags & SWP_WRITEOK == SWP_WRITEOK:
+            spin_for(k, sdev_lock(type_), k.costs[0].swap_lock_ns)
             offset = scan_swap_map(k, type_)
             if offset != 0:
                 after = si.next
@@ -188,6 +199,9 @@ def swap_info_get(k: Kernel, entry: int) -> int:
 @rule
 def swap_entry_free(k: Kernel, type_: int, offset: int) -> int:
     """Drop one use of a slot in use; return the uses left (SWAP_MAP_MAX and bad slots never change)."""
+    outer = spin_lock(k, SWAP_LIST_LOCK, k.costs[0].swap_lock_ns)
+    spin_for(k, sdev_lock(type_), k.costs[0].swap_lock_ns)
+    spin_unlock(k, SWAP_LIST_LOCK, outer)
     si = k.swap_info[type_]
     uses = k.swap_map[si.map_start + offset]
     if uses < SWAP_MAP_MAX:
@@ -243,6 +257,7 @@ def swap_duplicate(k: Kernel, entry: int) -> int:
     offset = swp_offset(entry)
     if offset >= si.max:
         return 0
+    spin_for(k, sdev_lock(type_), k.costs[0].swap_lock_ns)
     uses = k.swap_map[si.map_start + offset]
     if uses == 0 or uses > SWAP_MAP_MAX:
         return 0

@@ -30,6 +30,7 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
+from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for, spin_lock, spin_unlock
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
 from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
 from numa_sim.kernel.swap import (
@@ -126,6 +127,7 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
         ratio = nr_pages * vm.nr_active_pages // ((vm.nr_inactive_pages + 1) * 2)
     else:
         ratio = nr_pages * zone.nr_active_pages // (zone.nr_inactive_pages * vm.vm_lru_balance_ratio + 1)
+    outer = spin_lock(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
     pfn = vm.active_tail
     while ratio > 0 and pfn != NIL:
         page = k.pages[pfn]
@@ -144,6 +146,7 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
             page.flags |= PG_referenced
             count(k, _node_of(k, pfn), PGDEACTIVATE, 1)
         pfn = towards_head
+    spin_unlock(k, PAGEMAP_LRU_LOCK, outer)
 
 
 @rule
@@ -269,6 +272,7 @@ def _scan_page(k: Kernel, t: int) -> int:
     page = k.pages[pfn]
     inactive_del(k, pfn)
     inactive_add(k, pfn)
+    spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].scan_page_ns)
     task.cost_ns += k.costs[0].scan_page_ns
     if page.count == 0 or not memclass(k, pfn, task.reclaim_zone):
         return _GO_ON

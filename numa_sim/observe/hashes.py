@@ -23,7 +23,7 @@ _OBSERVING: Final = {
 _SMALL: Final = (
     "section_zone", "zones", "nodes", "zonelists", "node_order", "distance", "tasks", "mms", "vmas", "mappings",
     "swap_info", "cpus", "tlb", "tlb_victim", "latency", "paths", "channels", "curves", "traffic", "vmstat",
-    "time_parts", "costs", "files", "extents", "disks",
+    "time_parts", "costs", "files", "extents", "disks", "locks",
 )  # fmt: skip
 
 

@@ -181,6 +181,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
         vm.page_cluster = sysctl.page_cluster
     vm.pageout, vm.swap_readahead = switches.pageout, switches.readahead
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
+    vm.locks = switches.locks
     if not switches.clusters:
         vm.swapfile_cluster = 0
     vm.file_readahead, vm.drop_behind = switches.file_readahead, switches.drop_behind

@@ -44,7 +44,7 @@ _swap_in_ahead = entry(swap_in_ahead)
 
 def finish_fault(task: TaskProcess) -> Steps:
     """Finish the page fault that stopped the hardware: wait, reclaim, call the rule again."""
-    machine, record, parts = task.machine, task.record, task.parts
+    machine, record = task.machine, task.record
     while True:
         machine.attend()
         status = record.fault_status
@@ -59,7 +59,7 @@ def finish_fault(task: TaskProcess) -> Steps:
             # As for a fault the hardware loop serves itself: the CPU's clock goes ahead, no event is needed.
             assert task.cpu is not None
             task.cpu.record.clock_ns = machine.now_ns + cost_ns
-            parts[part] += cost_ns
+            task.charge_work(cost_ns, part)
             return
         if status == FAULT_WAIT:
             waiting = PART_SWAP_WAIT if machine.is_swap_page(record.wait_pfn) else PART_FILE_WAIT

@@ -23,6 +23,7 @@ from numa_sim.errors import InvariantViolation, SimulationError
 from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
+from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_request
 from numa_sim.observe import procfs
 from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, SwapArea, TaskRow
@@ -184,6 +185,7 @@ class Machine(simpy.Environment):
     def check(self) -> None:
         """Raise `InvariantViolation` if the state breaks a rule that must always hold (`numa_sim.kernel.debug_vm`)."""
         check_bug(self.kernel)
+        check_lock_order(self.kernel)
         if self.check_level == "none":
             return
         problem, where = _check_zones(self.kernel)

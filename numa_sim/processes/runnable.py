@@ -18,6 +18,7 @@ from numa_sim.state.constants import (
     EV_SLICE_END,
     EV_TASK_WAKE,
     PART_CONTEXT_SWITCH,
+    PART_LOCK_WAIT,
     PART_RUN_QUEUE,
     PART_SLEEP,
     TASK_RUNNING,
@@ -70,18 +71,22 @@ class Runnable:
     def charge(self, part: int) -> None:
         """Charge everything since the last charge to `part`."""
         now_ns = self.machine.now_ns
-        self.parts[part] += now_ns - self.charged_ns
+        self.charge_work(now_ns - self.charged_ns, part)
         self.charged_ns = now_ns
+
+    def charge_work(self, spent_ns: int, part: int) -> None:
+        """Charge `spent_ns` to `part`, less what of it was waiting for spinlocks."""
+        if waited_ns := min(self.record.lock_wait_ns, spent_ns):
+            self.record.lock_wait_ns -= waited_ns
+            self.parts[PART_LOCK_WAIT] += waited_ns
+        self.parts[part] += spent_ns - waited_ns
 
     def charge_first(self, cost_ns: int, part: int, rest_part: int) -> None:
         """Charge the first `cost_ns` since the last charge (at most all) to `part`, what is left to `rest_part`."""
         now_ns = self.machine.now_ns
         spent_ns = now_ns - self.charged_ns
-        if spent_ns <= cost_ns:
-            self.parts[part] += spent_ns
-        else:
-            self.parts[part] += cost_ns
-            self.parts[rest_part] += spent_ns - cost_ns
+        self.charge_work(min(spent_ns, cost_ns), part)
+        self.parts[rest_part] += max(0, spent_ns - cost_ns)
         self.charged_ns = now_ns
 
     def spend(self, cost_ns: int, part: int) -> Steps:

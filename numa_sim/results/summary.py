@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
+from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.observe.reclaim_figures import reclaim_figures
 from numa_sim.observe.result import RunResult, TaskRow
 from numa_sim.observe.sampler import DISK_COLUMNS
@@ -64,6 +65,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "bdflush": {"parts_ns": task_parts(k, len(k.tasks) + TASK_BDFLUSH)},
         "kupdate": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KUPDATE)},
         "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
+        "locks": lock_rows(k),
         "totals": _totals(k, tasks, nodes, result.end_ns),
         "oom_kills": [
             {"task": task["name"], "pid": task["pid"], "t_ns": task["end_ns"]}
@@ -233,6 +235,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         tables.insert(1, _disk_table(disks, summary["run"]["end_ns"]))
     if summary["swap_areas"]:
         tables.insert(1, _swap_table(summary))
+    if summary["locks"]:
+        tables.append(_lock_table(summary))
     for table in tables:
         console.print()
         console.print(table)
@@ -339,6 +343,25 @@ def _disk_table(disks: list[dict[str, Any]], end_ns: int) -> Any:
             f"{disk['mean_in_flight']:.1f}",
             _percent(disk["busy_ns"], end_ns),
         )
+    return table
+
+
+_MOST_LOCKS: Final = 8
+
+
+def _lock_table(summary: dict[str, Any]) -> Any:
+    """Spinlocks, those that were waited for longest first."""
+    from rich.text import Text
+
+    locks = sorted(summary["locks"], key=lambda lock: (-lock["wait_ns"], -lock["acquisitions"], lock["name"]))
+    title = "Spinlocks"
+    if len(locks) > _MOST_LOCKS:
+        title += f": the {_MOST_LOCKS} waited for longest of {len(locks)}"
+    table = _table(title, "lock", "taken", "contended", "waited", "held")
+    for lock in locks[:_MOST_LOCKS]:
+        times = [readable_ns(lock[key]) for key in ("wait_ns", "hold_ns")]
+        contended = _percent(lock["contentions"], lock["acquisitions"])
+        table.add_row(Text(lock["name"]), readable_count(lock["acquisitions"]), contended, *times)
     return table
 
 

@@ -166,6 +166,9 @@ SWP_USED: Final = 1
 SWP_WRITEOK: Final = 3
 SWAP_CLUSTER_MAX: Final = 32
 
+FIXED_LOCKS: Final = 3 + MAX_SWAPFILES
+"""Spinlocks every machine has; those of zones and address spaces follow in ``Kernel.locks``."""
+
 # I/O ring: what compiled rules ask of the devices --------------------------------------------------------------------
 IO_READ: Final = 0
 IO_WRITE: Final = 1
@@ -290,13 +293,13 @@ VMSTAT: Final = (
 
 TIME_PARTS: Final = (
     "compute", "local", "remote", "queueing", "tlb_walk", "minor_fault", "major_fault", "direct_reclaim", "swap_wait",
-    "context_switch", "run_queue", "sleep", "syscall", "shootdown", "daemon", "file_syscall", "file_wait",
+    "context_switch", "run_queue", "sleep", "syscall", "shootdown", "daemon", "file_syscall", "file_wait", "lock_wait",
 )  # fmt: skip
 """Where a task's time goes, in the order of the columns of ``Kernel.time_parts``; they sum to its run time."""
 (
     PART_COMPUTE, PART_LOCAL, PART_REMOTE, PART_QUEUEING, PART_TLB_WALK, PART_MINOR_FAULT, PART_MAJOR_FAULT,
     PART_DIRECT_RECLAIM, PART_SWAP_WAIT, PART_CONTEXT_SWITCH, PART_RUN_QUEUE, PART_SLEEP, PART_SYSCALL,
-    PART_SHOOTDOWN, PART_DAEMON, PART_FILE_SYSCALL, PART_FILE_WAIT,
+    PART_SHOOTDOWN, PART_DAEMON, PART_FILE_SYSCALL, PART_FILE_WAIT, PART_LOCK_WAIT,
 ) = range(len(TIME_PARTS))  # fmt: skip
 
 EVENTS: Final = (

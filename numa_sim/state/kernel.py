@@ -15,6 +15,7 @@ from numa_sim.state import layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
+    FIXED_LOCKS,
     KERNEL_2_4_37,
     MAPPING_SWAP,
     MAX_ORDER,
@@ -107,6 +108,7 @@ class Kernel:
     disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
     last_use: Any  # i8 [frames if vm.track_use, else 1]: number of each frame's last mapping or use
     found: Any  # i8 [frames if vm.track_use, else 1, 3]: what kernel.eviction.find_pages found
+    locks: Any  # LOCK [fixed ones, zones, mms]: spinlocks, see `numa_sim.kernel.locks`
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -228,6 +230,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
         disk_tags=zeros(sizes.disk_blocks, np.int64),
         last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
         found=zeros((sizes.frames if sizes.track_use else 1, 3), np.int64),
+        locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, layout.LOCK),
     )
     _set_links(k, sizes)
     return k

@@ -200,6 +200,10 @@ VM = np.dtype(
         ("track_use", "i8"),  # ours: TRACK_*: what is written to `last_use`
         ("clocks_moved", "i8"),  # a rule has run in the access loop: CPUs' clocks may be others than it noted
         ("use_order", "i8"),  # ours: the last number written there
+        # spinlocks
+        ("locks", "i8"),  # 1; 0 = none is taken
+        ("lock_rank", "i8"),  # rank of the innermost lock held
+        ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
     ],
     align=True,
 )
@@ -283,6 +287,7 @@ TASK = np.dtype(
         ("file_reada_ok", "i8"),
         ("file_size", "i8"),  # what truncate makes it
         ("access_ready", "i8"),  # up to here the host was told what the accesses will want
+        ("lock_wait_ns", "i8"),  # part of the cost not yet booked that was waiting for spinlocks
     ],
     align=True,
 )
@@ -527,6 +532,26 @@ COSTS = np.dtype(
         ("ipi_ns", "i8"),  # per hop of distance 10: scaled by SLIT distance / 10
         ("ipi_handler_ns", "i8"),
         ("syscall_ns", "i8"),
+        # how long a spinlock is held
+        ("zone_lock_ns", "i8"),
+        ("lru_lock_ns", "i8"),
+        ("pagecache_lock_ns", "i8"),
+        ("page_table_lock_ns", "i8"),
+        ("swap_lock_ns", "i8"),
     ],
     align=True,
 )
+
+LOCK = np.dtype(
+    [
+        ("since_ns", "i8"),  # the last time it was taken, held without a break
+        ("until_ns", "i8"),
+        ("cpu", "i8"),  # who took it last
+        ("acquisitions", "i8"),
+        ("contentions", "i8"),  # acquisitions that had to wait
+        ("wait_ns", "i8"),
+        ("hold_ns", "i8"),
+    ],
+    align=True,
+)
+"""A spinlock, see `numa_sim.kernel.locks`."""

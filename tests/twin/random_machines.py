@@ -170,6 +170,8 @@ def _kernel(d: Draw) -> dict[str, Any]:
     switches = {
         name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
     }
+    if d.chance(0.5):
+        switches["locks"] = True
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
     if d.chance(0.2) and profile == "linux-2.4.37":

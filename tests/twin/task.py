@@ -30,6 +30,7 @@ from numa_sim.state.constants import (
     PART_CONTEXT_SWITCH,
     PART_DIRECT_RECLAIM,
     PART_LOCAL,
+    PART_LOCK_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_QUEUEING,
@@ -189,11 +190,18 @@ class Task:
         if self.doing != NIL:
             self.parts[self.doing] += self.machine.now - self.since_ns
 
+    def book(self, cost_ns: int, part: int) -> None:
+        """Charge work; what of it was spinning for a lock is a part of its own."""
+        spun_ns = min(self.record.lock_wait_ns, cost_ns)
+        self.record.lock_wait_ns -= spun_ns
+        self.parts[PART_LOCK_WAIT] += spun_ns
+        self.parts[part] += cost_ns - spun_ns
+
     def work(self, cost_ns: int, part: int) -> Steps:
         """Stay on the CPU, in the kernel, for `cost_ns`."""
         if cost_ns:
             yield from self.wait(self.machine.timeout(cost_ns), part)
-            self.parts[part] += cost_ns
+            self.book(cost_ns, part)
 
     def wait_or_die(self, time_ns: int, part: int) -> Steps:
         begin_ns = self.machine.now
@@ -240,7 +248,7 @@ class Task:
         self.cpu.release(kernel_ns)
         yield from self.wait(event, part)
         slept_ns = self.machine.now - begin_ns
-        self.parts[kernel_part] += min(kernel_ns, slept_ns)
+        self.book(min(kernel_ns, slept_ns), kernel_part)
         self.parts[part] += max(0, slept_ns - kernel_ns)
         yield from self.get_cpu()
 
@@ -356,7 +364,7 @@ class Task:
             if status in (FAULT_MINOR, FAULT_MAJOR):
                 machine.attend()
                 self.cpu.record.clock_ns = machine.now + cost_ns
-                self.parts[part] += cost_ns
+                self.book(cost_ns, part)
                 return
             self.cpu.record.running = 0
             machine.attend()
