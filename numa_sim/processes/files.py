@@ -188,7 +188,7 @@ def _run(task: TaskProcess) -> Steps:
 def _spend(task: TaskProcess, cost_ns: int) -> Steps:
     """Work for `cost_ns`; without an event where nothing can happen meanwhile."""
     if task.machine.let_pass(cost_ns):
-        task.charge(PART_FILE_SYSCALL)
+        task.charge_spent(PART_FILE_SYSCALL)
     else:
         yield from task.spend(cost_ns, PART_FILE_SYSCALL)
 

@@ -71,11 +71,11 @@ class Runnable:
     def charge(self, part: int) -> None:
         """Charge everything since the last charge to `part`."""
         now_ns = self.machine.now_ns
-        self.charge_work(now_ns - self.charged_ns, part)
+        self.parts[part] += now_ns - self.charged_ns
         self.charged_ns = now_ns
 
     def charge_work(self, spent_ns: int, part: int) -> None:
-        """Charge `spent_ns` to `part`, less what of it was waiting for spinlocks."""
+        """Charge `spent_ns` of kernel work to `part`, less what of it was waiting for spinlocks."""
         if waited_ns := min(self.record.lock_wait_ns, spent_ns):
             self.record.lock_wait_ns -= waited_ns
             self.parts[PART_LOCK_WAIT] += waited_ns
@@ -85,8 +85,14 @@ class Runnable:
         """Charge the first `cost_ns` since the last charge (at most all) to `part`, what is left to `rest_part`."""
         now_ns = self.machine.now_ns
         spent_ns = now_ns - self.charged_ns
-        self.charge_work(min(spent_ns, cost_ns), part)
+        self.parts[part] += min(spent_ns, cost_ns)
         self.parts[rest_part] += max(0, spent_ns - cost_ns)
+        self.charged_ns = now_ns
+
+    def charge_spent(self, part: int) -> None:
+        """Charge everything since the last charge as kernel work."""
+        now_ns = self.machine.now_ns
+        self.charge_work(now_ns - self.charged_ns, part)
         self.charged_ns = now_ns
 
     def spend(self, cost_ns: int, part: int) -> Steps:
@@ -94,7 +100,7 @@ class Runnable:
         if cost_ns > 0:
             self.doing = part
             yield self.machine.timeout(cost_ns)
-            self.charge(part)
+            self.charge_spent(part)
 
     def until_killed(self, event: Event, part: int) -> Steps:
         """Wait for `event`, but no longer than until a signal kills this task."""
@@ -176,7 +182,9 @@ class Runnable:
         self.doing = part
         cpu.release(kernel_ns)
         yield unlocked
-        self.charge_first(kernel_ns, kernel_part, part)
+        self.charge_work(min(kernel_ns, self.machine.now_ns - self.charged_ns), kernel_part)
+        self.charged_ns = min(self.charged_ns + kernel_ns, self.machine.now_ns)
+        self.charge(part)
         if not self._wake_up():
             yield self.granted.armed()
         self._begin_slice()

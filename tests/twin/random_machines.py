@@ -78,6 +78,7 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     own = Draw(seed + 10**6)
     machine["disk"] = _disks(own, machine["swap"])
     kernel = _kernel(d)
+    kernel["switches"]["locks"] = seed % 2 == 1
     kernel["switches"]["plugging"] = own.chance(0.85)
     return Config.of(
         machine=machine,
@@ -170,8 +171,6 @@ def _kernel(d: Draw) -> dict[str, Any]:
     switches = {
         name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
     }
-    if d.chance(0.5):
-        switches["locks"] = True
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
     if d.chance(0.2) and profile == "linux-2.4.37":
