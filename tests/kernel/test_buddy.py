@@ -125,7 +125,7 @@ def test_golden_buddy(version, kernel):
 # Examples ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.row("S0-61", "S0-62", "S1-05", "S1-06", "S1-08", "S1-16", "S1-23", "S1-30")
+@pytest.mark.row("S0-61", "S0-62", "S1-05", "S1-06", "S1-08", "S1-16", "S1-23", "S1-30", "S2-08")
 def test_worked_example():
     """Spec B.1, first table."""
     k = one_zone(16)

@@ -402,7 +402,7 @@ def entries(machine: Machine) -> list[int]:
     return [int(get_pte(k, mm, start + page)) for page in range(6 * MIB_PAGES)]
 
 
-@pytest.mark.row("S0-29", "S0-31", "S0-48", "S2-21", "S2-22", "S2-23")
+@pytest.mark.row("S0-29", "S0-31", "S0-46", "S0-48", "S2-21", "S2-22", "S2-23")
 def test_an_entry_without_the_present_bit_names_area_and_slot(swapped: Machine) -> None:
     k = swapped.kernel
     gone = [pte for pte in entries(swapped) if pte and not pte & PTE_PRESENT]
