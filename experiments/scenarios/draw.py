@@ -1,0 +1,113 @@
+"""Draw the pictures of the scenarios: ``python experiments/scenarios/draw.py [NAME ...]``.
+
+Each runs a configuration of ``configs/`` and writes ``experiments/scenarios/NAME.png``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from numa_sim.config import load
+from numa_sim.processes.machine import Machine
+from numa_sim.results import Run
+from numa_sim.results.picture import Picture
+from numa_sim.results.plots import plot_node_fill, plot_reclaim, plot_swap, plot_time_parts
+
+HERE = Path(__file__).parent
+CONFIGS = HERE.parents[1] / "configs"
+BLUE, VERMILION = "#0072B2", "#D55E00"
+IDEAS = ("kernel", "immediate", "lru", "staging", "dirty-clean", "whole-process")
+
+
+def run(name: str, *settings: str) -> Run:
+    """Run ``configs/NAME.toml`` with `settings` as given to ``--set``."""
+    return Run.of(Machine(load(CONFIGS / f"{name}.toml", settings)).run_to_end())
+
+
+def fill_and_spill() -> Picture:
+    """Scenario 3: which node is filled next, by distance and in 2.4's own order."""
+    strict = ("kernel.numa_fallback=strict24", "kernel.oom_killer=false")
+    picture = Picture(figsize=(10, 6.5), layout="constrained")
+    upper, lower = picture.subplots(2, 1)
+    _filled_nodes(run("fill-and-spill"), upper, "nearest: the nodes fill by distance")
+    title = "strict24: the node initialised last, then the one before it; each page after a vain search on node 0"
+    _filled_nodes(run("fill-and-spill", *strict), lower, title)
+    return picture
+
+
+def _filled_nodes(result: Run, axes: Axes, title: str) -> None:
+    """Node fill of the nodes the program reached."""
+    plot_node_fill(result, axes)
+    for line in axes.get_lines():
+        if max(line.get_ydata()) < 5:
+            line.remove()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small")
+    _title(axes, title)
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize="medium", fontweight="bold")
+
+
+def thrashing() -> Picture:
+    """Scenario 6: disk traffic, and where the time went, under each idea of which page goes."""
+    runs = {idea: run("thrashing", f"kernel.reclaim={idea}") for idea in IDEAS}
+    roomy = run("thrashing", "machine.nodes.0.memory=10MiB")
+    picture = Picture(figsize=(10, 11), layout="constrained")
+    grid = picture.add_gridspec(4, 2, height_ratios=[1.7, 1, 1, 1])
+    moved, times = picture.add_subplot(grid[0, 0]), picture.add_subplot(grid[0, 1])
+    rows = range(len(IDEAS))
+    for shift, counter, colour in ((-0.2, "pswpin", BLUE), (0.2, "pswpout", VERMILION)):
+        pages = [result.summary["totals"]["vmstat"][counter] for result in runs.values()]
+        label = {"pswpin": "read from swap", "pswpout": "written to swap"}[counter]
+        bars = moved.barh([row + shift for row in rows], pages, 0.38, color=colour, label=label)
+        moved.bar_label(bars, padding=3, fontsize="small")
+    _title(moved, "Swap traffic")
+    moved.set_xlabel("pages")
+    moved.margins(x=0.15)
+    moved.legend(frameon=False, loc="center right", fontsize="small")
+    ends_ms = [result.summary["run"]["end_ns"] / 1e6 for result in runs.values()]
+    times.bar_label(times.barh(rows, ends_ms, 0.6, color="#999999"), fmt="%.0f", padding=3, fontsize="small")
+    roomy_ms = roomy.summary["run"]["end_ns"] / 1e6
+    times.axvline(roomy_ms, color="black", linestyle="--", label=f"with 10 MiB: {roomy_ms:.0f} ms")
+    _title(times, "Run time")
+    times.set_xlabel("simulated time, ms")
+    times.margins(x=0.15)
+    times.legend(frameon=False, loc="center right", fontsize="small")
+    for axes in (moved, times):
+        axes.set_yticks(rows, IDEAS)
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    for row, idea in enumerate(("kernel", "immediate", "whole-process"), 1):
+        _title(plot_time_parts(runs[idea], picture.add_subplot(grid[row, :])), f"Where the time went: {idea}")
+    return picture
+
+
+def out_of_memory() -> Picture:
+    """Scenario 14: memory, swap, reclaim and the two tasks until one is killed."""
+    result = run("out-of-memory")
+    picture = Picture(figsize=(10, 9), layout="constrained")
+    axes = picture.subplots(4, 1)
+    for plot, ax in zip((plot_node_fill, plot_swap, plot_reclaim, plot_time_parts), axes, strict=True):
+        plot(result, ax)
+    killed = next(kill for kill in result.summary["oom_kills"])
+    for ax in axes[:3]:
+        at = killed["t_ns"] / result.summary["run"]["end_ns"] * ax.get_xlim()[1]
+        ax.axvline(at, color="black", linestyle=":", linewidth=1.0)
+    axes[0].annotate(f"{killed['task']} is killed ", (at, 50), ha="right", va="center", fontsize="small")
+    return picture
+
+
+PICTURES: dict[str, Callable[[], Picture]] = {
+    "fill-and-spill": fill_and_spill,
+    "thrashing": thrashing,
+    "out-of-memory": out_of_memory,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PICTURES:
+        (HERE / f"{name}.png").write_bytes(PICTURES[name]().png())
