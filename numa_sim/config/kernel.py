@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from numa_sim.config.quantities import Section, refuse, size, time
 
 RATIO_MAX = 1_000_000
-LATE_ONLY = (
+_LATE_SYSCTLS = (
     "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru",
 )  # fmt: skip
-"""Sysctls that linux-2.4.37 has and the older kernels have not."""
+_KNOBS_OF_2_4_37 = (
+    *(("sysctl", name) for name in _LATE_SYSCTLS), ("", "lower_zone_reserve_ratio"), ("", "oom_killer"),
+)  # fmt: skip
+_SWITCHES_OF_2_4_0 = (("switches", "page_aging"), ("switches", "kreclaimd"), ("switches", "launder"))
+FOREIGN_KNOBS = {
+    "linux-2.4.0": (*_KNOBS_OF_2_4_37, ("switches", "local_pages"), ("bdflush", "nfract_stop")),
+    "linux-2.4.22": (*_KNOBS_OF_2_4_37, *_SWITCHES_OF_2_4_0),
+    "linux-2.4.37": _SWITCHES_OF_2_4_0,
+}
+"""What each kernel does not have, as (table below ``[kernel]``, key)."""
 
 
 class Sysctl(Section):
@@ -95,6 +104,9 @@ class Switches(Section):
     zero_page: bool = Field(True, description="false: a read fault allocates a page")
     local_pages: bool = Field(True, description="false: balance_classzone keeps no page for its caller")
     locks: bool = Field(False, description="true: CPUs wait for each other's spinlocks (zone, LRU, page tables, swap)")
+    page_aging: bool = Field(True, description="false: a page of 2.4.0 is old as soon as one scan sees no use")
+    kreclaimd: bool = Field(True, description="false: nobody frees clean pages of 2.4.0 for atomic requests")
+    launder: bool = Field(True, description="false: page_launder of 2.4.0 writes a dirty page at first sight")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
 
 
@@ -104,7 +116,7 @@ Ratio = Annotated[int, Field(ge=1, le=RATIO_MAX)]
 class Kernel(Section):
     """Table ``[kernel]``."""
 
-    profile: Literal["linux-2.4.22", "linux-2.4.37"] = Field(
+    profile: Literal["linux-2.4.0", "linux-2.4.22", "linux-2.4.37"] = Field(
         "linux-2.4.37", description="which kernel's rules and constants"
     )
     numa_fallback: Literal["strict24", "nearest"] = Field(
@@ -135,12 +147,23 @@ class Kernel(Section):
 
     @model_validator(mode="after")
     def _knobs_of_this_kernel(self) -> Self:
-        if self.profile != "linux-2.4.37":
-            only = f"a knob of linux-2.4.37 that {self.profile} does not have"
-            for name in LATE_ONLY:
-                if name in self.sysctl.model_fields_set:
-                    raise refuse(only, ("remove it",), f"sysctl.vm.{name}")
-            for name in ("lower_zone_reserve_ratio", "oom_killer"):
-                if name in self.model_fields_set and getattr(self, name) is not None:
-                    raise refuse(only, ("remove it",), name)
+        for table, name in FOREIGN_KNOBS[self.profile]:
+            section = getattr(self, table) if table else self
+            if name in section.model_fields_set and getattr(section, name) is not None:
+                alias = type(section).model_fields[name].alias or name
+                path = f"{table}.{alias}" if table else name
+                raise refuse(f"{self.profile} has no such knob", ("remove it",), path)
+        if self.profile == "linux-2.4.0" and self.reclaim != "kernel":
+            raise refuse("policies stand in for the reclaim of late 2.4 only", ("kernel",), "reclaim")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_foreign_knobs(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is written can be read again: no knob that this kernel does not have."""
+        document: dict[str, Any] = serialise(self)
+        for table, name in FOREIGN_KNOBS[self.profile]:
+            section = document.get(table, {}) if table else document
+            alias = type(getattr(self, table)).model_fields[name].alias if table else None
+            section.pop(name, None)
+            section.pop(alias or name, None)
+        return document

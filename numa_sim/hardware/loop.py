@@ -224,9 +224,9 @@ def settle_channel(k: Kernel, home: int, busy_until_ps: int, lines: int, queued_
 
 @part
 def wants_attention(k: Kernel) -> bool:
-    """Whether a rule has asked for something only Python can do: I/O, or waking kswapd."""
+    """Whether a rule has asked for something only Python can do: I/O, or waking a daemon."""
     vm = k.vm[0]
-    return vm.kswapd_wanted != 0 or vm.io_head != vm.io_tail
+    return vm.kswapd_wanted | vm.kreclaimd_wanted | vm.bdflush_wanted != 0 or vm.io_head != vm.io_tail
 
 
 @rule

@@ -98,7 +98,7 @@ def alloc_pages(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     int
         First frame, count 1; ALLOC_FAIL; or ALLOC_RECLAIM: the caller runs `reclaim_begin` and `reclaim_run` on
         ``tasks[t].reclaim_zone`` with ``tasks[t].reclaim_gfp``, then calls `alloc_after_reclaim`.  @2.4.0 also
-        ALLOC_YIELD and ALLOC_WAIT_KSWAPD, and reclaim is `numa_sim.kernel.v2_4_0.vmscan`'s.
+        ALLOC_YIELD (@2.4.22 too) and ALLOC_WAIT_KSWAPD, and reclaim is `numa_sim.kernel.v2_4_0.vmscan`'s.
     """
     if order >= MAX_ORDER:
         count(k, node, PGALLOC_FAIL, 1)

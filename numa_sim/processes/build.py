@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 MAX_TASKS = 256
 """Tasks a machine has room for beyond those of its configuration."""
-FLUSHING_DAEMONS = 2
-"""Rows of bdflush and kupdate, behind all others."""
+DAEMONS = 3
+"""Rows of bdflush, kupdate and kreclaimd, behind all others."""
 _SECTION_PAGES = 1 << SECTION_SHIFT
 _GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
 """Page-table levels, bits per level, first page beyond user space."""
@@ -67,7 +67,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     placed = _placed(topology)
     tlb = config.machine.tlb
     cached = config.kernel.switches.tlb
-    tasks = MAX_TASKS + FLUSHING_DAEMONS + sum(workload.count for workload in config.workload)
+    tasks = MAX_TASKS + DAEMONS + sum(workload.count for workload in config.workload)
     k = new_kernel(
         Sizes(
             nodes=len(topology),
@@ -182,6 +182,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.pageout, vm.swap_readahead = switches.pageout, switches.readahead
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
     vm.locks = switches.locks
+    vm.page_aging, vm.launder = switches.page_aging, switches.launder
     if not switches.clusters:
         vm.swapfile_cluster = 0
     vm.file_readahead, vm.drop_behind = switches.file_readahead, switches.drop_behind

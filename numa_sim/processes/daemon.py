@@ -42,13 +42,17 @@ class Daemon:
         self.machine.enter_kernel(self.index, self.cpu.number)
         self.record.cost_ns = 0
 
-    def work(self) -> Steps:
-        """Pay for what the rules just did, then wait until the disks have room for more requests."""
+    def pay(self) -> Steps:
+        """Let the time pass that the rules just took."""
         cost_ns = self.record.cost_ns
         if cost_ns > 0:
             self._parts[PART_DAEMON] += cost_ns
             self.cpu.lend(cost_ns)
             yield self.machine.timeout(cost_ns)
+
+    def work(self) -> Steps:
+        """Pay for what the rules just did, then wait until the disks have room for more requests."""
+        yield from self.pay()
         room = self.machine.block.room(self._room)
         if room is not None:
             yield room

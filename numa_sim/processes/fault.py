@@ -11,34 +11,26 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.eviction import swap_in_ahead
 from numa_sim.kernel.memory import handle_mm_fault
-from numa_sim.kernel.numa import alloc_after_reclaim
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
-    ALLOCSTALL,
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_SIGBUS,
     FAULT_WAIT,
-    NIL,
-    PART_DIRECT_RECLAIM,
     PART_FILE_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_SWAP_WAIT,
-    RECLAIM_DONE,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
 )
 
 if TYPE_CHECKING:
-    from numa_sim.processes.runnable import Runnable, Steps
+    from numa_sim.processes.runnable import Steps
     from numa_sim.processes.task import TaskProcess
 
 _handle_mm_fault = entry(handle_mm_fault)
-_alloc_after_reclaim = entry(alloc_after_reclaim)
 _swap_in_ahead = entry(swap_in_ahead)
 
 
@@ -67,7 +59,7 @@ def finish_fault(task: TaskProcess) -> Steps:
         else:
             yield from task.spend(cost_ns, part)
             if status == FAULT_RECLAIM:
-                yield from direct_reclaim(task)
+                yield from machine.generation.finish_allocation(task)
             else:
                 _fail(task, status)
         if record.killed:
@@ -104,35 +96,6 @@ def _read_along(task: TaskProcess, vpns: Iterable[int]) -> Steps:
             task.machine.attend()
             yield from task.spend(record.cost_ns, PART_MAJOR_FAULT)
             if answer == ALLOC_RECLAIM:
-                yield from direct_reclaim(task)
+                yield from task.machine.generation.finish_allocation(task)
         if answer == ALLOC_FAIL or record.killed:
             return
-
-
-def direct_reclaim(task: Runnable) -> Steps:
-    """try_to_free_pages on this task's own time, then the rest of the allocation: a page, or a failed one."""
-    k, machine, record, t = task.kernel, task.machine, task.record, task.index
-    answer = ALLOC_RECLAIM
-    while answer == ALLOC_RECLAIM:
-        task.enter_kernel()
-        k.vmstat[int(k.zones[record.reclaim_zone].node), ALLOCSTALL] += 1
-        machine.reclaim.begin(t, record.reclaim_zone, record.reclaim_gfp)
-        while True:
-            task.enter_kernel()
-            record.cost_ns = 0
-            status = machine.reclaim.run(t)
-            machine.attend()
-            if status == RECLAIM_WAIT:
-                yield from task.wait_on_page(record.wait_pfn, PART_DIRECT_RECLAIM, record.cost_ns, PART_DIRECT_RECLAIM)
-                continue
-            yield from task.spend(record.cost_ns, PART_DIRECT_RECLAIM)
-            if status != RECLAIM_YIELD:
-                break
-            yield from task.give_way()
-        task.enter_kernel()
-        record.cost_ns = 0
-        answer = _alloc_after_reclaim(k, t, int(status == RECLAIM_DONE))
-        record.got_pfn = answer if answer >= 0 else NIL
-        machine.attend()
-        yield from task.spend(record.cost_ns, PART_DIRECT_RECLAIM)
-    record.alloc_failed = int(answer == ALLOC_FAIL)

@@ -22,7 +22,6 @@ from numa_sim.kernel.file_table import fput, open_file
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.mmap import madvise
 from numa_sim.kernel.msync import filemap_sync
-from numa_sim.processes.fault import direct_reclaim
 from numa_sim.state.constants import (
     FILE_FAILED,
     FILE_RECLAIM,
@@ -170,7 +169,7 @@ def _run(task: TaskProcess) -> Steps:
             yield from _spend(task, cost_ns)
             yield from _wait_for_room(task)
         if status == FILE_RECLAIM:
-            yield from direct_reclaim(task)
+            yield from machine.generation.finish_allocation(task)
         elif status == FILE_YIELD:
             yield from task.give_way()
         elif status != FILE_WAIT:

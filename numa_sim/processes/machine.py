@@ -33,7 +33,9 @@ from numa_sim.processes import build
 from numa_sim.processes.block import BlockLayer, Request
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
-from numa_sim.processes.kswapd import Kswapd
+from numa_sim.processes.generation.generation import Generation
+from numa_sim.processes.generation.late import LateGeneration
+from numa_sim.processes.generation.v2_4_0 import Generation240
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
@@ -42,6 +44,7 @@ from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     IO_WRITE,
+    KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
     PAGE_SIZE,
@@ -120,8 +123,12 @@ class Machine(simpy.Environment):
         if policy is not None:
             self.reclaim = PolicyReclaim(self.kernel, policy, config.kernel.reclaim_ahead // PAGE_SIZE, self.seed)
             in_background = policy.in_background
-        self.kswapd = Kswapd(self, enabled=config.kernel.switches.kswapd and in_background)
         switches = config.kernel.switches
+        self.generation: Generation
+        if self.vm.profile == KERNEL_2_4_0:
+            self.generation = Generation240(self, switches.kswapd, switches.kreclaimd)
+        else:
+            self.generation = LateGeneration(self, switches.kswapd and in_background)
         self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
         self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
         self.timeseries = TimeSeries(self.kernel, disks=len(config.machine.placing().drives))
@@ -234,8 +241,8 @@ class Machine(simpy.Environment):
         vm = self.vm
         if vm.io_head != vm.io_tail:
             self.block.submit()
-        if vm.kswapd_wanted:
-            self.kswapd.wake()
+        if vm.kswapd_wanted or vm.kreclaimd_wanted:
+            self.generation.wake_daemons()
         if vm.bdflush_wanted:
             self.bdflush.wanted()
         if vm.oom_victim != NIL:

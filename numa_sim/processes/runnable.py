@@ -149,6 +149,16 @@ class Runnable:
         else:
             cpu.record.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
 
+    def sched_yield(self) -> Steps:
+        """SCHED_YIELD and schedule(): whoever waits for this CPU runs first; with nobody, the kernel looks in vain."""
+        assert self.cpu is not None
+        if self.cpu.queue:
+            self.enter_kernel()
+            self.leave_cpu()
+            yield from self.get_cpu()
+        else:
+            yield from self.spend(max(1, self.machine.costs.context_switch_ns), PART_CONTEXT_SWITCH)
+
     def leave_cpu(self) -> None:
         """Give the CPU back."""
         assert self.cpu is not None

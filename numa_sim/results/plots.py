@@ -52,6 +52,9 @@ _PARTS: Final = {
     "syscall": (SKY, "///"),
     "shootdown": (ORANGE, "///"),
     "daemon": (PURPLE, "///"),
+    "file_syscall": (YELLOW, "///"),
+    "file_wait": (BLUE, "///"),
+    "kswapd_wait": (BLACK, "///"),
 }
 _BARS: Final = 12
 """Most tasks a bar chart shows."""

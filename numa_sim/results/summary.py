@@ -11,7 +11,17 @@ from numa_sim.observe.reclaim_figures import reclaim_figures
 from numa_sim.observe.result import RunResult, TaskRow
 from numa_sim.observe.sampler import DISK_COLUMNS
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
-from numa_sim.state.constants import NR_ZONES, PAGE_SIZE, TASK_BDFLUSH, TASK_DEAD, TASK_KUPDATE, TIME_PARTS, VMSTAT
+from numa_sim.state.constants import (
+    KERNEL_2_4_0,
+    NR_ZONES,
+    PAGE_SIZE,
+    TASK_BDFLUSH,
+    TASK_DEAD,
+    TASK_KRECLAIMD,
+    TASK_KUPDATE,
+    TIME_PARTS,
+    VMSTAT,
+)
 from numa_sim.state.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -63,6 +73,11 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "tasks": tasks,
         "kswapd": {"parts_ns": task_parts(k, _KSWAPD)},
         "bdflush": {"parts_ns": task_parts(k, len(k.tasks) + TASK_BDFLUSH)},
+        **(
+            {"kreclaimd": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KRECLAIMD)}}
+            if k.vm[0].profile == KERNEL_2_4_0
+            else {}
+        ),
         "kupdate": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KUPDATE)},
         "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
         "locks": lock_rows(k),
@@ -108,7 +123,14 @@ def _node(k: Kernel, node: int, result: RunResult) -> dict[str, Any]:
         "lines_served": int(traffic.lines[:, node].sum()),
         "vmstat": counters,
         "reclaim": reclaim_figures(counters, result.end_ns),
+        **(_lists_of_2_4_0(k, node) if k.vm[0].profile == KERNEL_2_4_0 else {}),
     }
+
+
+def _lists_of_2_4_0(k: Kernel, node: int) -> dict[str, int]:
+    """The lists whose pages 2.4.0 counts per zone; its active list is counted for the whole machine only."""
+    zones = k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]
+    return {name: int(zones[name].sum()) for name in ("inactive_dirty_pages", "inactive_clean_pages")}
 
 
 def _swap_areas(k: Kernel, result: RunResult) -> list[dict[str, Any]]:
@@ -265,6 +287,11 @@ _NODE_LINES: Final = (
     ("pgfault", "pgmajfault", "pswpin", "pswpout"),
     ("pgscan_kswapd", "pgsteal_kswapd", "pgscan_direct", "pgsteal_direct", "allocstall"),
 )
+_LINES_OF_2_4_0: Final = (
+    ("pgage_up", "pgage_down", "pglaunder_write", "pglaunder_clean"),
+    ("reclaim_page", "reclaim_page_direct", "kreclaimd_wakeup", "kswapd_wait"),
+)
+"""Shown of the kernel that ages pages and launders them."""
 _FILE_LINES: Final = ("pagecache_hit", "pagecache_miss", "pgpgin", "pgpgout", "nr_file_pages", "nr_dirty")
 """Shown when files were used."""
 
@@ -291,7 +318,15 @@ def _nodes_table(summary: dict[str, Any]) -> Any:
     for key, name in (("frames", "present"), ("free_pages", "free at the end")):
         add(name, [node[key] for node in [*shown, {key: sum(n[key] for n in nodes)}]], last=key == "free_pages")
     with_files = any(summary["totals"]["vmstat"][counter] for counter in ("pagecache_miss", "file_faults"))
-    for group in (*_NODE_LINES, _FILE_LINES) if with_files else _NODE_LINES:
+    groups = list(_NODE_LINES)
+    if "inactive_dirty_pages" in nodes[0]:
+        groups += _LINES_OF_2_4_0
+        for key in ("inactive_dirty_pages", "inactive_clean_pages"):
+            values = [node[key] for node in [*shown, {key: sum(n[key] for n in nodes)}]]
+            add(key.replace("_pages", ""), values, last=key == "inactive_clean_pages")
+    if with_files:
+        groups.append(_FILE_LINES)
+    for group in groups:
         for counter in group:
             values = [node["vmstat"][counter] for node in [*shown, summary["totals"]]]
             add(counter, values, last=counter == group[-1])

@@ -247,7 +247,8 @@ TASK_SLEEPING: Final = 2
 TASK_DEAD: Final = 3
 TASK_BDFLUSH: Final = -1
 TASK_KUPDATE: Final = -2
-"""Rows of the flushing daemons, counted from the end of ``kernel.tasks``."""
+TASK_KRECLAIMD: Final = -3
+"""Rows of the other daemons, counted from the end of ``kernel.tasks``."""
 
 # Memory channel models -----------------------------------------------------------------------------------------------
 CHANNEL_QUEUE: Final = 0
@@ -294,12 +295,14 @@ VMSTAT: Final = (
 TIME_PARTS: Final = (
     "compute", "local", "remote", "queueing", "tlb_walk", "minor_fault", "major_fault", "direct_reclaim", "swap_wait",
     "context_switch", "run_queue", "sleep", "syscall", "shootdown", "daemon", "file_syscall", "file_wait", "lock_wait",
+    "kswapd_wait",
 )  # fmt: skip
 """Where a task's time goes, in the order of the columns of ``Kernel.time_parts``; they sum to its run time."""
 (
     PART_COMPUTE, PART_LOCAL, PART_REMOTE, PART_QUEUEING, PART_TLB_WALK, PART_MINOR_FAULT, PART_MAJOR_FAULT,
     PART_DIRECT_RECLAIM, PART_SWAP_WAIT, PART_CONTEXT_SWITCH, PART_RUN_QUEUE, PART_SLEEP, PART_SYSCALL,
     PART_SHOOTDOWN, PART_DAEMON, PART_FILE_SYSCALL, PART_FILE_WAIT, PART_LOCK_WAIT,
+    PART_KSWAPD_WAIT,
 ) = range(len(TIME_PARTS))  # fmt: skip
 
 EVENTS: Final = (

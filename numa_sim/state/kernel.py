@@ -252,7 +252,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.page_cluster, vm.swapfile_cluster, vm.swap_readahead = 3, SWAPFILE_CLUSTER, 1
     vm.zero_page = vm.pageout = vm.local_pages = 1
     vm.kswapd_asleep = vm.kreclaimd_asleep = 1
-    vm.page_aging, vm.swap_cluster = 1, 8
+    vm.page_aging, vm.swap_cluster, vm.launder = 1, 8, 1
     vm.profile = KERNEL_2_4_37
     vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
     vm.event_hash_a = vm.event_hash_b = 1

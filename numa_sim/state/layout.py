@@ -204,6 +204,7 @@ VM = np.dtype(
         ("locks", "i8"),  # 1; 0 = none is taken
         ("lock_rank", "i8"),  # rank of the innermost lock held
         ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
+        ("launder", "i8"),  # 1; 0 = page_launder of 2.4.0 writes a dirty page at first sight
     ],
     align=True,
 )

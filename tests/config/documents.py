@@ -120,7 +120,11 @@ PRESET: dict[str, Any] = {
     "workload": [{"name": "a", "program": [{"op": "exit"}]}],
 }
 FROM_FILE: dict[str, Any] = {**PRESET, "machine": {"from": "numactl:machine.txt"}}
-DOCUMENTS = {"inline": INLINE, "preset": PRESET, "from": FROM_FILE}
+OLD_KERNEL: dict[str, Any] = {
+    **PRESET,
+    "kernel": {"profile": "linux-2.4.0", "switches": {"page_aging": True, "kreclaimd": True, "launder": True}},
+}
+DOCUMENTS = {"inline": INLINE, "preset": PRESET, "from": FROM_FILE, "old kernel": OLD_KERNEL}
 
 MACHINE_TEXT = """available: 1 nodes (0)
 node 0 cpus: 0 1

@@ -15,6 +15,7 @@ from numa_sim.kernel.profiles import get
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
+    ALLOC_YIELD,
     EV_ALLOC_FAILED,
     EV_RMQUEUE,
     EV_WAKEUP_KSWAPD,
@@ -71,8 +72,12 @@ def start_golden(init: Command, profile: str = "linux-2.4.37") -> Any:
         vm.in_interrupt = args["interrupt"]
         pfn = alloc_pages(k, TASK, 0, args["gfp"], args["order"])
         log += events(k)
-        while pfn == ALLOC_RECLAIM:
+        while pfn in (ALLOC_RECLAIM, ALLOC_YIELD):
             task = k.tasks[TASK]
+            if pfn == ALLOC_YIELD:
+                pfn = alloc_after_reclaim(k, TASK, 0)
+                log += events(k)
+                continue
             assert task["flags"] & PF_MEMALLOC
             assert task.reclaim_gfp == args["gfp"]
             n, round_ = next(rounds, (None, {"free": [], "ret": 0}))

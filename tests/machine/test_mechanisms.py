@@ -374,7 +374,7 @@ def test_unmapping_from_another_cpu_interrupts_the_one_that_holds_the_translatio
     slow, free = shot_down(ipi_handler="4us", ipi="10us"), shot_down(ipi_handler="0ns", ipi="0ns")
     assert slow.kernel.cpus[1].ipis_sent == slow.kernel.cpus[0].ipis_received > 0
     assert parts(slow)["shootdown"] > 0 == parts(free)["shootdown"]
-    assert slow.kswapd.busy_ns > free.kswapd.busy_ns
+    assert slow.generation.kswapd.busy_ns > free.generation.kswapd.busy_ns
 
 
 def test_the_wait_for_a_shoot_down_grows_with_distance() -> None:
@@ -384,7 +384,7 @@ def test_the_wait_for_a_shoot_down_grows_with_distance() -> None:
         machine.add(sweep(PRESSURE, times=1), cpus=[0])
         finish(machine)
         assert machine.kernel.cpus[1].ipis_sent > 0
-        busy.append(machine.kswapd.busy_ns / int(machine.kernel.cpus[1].ipis_sent))
+        busy.append(machine.generation.kswapd.busy_ns / int(machine.kernel.cpus[1].ipis_sent))
     assert busy[1] > busy[0]
 
 

@@ -14,6 +14,8 @@ from numa_sim.topology import Topology
 
 SECTION_PAGES = 512
 PAGE_BYTES = 4096
+ROWS_BEHIND_TASKS = 256 + 3
+"""Rows of `tasks` nobody uses, and those of bdflush, kupdate and kreclaimd."""
 RECLAIM_STEP_NS = 50_000
 """Reclaim shows its work, and pays for it, at least this often."""
 
@@ -47,7 +49,7 @@ def disks_of(config: Config) -> tuple[list[tuple[Any, int]], list[tuple[int, int
 def power_on(config: Config, topology: Topology) -> Kernel:
     machine, kernel = config.machine, config.kernel
     placed = frames_of(topology)
-    tasks = sum(workload.count for workload in config.workload)
+    tasks = sum(workload.count for workload in config.workload) + ROWS_BEHIND_TASKS
     two_levels = machine.arch == "i386"
     k = new_kernel(
         Sizes(
@@ -109,6 +111,7 @@ def _set_sysctls(k: Kernel, config: Config) -> None:
         vm.page_cluster = sysctl.page_cluster
     if not switches.clusters:
         vm.swapfile_cluster = 0
+    vm.page_aging, vm.launder = int(switches.page_aging), int(switches.launder)
     vm.pageout = int(switches.pageout)
     vm.swap_readahead = int(switches.readahead)
     vm.zero_page = int(switches.zero_page)

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import Any
 
 import simpy
+from twin import v2_4_0
 from twin.boot import disks_of, frames_of, power_on
 from twin.disks import Transfer, TwinDisk
 from twin.hardware import MemorySystem, Mmu
@@ -142,7 +143,14 @@ class Twin(simpy.Environment):
         self.page_io: dict[int, simpy.Event] = {}
         self.kswapd_bell: simpy.Event | None = None
         self.k.tasks[KSWAPD].flags |= PF_MEMALLOC | PF_KTHREAD
-        if config.kernel.switches.kswapd:
+        self.old_kswapd: v2_4_0.Kswapd | None = None
+        self.kreclaimd: v2_4_0.Kreclaimd | None = None
+        switches = config.kernel.switches
+        if config.kernel.profile == "linux-2.4.0":
+            self.vm.kswapd_asleep = self.vm.kreclaimd_asleep = 0
+            self.old_kswapd = v2_4_0.Kswapd(self) if switches.kswapd else None
+            self.kreclaimd = v2_4_0.Kreclaimd(self, len(self.k.tasks) - 3) if switches.kreclaimd else None
+        elif switches.kswapd:
             self.process(self.kswapd())
         self.tasks: list[Task] = []
         for workload in config.workload:
@@ -177,9 +185,15 @@ class Twin(simpy.Environment):
         self.submit_io()
         if self.vm.kswapd_wanted:
             self.vm.kswapd_wanted = 0
+            if self.old_kswapd is not None:
+                self.old_kswapd.ring()
             if self.kswapd_bell is not None:
                 self.kswapd_bell.succeed()
                 self.kswapd_bell = None
+        if self.vm.kreclaimd_wanted and self.kreclaimd is not None:
+            self.vm.kreclaimd_wanted = 0
+            self.kreclaimd.ring()
+        self.vm.bdflush_wanted = 0  # no files here, so no buffers
         if self.vm.oom_victim != NIL:
             victim = self.tasks[self.vm.oom_victim - FIRST_USER]
             self.vm.oom_victim = NIL

@@ -175,6 +175,11 @@ def _kernel(d: Draw) -> dict[str, Any]:
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
     if d.chance(0.2) and profile == "linux-2.4.37":
         sysctl["vm.vm_anon_lru"] = 1
+    if d.chance(0.3):
+        profile = "linux-2.4.0"
+        switches.pop("local_pages", None)
+        sysctl.pop("vm.vm_anon_lru", None)
+        switches |= {name: False for name in ("page_aging", "kreclaimd") if d.chance(0.2)}
     return {
         "profile": profile,
         "numa_fallback": d.one("strict24", "nearest"),

@@ -92,7 +92,7 @@ def _write_page(k: Kernel, t: int, pfn: int) -> int:
         move_to_active(k, pfn)
         unlock_page(k, pfn)
         return GO_ON
-    if task.launder_pass == 0:
+    if task.launder_pass == 0 and (k.vm[0].launder != 0 or task.reclaim_gfp & GFP_IO_BIT == 0):
         move_to_inactive_dirty(k, pfn)
         unlock_page(k, pfn)
         return GO_ON

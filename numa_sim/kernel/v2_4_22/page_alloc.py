@@ -14,6 +14,8 @@ from numa_sim.kernel.buddy import rmqueue
 from numa_sim.kernel.page_alloc import NO_MARK, alloc_failed, take_local_page, wakeup_kswapd, want_reclaim, zone_pass
 from numa_sim.state.constants import (
     ALLOC_FAIL,
+    ALLOC_YIELD,
+    ALLOC_YIELDS,
     EV_RMQUEUE,
     EV_YIELD,
     GFP_WAIT_BIT,
@@ -24,11 +26,14 @@ from numa_sim.state.constants import (
     WMARK_LOW,
     WMARK_MIN,
 )
-from numa_sim.state.events import log_event
+from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
 PERSISTENT_ORDER: Final = 3
 """The largest order that is tried again for ever."""
+_STAGE_IDLE: Final = 0
+_STAGE_YIELDED: Final = 1
+"""``tasks[t].alloc_stage``: it reclaimed in vain, others have run, and it reclaims again."""
 
 
 @rule
@@ -94,11 +99,14 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 
 @rule
 def attempt_after_reclaim(k: Kernel, t: int, freed: int) -> int:
-    """Go on with the attempt of `alloc_attempt` after reclaim; answers as `alloc_attempt`."""
+    """Go on with the attempt of `alloc_attempt` after reclaim or a yield; answers as it, or ALLOC_YIELD."""
     task = k.tasks[t]
     node = task.alloc_node
     gfp = task.alloc_gfp
     order = task.alloc_order
+    if task.alloc_stage == _STAGE_YIELDED:
+        task.alloc_stage = _STAGE_IDLE
+        return _rebalance(k, t, node, gfp, order)
     pfn = take_local_page(k, t, freed)
     if pfn != NIL:
         return pfn
@@ -108,5 +116,6 @@ def attempt_after_reclaim(k: Kernel, t: int, freed: int) -> int:
     if order > PERSISTENT_ORDER:
         return alloc_failed(k, node, order)
     log_event(k, EV_YIELD, t, 0)
-    task.cost_ns += k.costs[0].context_switch_ns
-    return _rebalance(k, t, node, gfp, order)
+    count(k, k.cpus[k.vm[0].current_cpu].node, ALLOC_YIELDS, 1)
+    task.alloc_stage = _STAGE_YIELDED
+    return ALLOC_YIELD
