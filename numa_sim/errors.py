@@ -6,6 +6,7 @@ line meant to be shown to a person as it stands.
 """
 
 from collections.abc import Iterable
+from errno import errorcode
 
 __all__ = [
     "ConfigError",
@@ -14,6 +15,7 @@ __all__ = [
     "PolicyError",
     "RunFolderError",
     "SimulationError",
+    "SwapError",
     "TopologyError",
     "TraceFormatError",
 ]
@@ -171,3 +173,23 @@ class SimulationError(NumaSimError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+
+class SwapError(NumaSimError):
+    """swapon or swapoff refuses, or a swap header is wrong.
+
+    Parameters
+    ----------
+    code : int
+        The kernel's error, as in `errno`.
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return _one_line(f"{self.message} ({errorcode[self.code]})")

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from numa_sim.config.disk import Disk, Drive, Place, ZramDrive
 from numa_sim.config.file import File
 from numa_sim.config.quantities import PAGE_BYTES, refuse
-from numa_sim.config.swap import Partition, Swap
+from numa_sim.config.swap import Partition, Swap, SwapFile
+
+NOWHERE = Place(0, 0, 0)
+"""Of a swap file, until its file has a place."""
 
 
 class Placing(NamedTuple):
@@ -21,10 +24,13 @@ class Placing(NamedTuple):
 
 def swap_names(swap: Sequence[Swap]) -> tuple[str, ...]:
     """Names of the swap areas: as given, else device (a partition: its disk) and position (``nvme0``)."""
-    return tuple(
-        area.name or (f"{area.disk}-swap{index}" if isinstance(area, Partition) else f"{area.device}{index}")
-        for index, area in enumerate(swap)
-    )
+    return tuple(area.name or _default_name(area, index) for index, area in enumerate(swap))
+
+
+def _default_name(area: Swap, index: int) -> str:
+    if isinstance(area, SwapFile):
+        return area.file
+    return f"{area.disk}-swap{index}" if isinstance(area, Partition) else f"{area.device}{index}"
 
 
 def place(disks: Sequence[Disk], swap: Sequence[Swap], files: Sequence[File]) -> Placing:
@@ -58,7 +64,12 @@ def place(disks: Sequence[Disk], swap: Sequence[Swap], files: Sequence[File]) ->
         return Place(disk, start, blocks)
 
     swap_places: list[Place] = []
+    on_files = {}
     for index, (area, label) in enumerate(zip(swap, swap_names(swap), strict=True)):
+        if isinstance(area, SwapFile):
+            on_files[index] = area.file
+            swap_places.append(NOWHERE)
+            continue
         blocks = area.size // PAGE_BYTES
         if isinstance(area, Partition):
             swap_places.append(take(f"swap.{index}", area.disk, blocks))
@@ -73,6 +84,14 @@ def place(disks: Sequence[Disk], swap: Sequence[Swap], files: Sequence[File]) ->
         if isinstance(drives[file_places[-1].disk].model, ZramDrive):
             others = tuple(disk.name for disk in disks if not isinstance(disk, ZramDrive))
             raise refuse("zram devices hold swap only", others or ("another disk",), f"file.{index}.disk")
+    by_name = {file.name: (file, at) for file, at in zip(files, file_places, strict=True)}
+    for index, name in on_files.items():
+        if name not in by_name:
+            raise refuse(
+                f"there is no file {name!r}", tuple(by_name) or ("no [[machine.file]] is given",), f"swap.{index}.file"
+            )
+        file, at = by_name[name]
+        swap_places[index] = Place(at.disk, at.block, file.size // PAGE_BYTES)
     return Placing(tuple(drives), tuple(swap_places), tuple(file_places))
 
 

@@ -104,6 +104,23 @@ class Compute(Section):
     for_: Time = Field(alias="for", description="how long")
 
 
+class Swapon(Section):
+    """Switch a swap area on; the run goes on, with a warning, if that fails."""
+
+    op: Literal["swapon"]
+    area: str = Field(min_length=1, max_length=64, description="swap area, as a [[machine.swap]] is named")
+    priority: int | None = Field(
+        None, ge=0, le=0x7FFF, description="priority (SWAP_FLAG_PREFER); else the next lower one"
+    )
+
+
+class Swapoff(Section):
+    """Switch a swap area off: its pages come back first; the run goes on, with a warning, if that fails."""
+
+    op: Literal["swapoff"]
+    area: str = Field(min_length=1, max_length=64, description="swap area, as a [[machine.swap]] is named")
+
+
 class Exit(Section):
     """End the task; a program without it ends after its last operation."""
 
@@ -135,7 +152,9 @@ Operation = Annotated[
     | Truncate
     | Close
     | Msync
-    | Madvise,
+    | Madvise
+    | Swapon
+    | Swapoff,
     Field(discriminator="op"),
 ]
 Repeat.model_rebuild()
@@ -162,6 +181,7 @@ class Workload(Section):
     cpus: CpuList | None = Field(None, min_length=1, description='CPUs it may run on, like "0-3"; else all')
     nice: int = Field(0, ge=-20, le=19, description="nice value: above 0 it doubles badness when memory runs out")
     start: Time = Field(0, description="when it starts")
+    root: bool = Field(False, description="it runs as uid 0: it may swapon and swapoff, and is killed later for memory")
     program: Annotated[tuple[Operation, ...], Field(strict=False)] | None = Field(
         None, min_length=1, max_length=10_000, description="operations"
     )
@@ -249,3 +269,12 @@ def opened(program: tuple[Operation, ...], path: str) -> Iterator[tuple[str, str
             yield f"{path}.{index}.file", operation.file
         elif isinstance(operation, Repeat):
             yield from opened(operation.program, f"{path}.{index}.program")
+
+
+def switched(program: tuple[Operation, ...], path: str) -> Iterator[tuple[str, str]]:
+    """Path and name of every swap area a program switches on or off."""
+    for index, operation in enumerate(program):
+        if isinstance(operation, Swapon | Swapoff):
+            yield f"{path}.{index}.area", operation.area
+        elif isinstance(operation, Repeat):
+            yield from switched(operation.program, f"{path}.{index}.program")

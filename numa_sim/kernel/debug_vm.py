@@ -30,6 +30,8 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PTE_PRESENT,
     SWAP_MAP_BAD,
+    SWP_USED,
+    SWP_WRITEOK,
     PG_active,
     PG_dirty,
     PG_inactive_clean,
@@ -84,8 +86,11 @@ def check_zones(k: Kernel) -> tuple[int, int]:
             return FREE_PAGES, z
     free_slots = 0
     for area in k.swap_info:
-        if area.flags == 3:
+        if area.flags == SWP_WRITEOK:
             free_slots += area.pages - area.inuse_pages
+        elif area.flags == SWP_USED:
+            # Being swapped off: its free slots do not count any more, each slot that gets free does.
+            free_slots -= area.inuse_pages
     if free_slots != k.vm[0].nr_swap_pages:
         return FREE_SLOTS, free_slots
     return 0, 0

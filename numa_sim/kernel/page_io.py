@@ -15,6 +15,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import attach_buffers, end_buffer_read, end_buffer_write
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import in_swap_cache, node_of, unlock_page
+from numa_sim.kernel.inode import get_block
 from numa_sim.kernel.ll_rw_blk import count_transfer, submit_bh
 from numa_sim.kernel.swapfile import slot_index, swp_offset, swp_type
 from numa_sim.state.constants import (
@@ -67,6 +68,15 @@ def end_swap_write(k: Kernel, pfn: int) -> None:
 
 
 @rule
+def swap_block(k: Kernel, entry: int) -> int:
+    """Where on its disk a slot lies: counted from the start of a partition, found by bmap in a swap file."""
+    area = k.swap_info[swp_type(entry)]
+    if area.file == 0:
+        return area.start_block + swp_offset(entry)
+    return get_block(k, area.file, swp_offset(entry), 0)
+
+
+@rule
 def rw_swap_page(k: Kernel, op: int, pfn: int) -> None:
     """Start I/O (IO_READ, IO_WRITE) between a locked swap-cache page and its slot; counts pswpin or pswpout.
 
@@ -86,7 +96,7 @@ def rw_swap_page(k: Kernel, op: int, pfn: int) -> None:
     attach_buffers(k, pfn)
     area = k.swap_info[type_]
     if area.writepage != WRITEPAGE_SYNC:
-        submit_bh(k, op, area.device, area.start_block + swp_offset(entry), pfn)
+        submit_bh(k, op, area.device, swap_block(k, entry), pfn)
         return
     charge(k, area.sync_ns)
     count_transfer(k, op, pfn)

@@ -1,6 +1,7 @@
-"""Swap areas and their slots: mm/swapfile.c @2.4.37 (spec 6.1 to 6.5, 6.7, 6.9, 6.10 and G-1 to G-5).
+"""Swap areas and their slots: mm/swapfile.c @2.4.37 (spec 6.1 to 6.5, 6.7, 6.10 and G-1 to G-5).
 
 2.4.0 differs in a few lines: bounds that are not tidied up when an area is full, and read-ahead that holds its slots.
+Areas are added by `numa_sim.kernel.swapon` and emptied by `numa_sim.kernel.swapoff`.
 
 A swap entry is ``type << 1 | offset << 8`` (i386 encoding, used on every architecture here); 0 is no entry.  Area
 `type` owns ``swap_map[map_start : map_start + max]``; slot 0 is the header and counts as bad.
@@ -10,27 +11,20 @@ A swap entry is ``type << 1 | offset << 8`` (i386 encoding, used on every archit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from numa_sim.compiled import entry as entry_point
 from numa_sim.compiled import part, rule
-from numa_sim.errors import SimulationError
 from numa_sim.kernel.locks import SWAP_LIST_LOCK, sdev_lock, spin_for, spin_lock, spin_unlock
 from numa_sim.state.constants import (
     KERNEL_2_4_0,
-    MAX_SWAPFILES,
     NIL,
     SWAP_MAP_BAD,
     SWAP_MAP_MAX,
     SWP_USED,
     SWP_WRITEOK,
-    WRITEPAGE_ASYNC,
 )
 from numa_sim.state.kernel import Kernel
 
-V1_MAX_PAGES: Final = 32688
-"""Pages a version-1 header's bitmap can describe, header included (spec 6.9)."""
 _TYPE_MASK: Final = 0x3F
 
 
@@ -295,7 +289,7 @@ def valid_swaphandles(k: Kernel, entry: int) -> tuple[int, int]:
 
 
 @rule
-def _insert_swap(k: Kernel, type_: int) -> None:
+def insert_swap(k: Kernel, type_: int) -> None:
     """Put an area on the list by priority, the newest of equals first; a new head is also tried next."""
     vm = k.vm[0]
     si = k.swap_info[type_]
@@ -337,7 +331,7 @@ def swapoff_begin(k: Kernel, type_: int) -> None:
 @rule
 def swapoff_fail(k: Kernel, type_: int) -> None:
     """Sys_swapoff could not empty area `type_`: it goes back on the list, first of its equals."""
-    _insert_swap(k, type_)
+    insert_swap(k, type_)
 
 
 @rule
@@ -345,85 +339,3 @@ def swapoff_end(k: Kernel, type_: int) -> None:
     """Last part of sys_swapoff: every slot is free, area `type_` is gone."""
     k.swap_info[type_].flags = 0
     k.swap_info[type_].max = 0
-
-
-_insert_from_python = entry_point(_insert_swap)
-
-
-def swapon(
-    k: Kernel,
-    slots: int,
-    priority: int | None = None,
-    bad: Sequence[int] = (),
-    version: int = 2,
-    writepage: int = WRITEPAGE_ASYNC,
-    sync_ns: int = 0,
-    device: int | None = None,
-    start_block: int = 0,
-) -> int:
-    """Add a swap area (sys_swapon @2.4.37); it takes the first unused index and room at the end of ``swap_map``.
-
-    Parameters
-    ----------
-    slots : int
-        Pages of the device, header included.
-    priority : int, optional
-        0 to 32767 as with SWAP_FLAG_PREFER; None: -1, -2, ... in order of the calls.
-    bad : sequence of int
-        Slots that cannot be used.
-    version : {1, 2}
-        Header format.  Version 1 describes at most 32688 pages, and bad slots at its ends shorten the area.
-    writepage : int
-        WRITEPAGE_ASYNC for a device, WRITEPAGE_SYNC for a RAM-backed one, whose pages cost `sync_ns` of CPU time.
-    device, start_block : int
-        Disk the area lies on, and where; by default from block 0 of a disk that has the area's own number.
-
-    Returns
-    -------
-    int
-        The area's index (type).
-
-    Raises
-    ------
-    SimulationError
-        No index left (EPERM), a wrong bad slot or no usable one (EINVAL), or no room in ``swap_map``.
-    """
-    free = [t for t in range(MAX_SWAPFILES) if k.swap_info[t].flags == 0]
-    if not free:
-        raise SimulationError(f"swapon: all {MAX_SWAPFILES} swap areas are in use")
-    if any(not 0 < offset < slots for offset in bad):
-        raise SimulationError(f"swapon: bad slots must lie in 1..{slots - 1}")
-    usable = sorted(set(range(1, min(slots, V1_MAX_PAGES) if version == 1 else slots)) - set(bad)) if bad else None
-    lowest, highest, pages = 1, slots - 1, slots - 1 - len(set(bad))
-    if version == 1:
-        highest = min(highest, V1_MAX_PAGES - 1)
-        pages = highest
-        if usable is not None:
-            lowest, highest, pages = (usable[0], usable[-1], len(usable)) if usable else (1, 0, 0)
-    if pages <= 0:
-        raise SimulationError("swapon: the area has no usable slot")
-    start = max((int(si.map_start + si.max) for si in k.swap_info if si.flags != 0), default=0)
-    if start + highest + 1 > len(k.swap_map):
-        raise SimulationError(f"swapon: {slots} slots do not fit: swap_map has {len(k.swap_map) - start} left")
-
-    type_ = free[0]
-    vm = k.vm[0]
-    si = k.swap_info[type_]
-    if priority is None:
-        vm.least_priority -= 1
-    si.prio = vm.least_priority if priority is None else priority
-    si.lowest_bit, si.highest_bit, si.pages, si.max = lowest, highest, pages, highest + 1
-    si.map_start, si.cluster_nr, si.inuse_pages = start, 0, 0
-    si.writepage, si.sync_ns, si.pages_read, si.pages_written = writepage, sync_ns, 0, 0
-    si.device, si.start_block = type_ if device is None else device, start_block
-    k.swap_map[start : start + highest + 1] = 0
-    k.swap_cache[start : start + highest + 1] = 0
-    k.swap_map[start] = SWAP_MAP_BAD
-    for offset in bad:
-        if offset <= highest:
-            k.swap_map[start + offset] = SWAP_MAP_BAD
-    if version == 1:
-        k.swap_map[start + 1 : start + lowest] = SWAP_MAP_BAD
-    vm.nr_swapfiles = max(vm.nr_swapfiles, type_ + 1)
-    _insert_from_python(k, type_)
-    return type_

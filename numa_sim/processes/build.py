@@ -7,11 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from numa_sim.config.disk import ZramDrive
 from numa_sim.config.model import Config
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
-from numa_sim.kernel.swapfile import swapon
 from numa_sim.observe.result import InputFile
 from numa_sim.policies import Policy, find
 from numa_sim.processes.mount import file_sizes
@@ -22,8 +20,6 @@ from numa_sim.state.constants import (
     LINE_BYTES,
     PAGE_SIZE,
     SECTION_SHIFT,
-    WRITEPAGE_ASYNC,
-    WRITEPAGE_SYNC,
 )
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 from numa_sim.state.layout import CURVE_POINTS
@@ -59,7 +55,7 @@ def reclaim_policy(config: Config) -> Policy | None:
 
 
 def build_kernel(config: Config, topology: Topology, policy: Policy | None = None) -> Kernel:
-    """Take the arrays for `topology`, fill in hardware, costs and sysctls, boot, and switch swap on.
+    """Take the arrays for `topology`, fill in hardware, costs and sysctls, and boot; swap is off (see `SwapAreas`).
 
     With a replacement policy, also those it needs.
     """
@@ -77,7 +73,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             mms=tasks,
             vmas=1 << 16,
             table_entries=1 << entry_bits,
-            swap_slots=max(1, sum(area.size // PAGE_SIZE for area in config.machine.swap)),
+            swap_slots=max(1, sum(place.blocks for place in config.machine.placing().swap)),
             events=max(1, config.run.record_events),
             links=len(topology.links),
             disks=max(1, len(config.machine.placing().drives)),
@@ -103,7 +99,6 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     )
     _fill_hardware(k, config, topology)
     _fill_kernel(k, config)
-    _swap_on(k, config)
     return k
 
 
@@ -198,21 +193,6 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
 
 
-def _swap_on(k: Kernel, config: Config) -> None:
-    placing = config.machine.placing()
-    for area, place in zip(config.machine.swap, placing.swap, strict=True):
-        model = placing.drives[place.disk].model
-        swapon(
-            k,
-            place.blocks,
-            area.priority,
-            writepage=WRITEPAGE_SYNC if isinstance(model, ZramDrive) else WRITEPAGE_ASYNC,
-            sync_ns=model.latency if isinstance(model, ZramDrive) else 0,
-            device=place.disk,
-            start_block=place.block,
-        )
-
-
 def add_workloads(machine: Machine, config: Config) -> None:
     """Add the tasks of ``[[workload]]``; copies are numbered, trace files are noted as inputs."""
     for workload in config.workload:
@@ -226,6 +206,7 @@ def add_workloads(machine: Machine, config: Config) -> None:
                 cpus=workload.cpus,
                 start_ns=workload.start,
                 nice=workload.nice,
+                root=workload.root,
                 kind="trace" if workload.trace is not None else "program",
             )
 

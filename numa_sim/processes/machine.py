@@ -26,7 +26,7 @@ from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_request
 from numa_sim.observe import procfs
-from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, SwapArea, TaskRow
+from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRow
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
 from numa_sim.processes import build
@@ -40,6 +40,7 @@ from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.signal import Signal
+from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
@@ -101,6 +102,7 @@ class Machine(simpy.Environment):
         policy = policy if policy is not None else build.reclaim_policy(config)
         self.kernel = build.build_kernel(config, self.topology, policy)
         self.file_mappings = make_files(self.kernel, config)
+        self.swap = SwapAreas(self.kernel, config, self.file_mappings)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
         self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
@@ -110,7 +112,7 @@ class Machine(simpy.Environment):
         self.check_level = config.run.check
         self.tasks: list[TaskProcess] = []
         self.warnings: list[str] = []
-        self.inputs: list[InputFile] = []
+        self.inputs: list[InputFile] = [*self.swap.inputs]
         self._snapshots: list[Snapshot] = []
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[Signal]] = {}
@@ -308,6 +310,7 @@ class Machine(simpy.Environment):
         cpus: Iterable[int] | None = None,
         start_ns: int = 0,
         nice: int = 0,
+        root: bool = False,
         kind: str = "program",
     ) -> TaskProcess:
         """Add a task that runs `program`.
@@ -324,6 +327,8 @@ class Machine(simpy.Environment):
             When it starts, in ns.
         nice : int
             For the OOM killer's badness.
+        root : bool
+            Runs as uid 0: may swapon and swapoff; the OOM killer spares it longer.
         """
         index = FIRST_USER_TASK + len(self.tasks)
         if index >= len(self.kernel.tasks) + TASK_KUPDATE:
@@ -333,6 +338,7 @@ class Machine(simpy.Environment):
             raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
         record = self.kernel.tasks[index]
         record.pid, record.nice, record.state = FIRST_USER_PID + len(self.tasks), nice, TASK_RUNNING
+        record.root = record.rawio = int(root)
         label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
         task = TaskProcess(self, index, label, program, chosen, start_ns, kind)
         self.tasks.append(task)
@@ -421,10 +427,7 @@ class Machine(simpy.Environment):
             end_ns=self.now_ns,
             exit_state="oom" if killed else "ok" if all_ended else "until",
             machine_name=self.topology.name,
-            swap_areas=tuple(
-                SwapArea(name, area.device)
-                for name, area in zip(config.machine.swap_names(), config.machine.swap, strict=True)
-            ),
+            swap_areas=self.swap.described(),
             disks=tuple(Disk(drive.name, drive.model.device) for drive in config.machine.placing().drives),
             warnings=tuple(self.warnings),
             inputs=tuple(self.inputs),

@@ -15,6 +15,7 @@ from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.signal import Signal
+from numa_sim.processes.swap import swap_call
 from numa_sim.state.constants import (
     EV_TASK_EXIT,
     EV_TASK_START,
@@ -30,6 +31,7 @@ from numa_sim.state.constants import (
 )
 from numa_sim.state.events import log_event
 from numa_sim.workloads.program import Compute, Exit, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
+from numa_sim.workloads.swap import Swapoff, Swapon
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
@@ -127,6 +129,8 @@ class TaskProcess(Runnable):
             yield from self.compute(operation.ns)
         elif isinstance(operation, OPERATIONS):
             return (yield from file_call(self, operation))
+        elif isinstance(operation, Swapon | Swapoff):
+            return (yield from swap_call(self, operation))
         else:
             raise SimulationError(f"task {self.name}: a program must yield operations, not {operation!r}")
         return None

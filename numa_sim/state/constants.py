@@ -221,6 +221,13 @@ FILE_WRITE: Final = 2
 FILE_FSYNC: Final = 3
 FILE_TRUNCATE: Final = 4
 """``tasks[t].file_op``: what `file_run` goes on with."""
+SWAPOFF_DONE: Final = 0
+SWAPOFF_WAIT: Final = 1
+SWAPOFF_RECLAIM: Final = 2
+SWAPOFF_YIELD: Final = 3
+SWAPOFF_NO_MEMORY: Final = 4
+"""What `try_to_unuse` answers: every slot is free; wait for ``tasks[t].wait_pfn``, reclaim, or let others run, and call
+it again; ENOMEM."""
 FLUSH_SLEEP: Final = 0
 FLUSH_AGAIN: Final = 1
 """What `bdflush_step` and `kupdate_step` answer: sleep until woken or the next interval, or call again."""
@@ -272,7 +279,7 @@ VMSTAT: Final = (
     "pgpgin", "pgpgout", "pagecache_hit", "pagecache_miss", "readahead_pages", "mmap_readahead_pages", "drop_behind",
     "file_faults", "file_faults_read", "bdflush_writes", "kupdate_writes", "balance_dirty_writes", "fsync_writes",
     "reclaim_buffer_writes", "file_writepages", "file_nospace", "nr_file_pages", "nr_dirty", "nr_writeback",
-    "policy_victims", "policy_rescues",
+    "policy_victims", "policy_rescues", "swapoff_pages",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -289,7 +296,7 @@ VMSTAT: Final = (
     PGPGIN, PGPGOUT, PAGECACHE_HIT, PAGECACHE_MISS, READAHEAD_PAGES, MMAP_READAHEAD_PAGES, DROP_BEHIND,
     FILE_FAULTS, FILE_FAULTS_READ, BDFLUSH_WRITES, KUPDATE_WRITES, BALANCE_DIRTY_WRITES, FSYNC_WRITES,
     RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, FILE_NOSPACE, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
-    POLICY_VICTIMS, POLICY_RESCUES,
+    POLICY_VICTIMS, POLICY_RESCUES, SWAPOFF_PAGES,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -317,6 +324,7 @@ EVENTS: Final = (
     "wakeup_bdflush", "wakeup_kreclaimd", "reclaim_page", "page_launder", "try_to_free_buffers", "kswapd_done",
     "file_read", "file_write", "readpage", "end_buffer_read", "write_buffer", "end_buffer_write", "readahead",
     "drop_behind", "do_no_page", "sigbus", "set_page_dirty", "balance_dirty", "fsync", "truncate", "zap_file_page",
+    "swapon", "swapoff", "try_to_unuse",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -332,6 +340,7 @@ EVENTS: Final = (
     EV_FILE_READ, EV_FILE_WRITE, EV_READPAGE, EV_END_BUFFER_READ, EV_WRITE_BUFFER, EV_END_BUFFER_WRITE, EV_READAHEAD,
     EV_DROP_BEHIND, EV_DO_NO_PAGE, EV_SIGBUS, EV_SET_PAGE_DIRTY, EV_BALANCE_DIRTY, EV_FSYNC, EV_TRUNCATE,
     EV_ZAP_FILE_PAGE,
+    EV_SWAPON, EV_SWAPOFF, EV_TRY_TO_UNUSE,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

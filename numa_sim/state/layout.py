@@ -289,6 +289,10 @@ TASK = np.dtype(
         ("file_size", "i8"),  # what truncate makes it
         ("access_ready", "i8"),  # up to here the host was told what the accesses will want
         ("lock_wait_ns", "i8"),  # part of the cost not yet booked that was waiting for spinlocks
+        # swapoff in progress: the area, the slot emptied last, the address space that helped last
+        ("swapoff_type", "i8"),
+        ("swapoff_slot", "i8"),
+        ("swapoff_mm", "i8"),
     ],
     align=True,
 )
@@ -444,6 +448,7 @@ SWAP_INFO = np.dtype(
         ("inuse_pages", "i8"),
         ("device", "i8"),  # disk it lies on
         ("start_block", "i8"),  # where on it
+        ("file", "i8"),  # mapping of the swap file, 0 = a partition
     ],
     align=True,
 )

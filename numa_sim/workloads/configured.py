@@ -6,6 +6,7 @@ The models are read by their field names alone, so nothing here depends on the l
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ PATTERNS: dict[str, Callable[[Any], Pattern]] = {
 
 OPERATIONS = (
     "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
-    "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise",
+    "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
 )  # fmt: skip
 
 
@@ -110,6 +111,10 @@ def _run(
                 yield task.msync(regions[op.on], op.offset, op.length)
             case "madvise":
                 yield task.madvise(regions[op.on], op.advice, op.offset, op.length)
+            case "swapon" | "swapoff":
+                call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
+                with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
+                    yield call
             case "open":
                 files[op.as_] = yield task.open(op.file)
             case "read" | "write" | "fsync" | "truncate" | "close":

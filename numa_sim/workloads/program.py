@@ -26,6 +26,7 @@ from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Op
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
 from numa_sim.workloads.streams import stream
+from numa_sim.workloads.swap import SwapCalls, Swapoff, Swapon
 
 PROT_DEFAULT = VM_READ | VM_WRITE
 
@@ -114,11 +115,25 @@ class Exit:
 
 
 Operation: TypeAlias = (
-    Mmap | Touch | Munmap | Sleep | Compute | Exit | Open | Transfer | Fsync | Msync | Truncate | Close | Madvise
+    Mmap
+    | Touch
+    | Munmap
+    | Sleep
+    | Compute
+    | Exit
+    | Open
+    | Transfer
+    | Fsync
+    | Msync
+    | Truncate
+    | Close
+    | Madvise
+    | Swapon
+    | Swapoff
 )
 
 
-class TaskHandle(FileCalls):
+class TaskHandle(FileCalls, SwapCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

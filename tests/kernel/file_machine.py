@@ -14,7 +14,7 @@ from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.mmap import mm_alloc
 from numa_sim.kernel.numa import alloc_after_reclaim
-from numa_sim.kernel.swapfile import swapon
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,

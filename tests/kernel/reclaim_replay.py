@@ -8,6 +8,7 @@ from golden_traces import Command
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import buddy, filemap, swap, swap_out, swapfile, vmscan
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
     BUFFERS_NONE,
@@ -109,7 +110,7 @@ def bare_node(zones: list[list[int]], swap_slots: int, mms: int = 8) -> Kernel:
         for pfn in range(start, end):
             k.pages[pfn].count = 1
             _free_pages(k, pfn, 0)
-    swapfile.swapon(k, swap_slots + 1)
+    swapon(k, swap_slots + 1)
     vm.events_used = 0
     return k
 

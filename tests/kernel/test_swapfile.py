@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from numa_sim.compiled import entry
-from numa_sim.errors import SimulationError
+from numa_sim.errors import SwapError
 from numa_sim.kernel import swapfile
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import SWAP_MAP_BAD
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
@@ -34,8 +35,8 @@ def free(k: Kernel, type_: int, offset: int) -> int:
 
 def three_devices() -> Kernel:
     k = kernel()
-    for priority in (-1, 5, 5):
-        swapfile.swapon(k, 12, priority)
+    for priority in (None, 5, 5):
+        swapon(k, 12, priority)
     return k
 
 
@@ -64,7 +65,7 @@ def test_a_slot_freed_behind_a_running_cluster_waits_for_the_clusters_end() -> N
 @pytest.mark.row("S2-14")
 def test_a_cluster_is_257_slots_and_holes_are_used_only_when_no_free_run_is_left() -> None:  # spec B.3
     k = kernel()
-    swapfile.swapon(k, 600)
+    swapon(k, 600)
     got = []
     for n in range(1, 515):
         got.append(get(k))
@@ -80,14 +81,14 @@ def test_a_cluster_is_257_slots_and_holes_are_used_only_when_no_free_run_is_left
 @pytest.mark.parametrize(("bad", "first"), [(257, 1), (256, 257)])
 def test_a_cluster_starts_only_in_a_free_run_of_256(bad: int, first: int) -> None:
     k = kernel()
-    swapfile.swapon(k, 600, bad=[bad])
+    swapon(k, 600, bad=[bad])
     assert get(k) == (0, first)
 
 
 def test_without_clusters_the_lowest_free_slot_is_taken() -> None:
     k = kernel()
     k.vm[0].swapfile_cluster = 0
-    swapfile.swapon(k, 600)
+    swapon(k, 600)
     assert [get(k) for _ in range(10)] == [(0, n) for n in range(1, 11)]
     free(k, 0, 5)
     assert get(k) == (0, 5)
@@ -95,7 +96,7 @@ def test_without_clusters_the_lowest_free_slot_is_taken() -> None:
 
 def test_the_readahead_window_is_the_aligned_block_up_to_the_first_free_slot() -> None:
     k = kernel()
-    swapfile.swapon(k, 64, bad=[21])
+    swapon(k, 64, bad=[21])
     for _ in range(30):
         get(k)
     assert _window(k, 10 << 8) == (8, 8)
@@ -108,8 +109,8 @@ def test_the_readahead_window_is_the_aligned_block_up_to_the_first_free_slot() -
 def test_swapon_refuses_what_cannot_be_an_area() -> None:
     k = kernel(100)
     for slots, bad in ((1, []), (10, [10]), (3, [1, 2]), (101, [])):
-        with pytest.raises(SimulationError, match="swapon"):
-            swapfile.swapon(k, slots, bad=bad)
+        with pytest.raises(SwapError, match="swapon"):
+            swapon(k, slots, bad=bad)
 
 
 class SwapMap(RuleBasedStateMachine):
@@ -128,8 +129,8 @@ class SwapMap(RuleBasedStateMachine):
     def swapon(self, slots: int, priority: int | None, bad: set[int]) -> None:
         bad = {offset for offset in bad if offset < slots - 2}
         try:
-            t = swapfile.swapon(self.k, slots, priority, sorted(bad))
-        except SimulationError:
+            t = swapon(self.k, slots, priority, sorted(bad))
+        except SwapError:
             return
         assert t not in self.areas
         self.areas[t] = (slots, int(self.k.swap_info[t].prio), frozenset(bad))

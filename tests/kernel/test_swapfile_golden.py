@@ -9,6 +9,7 @@ from golden_traces import Command, replay
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import swapfile
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import KERNEL_2_4_0, KERNEL_2_4_37
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
@@ -36,7 +37,7 @@ def _run(k: Kernel, command: Command) -> Any:
     if op == "init":
         return None
     if op == "swapon":
-        t = swapfile.swapon(k, args["slots"], args["priority"], args["bad"], args["version"])
+        t = swapon(k, args["slots"], args["priority"], args["bad"], args["version"])
         si = k.swap_info[t]
         return {"type": t, "priority": si.prio, "pages": si.pages, "max": si.max}
     if op == "get":

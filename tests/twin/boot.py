@@ -7,7 +7,7 @@ from typing import Any
 from numa_sim.config.disk import ZramDrive
 from numa_sim.config.model import Config
 from numa_sim.kernel.bootmem import boot
-from numa_sim.kernel.swapfile import swapon
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import WRITEPAGE_ASYNC, WRITEPAGE_SYNC
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 from numa_sim.topology import Topology
