@@ -51,6 +51,7 @@ class View(StrEnum):
     slabinfo = "slabinfo"
     numastat = "numastat"
     disks = "disks"
+    swaps = "swaps"
     schema = "schema"
     config = "config"
 
@@ -142,6 +143,21 @@ def presets(
     from numa_sim.cli.showing import preset_text
 
     typer.echo(preset_text(name), nl=False)
+
+
+@app.command()
+def mkswap(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to make a swap area.", show_default=False)],
+    size: Annotated[str | None, typer.Option(help='Its size, like "64MiB"; needed for a new file.')] = None,
+    version: Annotated[int, typer.Option(help="1: SWAP-SPACE, 2: SWAPSPACE2.")] = 2,
+    bad: Annotated[str, typer.Option(help='Pages that cannot be used, like "3,7-9".')] = "",
+    label: Annotated[str, typer.Option(help="Volume label, version 2 only.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write the header into a file that exists.")] = False,
+) -> None:
+    """Write the header of a swap area to FILE, as mkswap does; a configuration can take it as an area's image."""
+    from numa_sim.cli.swap_image import make_swap
+
+    typer.echo(make_swap(file, size, version, bad, label, force=force))
 
 
 @app.command("compile")

@@ -41,10 +41,9 @@ def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
 
         topology = topology_of(config)
         return _ended(describe(topology)) + _ended(to_numactl(topology))
-    from numa_sim.observe import procfs
     from numa_sim.processes.machine import Machine
 
-    return procfs.text(Machine(config).kernel, view)
+    return Machine(config).procfs(view)
 
 
 def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterator[str]:

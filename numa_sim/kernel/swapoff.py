@@ -21,8 +21,10 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import node_of, page_cache_release, set_page_dirty, unlock_page
 from numa_sim.kernel.pgtable import leaf_row, set_pte
+from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swap_state import delete_from_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import slot_index, swap_entry_free, swap_free, swp_entry, swp_offset, swp_type
+from numa_sim.kernel.v2_4_0.memory import read_swap_cache
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     EV_TRY_TO_UNUSE,
@@ -150,7 +152,8 @@ def _empty_slot(k: Kernel, t: int, entry: int, pfn: int) -> None:
 
 @part
 def _empty_slot_2_4_0(k: Kernel, entry: int, pfn: int) -> None:
-    """Take a locked page out of the cache and give it to every address space that has its slot (2.4.0)."""
+    """Take a locked page off the lists and out of the cache, and give it to all who have its slot (2.4.0)."""
+    lru_cache_del(k, pfn)
     delete_from_swap_cache(k, pfn)
     mm = k.mms[0].mmlist_next + 0
     while mm != 0:
@@ -173,6 +176,8 @@ def _page_of_slot(k: Kernel, t: int, entry: int) -> int:
         if k.pages[pfn].mapping == MAPPING_SWAP and k.pages[pfn].index == entry:
             return pfn
         page_cache_release(k, pfn)
+    if k.vm[0].profile == KERNEL_2_4_0:
+        return read_swap_cache(k, t, entry)
     return read_swap_cache_async(k, t, entry)
 
 

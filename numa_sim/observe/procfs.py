@@ -6,7 +6,7 @@ have the layout and the names of later kernels, so that tools which read those r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from numa_sim.compiled import entry
@@ -25,6 +25,7 @@ from numa_sim.state.constants import (
     NR_WRITEBACK,
     NR_ZONES,
     PAGE_SIZE,
+    SWAP_MAP_BAD,
     TABLE_PAGES,
     TABLE_PAGES_FREED,
     VMSTAT,
@@ -250,6 +251,24 @@ def slabinfo(k: Kernel) -> str:
     return _text(["slabinfo - version: 1.1", *rows])
 
 
+def swaps(k: Kernel, names: Sequence[str] = ()) -> str:
+    """Swap areas as ``/proc/swaps`` of 2.4: size and use in kB, by index; `names` are those of the areas.
+
+    The header and bad slots count in neither.
+    """
+    lines = ["Filename\t\t\tType\t\tSize\tUsed\tPriority"]
+    for index in range(int(k.vm[0].nr_swapfiles)):
+        area = k.swap_info[index]
+        if area.flags == 0:
+            continue
+        uses = k.swap_map[int(area.map_start) : int(area.map_start + area["max"])]
+        used = int(((uses != 0) & (uses != SWAP_MAP_BAD)).sum())
+        name = names[index] if index < len(names) else f"swap{index}"
+        kind = "file\t\t" if area.file else "partition\t"
+        lines.append(f"{name:<31} {kind}{_kib(int(area.pages))}\t{_kib(used)}\t{area.prio}")
+    return _text(lines)
+
+
 def _areas(k: Kernel, mm: int) -> int:
     areas, vma = 0, int(k.mms[mm].mmap)
     while vma != NIL:
@@ -265,6 +284,7 @@ FILES: Final[dict[str, Callable[[Kernel], str]]] = {
     "slabinfo": slabinfo,
     "numastat": numastat,
     "zonelists": zonelists,
+    "swaps": swaps,
 }
 """Texts about the whole machine, by name."""
 NODE_FILES: Final[dict[str, Callable[[Kernel, int], str]]] = {
@@ -275,24 +295,28 @@ NODE_FILES: Final[dict[str, Callable[[Kernel, int], str]]] = {
 """Texts about one node, by the name behind ``nodeN/``."""
 
 
-def texts(k: Kernel) -> dict[str, str]:
-    """Every text about the whole machine at this moment, by name."""
-    return {name: write(k) for name, write in FILES.items()}
+def texts(k: Kernel, swap_names: Sequence[str] = ()) -> dict[str, str]:
+    """Every text about the whole machine at this moment, by name; `swap_names` are those of the swap areas by index."""
+    return {name: text(k, name, swap_names) for name in FILES}
 
 
-def text(k: Kernel, name: str) -> str:
+def text(k: Kernel, name: str, swap_names: Sequence[str] = ()) -> str:
     """One text at this moment.
 
     Parameters
     ----------
     name : str
         A key of `FILES`, or ``nodeN/`` and a key of `NODE_FILES`: ``"meminfo"``, ``"node1/numastat"``.
+    swap_names : sequence of str
+        Names of the swap areas by their index, for ``swaps``.
 
     Raises
     ------
     SimulationError
         If there is no such text.
     """
+    if name == "swaps":
+        return swaps(k, swap_names)
     if name in FILES:
         return FILES[name](k)
     folder, _, file = name.partition("/")

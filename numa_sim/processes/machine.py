@@ -350,14 +350,14 @@ class Machine(simpy.Environment):
         Parameters
         ----------
         name : str
-            ``meminfo``, ``vmstat``, ``zoneinfo``, ``buddyinfo``, ``slabinfo``, ``numastat``, ...: see
+            ``meminfo``, ``vmstat``, ``zoneinfo``, ``buddyinfo``, ``slabinfo``, ``numastat``, ``swaps``, ...: see
             `numa_sim.observe.procfs.FILES`; or of one node: ``node0/meminfo``, ``node0/numastat``, ``node0/vmstat``.
 
         Examples
         --------
         >>> print(machine.procfs("meminfo"))     # doctest: +SKIP
         """
-        return procfs.text(self.kernel, name)
+        return procfs.text(self.kernel, name, self.swap.names_by_index())
 
     def warn(self, message: str) -> None:
         """Note something the user should know about this run."""
@@ -406,7 +406,7 @@ class Machine(simpy.Environment):
     def _snapshot(self, interval_ns: int) -> Any:
         while True:
             yield self.timeout(interval_ns)
-            self._snapshots.append(Snapshot(self.now_ns, procfs.texts(self.kernel)))
+            self._snapshots.append(Snapshot(self.now_ns, procfs.texts(self.kernel, self.swap.names_by_index())))
 
     def _close_accounts(self) -> None:
         """Tasks still alive: their accounts end at the instant up to which their time is charged."""

@@ -49,12 +49,12 @@ def swap_call(task: TaskProcess, operation: Swapon | Swapoff) -> Steps:
     task.enter_kernel()
     task.record.cost_ns = machine.costs.syscall_ns
     try:
+        answer: int | OSError | None = None
         if isinstance(operation, Swapon):
-            answer = machine.swap.on(operation.area, operation.priority, bool(task.record.root))
-            machine.warn(f"{adding_swap(task.kernel, answer)}, {operation.area}")
-            _log_event(task.kernel, EV_SWAPON, answer, int(task.kernel.swap_info[answer].pages))
+            answer = type_ = machine.swap.on(operation.area, operation.priority, bool(task.record.root))
+            machine.warn(f"{adding_swap(task.kernel, type_)}, {operation.area}")
+            _log_event(task.kernel, EV_SWAPON, type_, int(task.kernel.swap_info[type_].pages))
         else:
-            answer = None
             yield from _swapoff(task, operation.area)
     except SwapError as refused:
         machine.warn(f"task {task.name}: {refused}")

@@ -95,6 +95,10 @@ class SwapAreas:
                 "", what, f"there is no swap area {name!r}", self.names or ("no [[machine.swap]] is given",)
             )
 
+    def names_by_index(self) -> list[str]:
+        """Name of the area that has each index, or had it last."""
+        return [area.name for area in self.described()]
+
     def described(self) -> tuple[SwapArea, ...]:
         """Name and device of each index's area, the latest if it had several."""
         return tuple(

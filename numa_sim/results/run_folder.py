@@ -71,7 +71,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         same["events.parquet"] = tables.parquet_bytes(tables.event_table(result.kernel))
     if result.snapshots:
         same["proc.parquet"] = tables.parquet_bytes(tables.proc_table(result.snapshots))
-    same |= {f"proc/{name}": text.encode() for name, text in procfs.texts(result.kernel).items()}
+    texts = procfs.texts(result.kernel, [area.name for area in result.swap_areas])
+    same |= {f"proc/{name}": text.encode() for name, text in texts.items()}
     local = {"overview.png": run.picture()} if picture else {}
     contents = {
         **same,

@@ -75,6 +75,13 @@ def _start_read(k: Kernel, t: int, entry: int, wait: int) -> int:
     return pfn
 
 
+@rule
+def read_swap_cache(k: Kernel, t: int, entry: int) -> int:
+    """The page of `entry`, with a reference, read if need be (it is locked then); else an ALLOC_* answer."""
+    pfn = _find_page(k, entry)
+    return pfn if pfn != NIL else _start_read(k, t, entry, 1)
+
+
 @part
 def _next_slot(k: Kernel, t: int) -> None:
     """The read-ahead is done with its first slot, and gives back its use of it."""
