@@ -54,6 +54,23 @@ def first_use(series, area):
     )  # fmt: skip
 
 
+def test_swapoff_under_load():
+    result = run("swapoff-under-load.toml")
+    summary = result.summary
+    a, b, disk = summary["swap_areas"]
+    assert (a["name"], a["priority"]) == ("ssd-a", 9)
+    assert b["pages"] == 2047 - 3
+    assert summary["totals"]["vmstat"]["swapoff_pages"] > 500
+    assert disk["peak_used_pages"] > 0
+    use = result.swap_series
+    rows = zip(*(use.column(name).to_pylist() for name in ("t_ns", "area", "used_pages")), strict=True)
+    of_a = [(t, used) for t, area, used in rows if area == 0]
+    full = max(used for t, used in of_a if t <= 200_000_000)
+    emptied = next(t for t, used in of_a if t > 200_000_000 and used == 0)
+    assert full > 1000
+    assert any(used > 0 for t, used in of_a if t > emptied)
+
+
 def test_swap_priorities():
     result = run("swap-priorities.toml")
     a, b, disk = result.summary["swap_areas"]
