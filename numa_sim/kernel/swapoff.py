@@ -60,13 +60,14 @@ def unuse_begin(k: Kernel, t: int, type_: int) -> None:
 @rule
 def find_next_to_unuse(k: Kernel, type_: int, last: int) -> int:
     """The next slot in use after slot `last`, round the end of the area and up to `last` itself; 0 if none is."""
-    si = k.swap_info[type_]
+    start = k.swap_info[type_].map_start + 0
+    end = k.swap_info[type_].max + 0
     slot = last
-    for _ in range(si.max - 1):
+    for _ in range(end - 1):
         slot += 1
-        if slot >= si.max:
+        if slot >= end:
             slot = 1
-        uses = k.swap_map[si.map_start + slot]
+        uses = k.swap_map[start + slot]
         if uses != 0 and uses != SWAP_MAP_BAD:
             return slot
     return 0
