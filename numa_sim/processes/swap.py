@@ -15,7 +15,6 @@ from numa_sim.errors import SwapError
 from numa_sim.kernel.swapfile import swapoff_begin, swapoff_end, swapoff_fail
 from numa_sim.kernel.swapoff import try_to_unuse, unuse_begin
 from numa_sim.kernel.swapon import adding_swap
-from numa_sim.processes.fault import direct_reclaim
 from numa_sim.state.constants import (
     EV_SWAPOFF,
     EV_SWAPON,
@@ -99,7 +98,7 @@ def _empty(task: TaskProcess) -> Steps:
             if status == SWAPOFF_DONE or status == SWAPOFF_NO_MEMORY:
                 return status == SWAPOFF_DONE
             if status == SWAPOFF_RECLAIM:
-                yield from direct_reclaim(task)
+                yield from machine.generation.finish_allocation(task)
             else:
                 yield from task.give_way()
         if record.killed:

@@ -11,6 +11,7 @@ from numa_sim.compiled import entry
 from numa_sim.kernel import buddy, memory, numa, pgtable, swapfile
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
+from numa_sim.kernel.swapon import swapon
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import (
     ALLOC_FAIL,
@@ -430,7 +431,7 @@ def test_rss_is_the_number_of_resident_pages(swapped: Machine) -> None:
 @pytest.mark.row("S0-49", "S2-13", "S3-137")
 def test_the_window_of_free_slots_shrinks_at_its_ends_and_widens_again() -> None:
     k = new_kernel(Sizes(nodes=1, cpus=1, frames=1, tables=1, swap_slots=64, io_ring=1))
-    swapfile.swapon(k, 11)
+    swapon(k, 11)
     si = k.swap_info[0]
     take, free = entry(swapfile.get_swap_page), entry(swapfile.swap_free)
     seen = [(int(si.lowest_bit), int(si.highest_bit))]

@@ -12,6 +12,7 @@ from numa_sim.errors import InvariantViolation
 from numa_sim.kernel import buddy, filemap, numa, swap_state, swapfile, swapper_space
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.filemap import page_hash_bucket, page_hash_chains
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     CLEAN_PAGES,
     DIRTY_PAGES,
@@ -55,7 +56,7 @@ def areas(*slots: int) -> Kernel:
     """A kernel with swap areas of so many slots each, and no memory."""
     k = new_kernel(Sizes(nodes=1, cpus=1, frames=1, tables=1, swap_slots=4096, io_ring=4))
     for n in slots:
-        swapfile.swapon(k, n)
+        swapon(k, n)
     return k
 
 
@@ -66,7 +67,7 @@ def areas(*slots: int) -> Kernel:
 def test_the_flags_of_an_area_over_its_life() -> None:
     k = areas()
     seen = [int(k.swap_info[0].flags)]
-    swapfile.swapon(k, 10)
+    swapon(k, 10)
     seen.append(int(k.swap_info[0].flags))
     swapoff_begin(k, 0)
     seen.append(int(k.swap_info[0].flags))
@@ -81,7 +82,7 @@ def test_the_list_of_areas_is_empty_at_first_and_then_ordered_by_priority() -> N
     assert (k.vm[0].swap_list_head, k.vm[0].swap_list_next) == (-1, -1)
     assert get_swap_page(k) == 0
     for priority in (3, 9, None, 5):
-        swapfile.swapon(k, 10, priority)
+        swapon(k, 10, priority)
     order, area = [], int(k.vm[0].swap_list_head)
     while area != NIL:
         order.append(int(k.swap_info[area].prio))
@@ -96,7 +97,7 @@ def test_the_list_of_areas_is_empty_at_first_and_then_ordered_by_priority() -> N
 @pytest.mark.row("S2-16", "S2-18", "S3-131", "S3-147")
 def test_usable_pages_are_fewer_than_slots_by_the_header_and_bad_pages() -> None:
     k = areas()
-    swapfile.swapon(k, 20, 7, bad=[4, 11])
+    swapon(k, 20, 7, bad=[4, 11])
     si = k.swap_info[0]
     assert (si.pages, si.max, si.prio) == (17, 20, 7)
     assert (si.lowest_bit, si.highest_bit, si.next, si.flags) == (1, 19, NIL, SWP_WRITEOK)

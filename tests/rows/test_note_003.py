@@ -8,9 +8,10 @@ from kernel.file_machine import TASK, FileMachine
 from machine.small import MIB_PAGES, NVME, counters, finish, small, sweep, walk
 
 from numa_sim.compiled import entry
-from numa_sim.errors import SimulationError
+from numa_sim.errors import SwapError
 from numa_sim.kernel import memory, pgtable, swap_out, swapfile
 from numa_sim.kernel.mmap import do_mmap
+from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     FAULT_MINOR,
     FAULT_OOM,
@@ -190,7 +191,7 @@ def areas(*areas: tuple[int, int | None]) -> Kernel:
     """Swap areas of these (slots, priority)."""
     k = new_kernel(Sizes(nodes=1, cpus=1, frames=1, tables=1, swap_slots=4096, io_ring=4))
     for slots, priority in areas:
-        swapfile.swapon(k, slots, priority)
+        swapon(k, slots, priority)
     return k
 
 
@@ -234,7 +235,7 @@ def test_indexes_are_used_again_and_the_high_water_mark_stays() -> None:
     swapoff_begin(k, 1)
     swapoff_end(k, 1)
     assert (k.swap_info[1].flags, k.vm[0].nr_swapfiles) == (0, 3)
-    assert swapfile.swapon(k, 10) == 1
+    assert swapon(k, 10) == 1
     assert k.vm[0].nr_swapfiles == 3
 
 
@@ -249,7 +250,7 @@ def test_an_area_goes_in_front_of_its_equals() -> None:
 
 
 def test_an_area_without_room_is_refused() -> None:
-    with pytest.raises(SimulationError, match="swapon"):
+    with pytest.raises(SwapError, match="swapon"):
         areas((5000, None))
 
 
