@@ -14,7 +14,7 @@ import pytest
 import simpy
 
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import ANON_WRITE_FAULTS
+from numa_sim.state.constants import ANON_WRITE_FAULTS, PGSTEAL_DIRECT, PGSTEAL_KSWAPD, PSWPOUT
 from numa_sim.state.kernel import bytes_per_frame
 from numa_sim.units import parse_bytes
 from numa_sim.workloads.patterns import sequential, uniform, zipf
@@ -155,6 +155,77 @@ def bench_major_faults(benchmark: Any, readahead: bool) -> None:
         return faults
 
     measure(benchmark, make, work, "major faults")
+
+
+RECLAIM_PROFILES = ["linux-2.4.22", "linux-2.4.37"]
+
+
+def evicted(m: Machine) -> int:
+    """Pages that reclaim has freed."""
+    return int(m.kernel.vmstat[:, [PGSTEAL_KSWAPD, PGSTEAL_DIRECT]].sum())
+
+
+@pytest.mark.parametrize("device", ["nvme", "hdd"])
+@pytest.mark.parametrize("profile", RECLAIM_PROFILES)
+def bench_evictions_to_swap(benchmark: Any, profile: str, device: str) -> None:
+    """Dirty anonymous pages written to swap and freed per second (aim 150 k): stores to 512 MiB in 64 MiB of memory."""
+
+    def make() -> Phase:
+        m = Machine.of(
+            nodes=[{"memory": "64MiB", "cpus": "0"}],
+            distances=[[10]],
+            swap=[{"device": device, "size": "1GiB"}],
+            kernel={"profile": profile},
+        )
+
+        def program(task: Any) -> Any:
+            heap = yield task.mmap("512MiB")
+            phase.reached()
+            yield task.touch(heap, sequential(), write=1.0)
+
+        m.add(program, cpus=[0])
+        phase = Phase(m)
+        return phase
+
+    def work(m: Machine) -> int:
+        assert evicted(m) >= 110_000 <= int(m.kernel.vmstat[0, PSWPOUT])
+        return evicted(m)
+
+    measure(benchmark, make, work, "pages evicted")
+
+
+@pytest.mark.parametrize("profile", RECLAIM_PROFILES)
+def bench_clean_evictions(benchmark: Any, profile: str) -> None:
+    """Clean file pages freed per second (aim 1 M): stores to 768 MiB in 1 GiB of memory full of a file."""
+    before: list[int] = []
+
+    def make() -> Phase:
+        m = Machine.of(
+            nodes=[{"memory": "1GiB", "cpus": "0"}],
+            distances=[[10]],
+            disk=[{"name": "disk", "device": "nvme", "size": "4GiB"}],
+            file=[{"name": "data", "disk": "disk", "size": "1GiB"}],
+            kernel={"profile": profile},
+        )
+
+        def program(task: Any) -> Any:
+            file = yield task.open("data")
+            yield task.read(file, "1GiB")
+            heap = yield task.mmap("768MiB")
+            before.append(evicted(m))
+            phase.reached()
+            yield task.touch(heap, sequential(), write=1.0)
+
+        m.add(program, cpus=[0])
+        phase = Phase(m)
+        return phase
+
+    def work(m: Machine) -> int:
+        assert int(m.kernel.vmstat[0, PSWPOUT]) == 0
+        assert evicted(m) - before[0] > 190_000
+        return evicted(m) - before[0]
+
+    measure(benchmark, make, work, "pages evicted")
 
 
 def bench_boot_1tib(benchmark: Any) -> None:
