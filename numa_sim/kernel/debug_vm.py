@@ -36,6 +36,7 @@ from numa_sim.state.constants import (
     PG_dirty,
     PG_inactive_clean,
     PG_inactive_dirty,
+    PG_locked,
     PG_lru,
     PG_reserved,
     PG_table,
@@ -268,6 +269,15 @@ def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[in
 
 
 @rule
+def _being_stripped(k: Kernel, pfn: int) -> bool:
+    """Whether a task sleeps on the page's buffers: page_launder @2.4.0 holds it locked and off the lists meanwhile."""
+    for t in range(k.tasks.shape[0]):
+        if k.tasks[t].launder_stripping != 0 and k.tasks[t].wait_pfn == pfn:
+            return k.pages[pfn].flags & PG_locked != 0
+    return False
+
+
+@rule
 def _check_page_list(k: Kernel, mapping: int, which: int, seen: np.ndarray) -> tuple[int, int]:
     """One list of a file's pages: (-length, 0), or (problem, where)."""
     space = k.mappings[mapping]
@@ -279,7 +289,7 @@ def _check_page_list(k: Kernel, mapping: int, which: int, seen: np.ndarray) -> t
         misplaced = page.flags & PG_dirty != 0 and which != DIRTY_PAGES
         if page.mapping != mapping or seen[pfn] != 0 or page.list_prev != last or misplaced:
             return PAGE_LIST, pfn
-        if page.flags & _ANY_LRU == 0:
+        if page.flags & _ANY_LRU == 0 and not _being_stripped(k, pfn):
             return NOT_ON_LRU, pfn
         if find_page(k, mapping, page.index) != pfn:
             return PAGE_HASH, pfn
