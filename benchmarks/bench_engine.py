@@ -157,7 +157,7 @@ def bench_major_faults(benchmark: Any, readahead: bool) -> None:
     measure(benchmark, make, work, "major faults")
 
 
-RECLAIM_PROFILES = ["linux-2.4.22", "linux-2.4.37"]
+RECLAIM_PROFILES = ["linux-2.4.0", "linux-2.4.22", "linux-2.4.37"]
 
 
 def evicted(m: Machine) -> int:
