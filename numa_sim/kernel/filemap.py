@@ -12,7 +12,8 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.locks import PAGECACHE_LOCK, spin_for
-from numa_sim.kernel.swap import delta_nr_cache_pages, lru_cache_add, mark_page_accessed
+from numa_sim.kernel.lru_counters import delta_nr_cache_pages
+from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.v2_4_0.swap import touch_found_page
 from numa_sim.state.constants import (
     BUFFERS_NONE,

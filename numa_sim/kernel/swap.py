@@ -10,36 +10,13 @@ from __future__ import annotations
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
+from numa_sim.kernel.lru_counters import delta_nr_active_pages, delta_nr_inactive_pages
 from numa_sim.kernel.v2_4_0.swap import lru_cache_add as lru_cache_add_2_4_0
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del as lru_cache_del_2_4_0
-from numa_sim.state.constants import KERNEL_2_4_0, NR_ZONES, PGACTIVATE, PG_active, PG_lru, PG_referenced
+from numa_sim.state.constants import KERNEL_2_4_0, PGACTIVATE, PG_active, PG_lru, PG_referenced
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
-
-
-@rule
-def delta_nr_active_pages(k: Kernel, pfn: int, delta: int) -> None:
-    """Add `delta` to nr_active_pages of the page's zone and every higher zone of its node."""
-    z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
-        k.zones[slot].nr_active_pages += delta
-
-
-@rule
-def delta_nr_inactive_pages(k: Kernel, pfn: int, delta: int) -> None:
-    """Add `delta` to nr_inactive_pages of the page's zone and every higher zone of its node."""
-    z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
-        k.zones[slot].nr_inactive_pages += delta
-
-
-@rule
-def delta_nr_cache_pages(k: Kernel, pfn: int, delta: int) -> None:
-    """Add `delta` to nr_cache_pages of the page's zone and every higher zone of its node."""
-    z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
-        k.zones[slot].nr_cache_pages += delta
 
 
 @rule

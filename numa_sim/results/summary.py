@@ -128,7 +128,7 @@ def _node(k: Kernel, node: int, result: RunResult) -> dict[str, Any]:
 
 
 def _lists_of_2_4_0(k: Kernel, node: int) -> dict[str, int]:
-    """The lists whose pages 2.4.0 counts per zone; its active list is counted for the whole machine only."""
+    """The two kinds of inactive pages of 2.4.0."""
     zones = k.zones[node * NR_ZONES : (node + 1) * NR_ZONES]
     return {name: int(zones[name].sum()) for name in ("inactive_dirty_pages", "inactive_clean_pages")}
 

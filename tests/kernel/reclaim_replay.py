@@ -7,7 +7,7 @@ from typing import Any
 from golden_traces import Command
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import buddy, filemap, swap, swap_out, swapfile, vmscan
+from numa_sim.kernel import buddy, filemap, lru_counters, swap, swap_out, swapfile, vmscan
 from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
@@ -75,7 +75,7 @@ _mmlist_add = entry(swap_out.mmlist_add)
 _swap_out = entry(swap_out.swap_out)
 _unlock_page = entry(filemap.unlock_page)
 _page_cache_release = entry(filemap.page_cache_release)
-_delta_nr_cache_pages = entry(swap.delta_nr_cache_pages)
+_delta_nr_cache_pages = entry(lru_counters.delta_nr_cache_pages)
 _lru_cache_add = entry(swap.lru_cache_add)
 _PAGE_OPS = {name: entry(getattr(swap, name)) for name in ("mark_page_accessed", "activate_page", "lru_cache_del")}
 _PAGE_OPS["lru_cache_add"] = _lru_cache_add

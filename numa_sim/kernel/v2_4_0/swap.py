@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
+from numa_sim.kernel.lru_counters import delta_nr_active_pages, delta_nr_inactive_pages
 from numa_sim.kernel.v2_4_0.pressure import kswapd_is_due, wakeup_kswapd
 from numa_sim.state.constants import (
     BUFFERS_NONE,
@@ -85,6 +86,7 @@ def add_page_to_active_list(k: Kernel, pfn: int) -> None:
         k.pages[pfn].flags |= PG_active
         active_add(k, pfn)
         k.vm[0].nr_active_pages += 1
+        delta_nr_active_pages(k, pfn, 1)
 
 
 @rule
@@ -95,6 +97,7 @@ def add_page_to_inactive_dirty_list(k: Kernel, pfn: int) -> None:
         inactive_dirty_add(k, pfn)
         k.vm[0].nr_inactive_dirty_pages += 1
         k.zones[k.section_zone[pfn >> k.vm[0].section_shift]].inactive_dirty_pages += 1
+        delta_nr_inactive_pages(k, pfn, 1)
 
 
 @rule
@@ -105,6 +108,7 @@ def add_page_to_inactive_clean_list(k: Kernel, pfn: int) -> None:
         k.pages[pfn].flags |= PG_inactive_clean
         inactive_clean_add(k, zone_id, pfn)
         k.zones[zone_id].inactive_clean_pages += 1
+        delta_nr_inactive_pages(k, pfn, 1)
 
 
 @rule
@@ -116,13 +120,16 @@ def lru_cache_del(k: Kernel, pfn: int) -> None:
     if page.flags & PG_active != 0:
         active_del(k, pfn)
         vm.nr_active_pages -= 1
+        delta_nr_active_pages(k, pfn, -1)
     elif page.flags & PG_inactive_dirty != 0:
         inactive_dirty_del(k, pfn)
         vm.nr_inactive_dirty_pages -= 1
         k.zones[zone_id].inactive_dirty_pages -= 1
+        delta_nr_inactive_pages(k, pfn, -1)
     elif page.flags & PG_inactive_clean != 0:
         inactive_clean_del(k, zone_id, pfn)
         k.zones[zone_id].inactive_clean_pages -= 1
+        delta_nr_inactive_pages(k, pfn, -1)
     page.flags &= ~ON_A_LIST
 
 
