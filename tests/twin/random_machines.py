@@ -80,6 +80,9 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     kernel = _kernel(d)
     kernel["switches"]["locks"] = seed % 2 == 1
     kernel["switches"]["plugging"] = own.chance(0.85)
+    own = Draw(seed + 2 * 10**6)
+    if own.chance(0.3):
+        kernel = _of_2_4_0(own, kernel)
     return Config.of(
         machine=machine,
         kernel=kernel,
@@ -133,7 +136,7 @@ def _tlb(d: Draw) -> dict[str, int]:
 def _swap(d: Draw, pages: int, short: bool) -> list[dict[str, Any]]:
     areas: list[dict[str, Any]] = []
     for _ in range(d.number(1, 3) if short else d.number(0, 1)):
-        kind = d.one("hdd", "sata-ssd", "nvme", "nvme", "zram")
+        kind = d.one("hdd", "hdd", "sata-ssd", "nvme", "nvme", "zram")
         area: dict[str, Any] = {"device": kind, "size": f"{max(16, pages * d.number(3, 8) // 8) * 4096}B"}
         if d.chance(0.6):
             area["priority"] = d.number(0, 2)
@@ -153,7 +156,7 @@ def _disks(d: Draw, areas: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for area in areas:
         if area["device"] == "hdd":
             area["elevator"] = d.one("linus", "linus", "noop", "none")
-        elif area["device"] != "zram" and d.chance(0.2):
+        elif area["device"] != "zram" and d.chance(0.4):
             area["elevator"] = d.one("linus", "noop")
     if len(areas) < 2 or not d.chance(0.4):
         return []
@@ -175,11 +178,6 @@ def _kernel(d: Draw) -> dict[str, Any]:
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
     if d.chance(0.2) and profile == "linux-2.4.37":
         sysctl["vm.vm_anon_lru"] = 1
-    if d.chance(0.3):
-        profile = "linux-2.4.0"
-        switches.pop("local_pages", None)
-        sysctl.pop("vm.vm_anon_lru", None)
-        switches |= {name: False for name in ("page_aging", "kreclaimd") if d.chance(0.2)}
     return {
         "profile": profile,
         "numa_fallback": d.one("strict24", "nearest"),
@@ -187,6 +185,14 @@ def _kernel(d: Draw) -> dict[str, Any]:
         "switches": switches,
         "sysctl": sysctl,
     }
+
+
+def _of_2_4_0(d: Draw, kernel: dict[str, Any]) -> dict[str, Any]:
+    """The same table for the oldest kernel, with its own knobs only."""
+    switches = {name: on for name, on in kernel["switches"].items() if name != "local_pages"}
+    switches |= {name: False for name in ("page_aging", "kreclaimd", "launder") if d.chance(0.2)}
+    sysctl = {name: value for name, value in kernel["sysctl"].items() if name != "vm.vm_anon_lru"}
+    return {**kernel, "profile": "linux-2.4.0", "switches": switches, "sysctl": sysctl}
 
 
 def _workloads(d: Draw, cpus: list[int], pages: int, short: bool, accesses: int) -> list[dict[str, Any]]:
