@@ -50,6 +50,7 @@ INLINE: dict[str, Any] = {
             {"size": "1GiB", "priority": 3, "name": "c", **NVME},
             {"device": "zram", "size": "1GiB", "priority": 4, "name": "d", "latency": "1.7us"},
             {"device": "partition", "size": "1GiB", "priority": 5, "name": "e", "disk": "sda"},
+            {"device": "file", "file": "swapfile", "priority": 6, "name": "f"},
         ],
         "disk": [
             {"name": "sda", "size": "4GiB", "device": "hdd", "seek": "8ms", "bandwidth": "150MB/s", "elevator": "noop"},
@@ -65,7 +66,8 @@ INLINE: dict[str, Any] = {
                 "room": "1MiB",
                 "fragments": 3,
                 "holes": [{"offset": "8KiB", "length": "8KiB"}],
-            }
+            },
+            {"name": "swapfile", "size": "1MiB", "disk": "sda"},
         ],
     },
     "workload": [
@@ -74,6 +76,7 @@ INLINE: dict[str, Any] = {
             "count": 2,
             "cpus": "0-2",
             "nice": 5,
+            "root": True,
             "start": "1ms",
             "program": [
                 {"op": "mmap", "as": "heap", "size": "64MiB", "at": "0x40000000"},
@@ -93,6 +96,8 @@ INLINE: dict[str, Any] = {
                 {"op": "write", "on": "fd", "size": "8KiB", "offset": "4KiB", "compute": "1us"},
                 {"op": "read", "on": "fd", "size": "8KiB", "pattern": PATTERNS[0], "count": 10},
                 {"op": "close", "on": "fd"},
+                {"op": "swapoff", "area": "a"},
+                {"op": "swapon", "area": "a", "priority": 3},
                 {"op": "exit"},
             ],
         },
@@ -103,6 +108,12 @@ INLINE: dict[str, Any] = {
     ],
     "run": {"until": "30s", "seed": 7, "sample": "10ms", "snapshot": "1ms", "check": "cheap", "record_events": 100},
 }
+for _area in INLINE["machine"]["swap"]:
+    _area |= {"on": True, "header": 2, "bad": [3]}
+INLINE["machine"]["swap"] += [
+    {**{key: value for key, value in area.items() if key not in ("header", "bad", "name")}, "image": "header.img"}
+    for area in INLINE["machine"]["swap"]
+]
 for _table in ("kernel", "costs"):
     INLINE[_table] = Config.model_validate({"machine": {"preset": "any"}}).resolved()[_table]
 INLINE["kernel"]["sysctl"] |= {"vm.page-cluster": 3, "vm.min-readahead": 3, "vm.max-readahead": 31}

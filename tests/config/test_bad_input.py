@@ -60,7 +60,10 @@ def _bad_values(node: dict[str, Any]) -> Iterator[Any]:
         kind = "object"
     yield from _WRONG_TYPES[kind]
     for word in node.get("enum", [node["const"]] if "const" in node else []):
-        yield from (word.upper(), word.title(), f"{word}x", "", f" {word}")
+        if isinstance(word, int):
+            yield from (word + 100, -word, f"{word}")
+        else:
+            yield from (word.upper(), word.title(), f"{word}x", "", f" {word}")
     said = node.get("x-values", "")
     if said:
         yield from () if "CPU" in said else _BAD_QUANTITIES
@@ -216,7 +219,7 @@ CROSS_CHECKS = [
     ("inline", {("workload", 0, "program", 15, "offset"): "5kB"}, "workload.0.program.15.offset"),
     ("inline", {("workload", 0, "program", 0, "shared"): True}, "workload.0.program.0.shared"),
     ("inline", {("workload", 0, "program", 16, "on"): "none"}, "workload.0.program.16.on"),
-    ("inline", {("machine", "file"): []}, "workload.0.program.12.file"),
+    ("inline", {("machine", "file", 0, "name"): "other"}, "workload.0.program.12.file"),
     ("preset", {("workload",): []}, "workload"),
     ("inline", {("kernel", "sysctl", "vm.vm_passes"): {}}, "kernel.sysctl.vm.vm_passes"),
     ("inline", {("kernel", "sysctl", "vm"): {"vm_passes": 3}}, "kernel.sysctl.vm.vm_passes"),

@@ -83,8 +83,9 @@ def test_recording_events_and_drawing_change_neither_summary_nor_series_nor_hash
 
 def test_proc_at_the_end_and_on_the_way(tmp_path, result):
     plain = write_run(result, tmp_path / "plain", picture=False)
+    areas = [area.name for area in result.swap_areas]
     for name in procfs.FILES:
-        assert (plain / "proc" / name).read_text() == procfs.text(result.kernel, name)
+        assert (plain / "proc" / name).read_text() == procfs.text(result.kernel, name, areas)
     assert not (plain / "proc.parquet").exists()
     watched = replace(result, snapshots=(Snapshot(5, {"meminfo": "a"}), Snapshot(9, {"meminfo": "b"})))
     folder = write_run(watched, tmp_path / "watched", picture=False)

@@ -30,6 +30,7 @@ NAMES = (
     "manifest.json", "environment.json", "summary.json", "timeseries.parquet", "timeseries-swap.parquet",
     "timeseries-disk.parquet", "timeseries-cpu.parquet", "events.parquet", "overview.png", "proc/meminfo",
     "proc/vmstat", "proc/zoneinfo", "proc/buddyinfo", "proc/slabinfo", "proc/numastat", "proc/zonelists",
+    "proc/swaps",
 )  # fmt: skip
 
 
