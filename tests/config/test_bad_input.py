@@ -75,7 +75,7 @@ def _bad_values(node: dict[str, Any]) -> Iterator[Any]:
         yield from _BAD_SIZES
     elif "a bandwidth" in said:
         yield from _BAD_BANDWIDTHS
-    if kind in ("integer", "number"):
+    if kind in ("integer", "number") and "enum" not in node:
         if "minimum" in node:
             yield node["minimum"] - 1
         if "exclusiveMinimum" in node:
