@@ -31,7 +31,7 @@ class _Area(Section):
     )
     name: Name | None = Field(None, description="name in reports and for swapon and swapoff; else device and number")
     on: bool = Field(True, description="swapon at boot; false: a program does it")
-    header: Literal[1, 2] = Field(2, description="1: SWAP-SPACE, at most 32687 usable pages; 2: SWAPSPACE2")
+    header: int = Field(2, ge=1, le=2, description="1: SWAP-SPACE, at most 32687 usable pages; 2: SWAPSPACE2")
     bad: Annotated[tuple[BadPage, ...], Field(strict=False)] = Field(
         (), max_length=MAX_BAD_PAGES, description="pages of the area that cannot be used, as its header lists them"
     )
