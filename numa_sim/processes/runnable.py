@@ -75,10 +75,14 @@ class Runnable:
         self.charged_ns = now_ns
 
     def charge_work(self, spent_ns: int, part: int) -> None:
-        """Charge `spent_ns` of kernel work to `part`, less what of it was waiting for spinlocks."""
+        """Charge `spent_ns` of kernel work to `part`, less what of it was waiting for spinlocks.
+
+        If the work was cut short, by a page that was unlocked before it was done, so was the waiting: none of it is
+        left to be taken for a part of later work.
+        """
         if waited_ns := min(self.record.lock_wait_ns, spent_ns):
-            self.record.lock_wait_ns -= waited_ns
             self.parts[PART_LOCK_WAIT] += waited_ns
+        self.record.lock_wait_ns = 0
         self.parts[part] += spent_ns - waited_ns
 
     def charge_first(self, cost_ns: int, part: int, rest_part: int) -> None:

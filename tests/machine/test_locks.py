@@ -13,6 +13,7 @@ from numa_sim.kernel.locks import PAGECACHE_LOCK, PAGEMAP_LRU_LOCK, SWAP_LIST_LO
 from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.processes.machine import Machine
 from numa_sim.results.summary import summarise
+from numa_sim.state.constants import PART_DIRECT_RECLAIM, PART_MINOR_FAULT
 
 CPUS = 8
 PAGES = 100
@@ -135,3 +136,15 @@ def test_who_comes_later_waits_for_the_rest_of_the_section() -> None:
     assert take(2000, 0, 50) == 0  # free again
     assert (lock.acquisitions, lock.contentions, lock.wait_ns, lock.hold_ns) == (5, 1, 60, 310)
     assert k.tasks[2].lock_wait_ns == 60
+
+
+@pytest.mark.row("X-04")
+def test_work_cut_short_leaves_no_waiting_for_later_work() -> None:
+    """The page a task worked towards sleeping on was unlocked while it still spun for a lock."""
+    machine = small(kernel={"switches": {"locks": True}})
+    task = machine.add(walk(1, np.arange(1)))
+    task.record.lock_wait_ns = 100
+    task.charge_work(60, PART_DIRECT_RECLAIM)
+    task.charge_work(500, PART_MINOR_FAULT)
+    charged = parts(machine, task.index)
+    assert (charged["lock_wait"], charged["direct_reclaim"], charged["minor_fault"]) == (60, 0, 500)

@@ -207,9 +207,9 @@ class Task:
             self.parts[self.doing] += self.machine.now - self.since_ns
 
     def book(self, cost_ns: int, part: int) -> None:
-        """Charge work; what of it was spinning for a lock is a part of its own."""
+        """Charge work, all there is of it; what of it was spinning for a lock is a part of its own."""
         spun_ns = min(self.record.lock_wait_ns, cost_ns)
-        self.record.lock_wait_ns -= spun_ns
+        self.record.lock_wait_ns = 0
         self.parts[PART_LOCK_WAIT] += spun_ns
         self.parts[part] += cost_ns - spun_ns
 
