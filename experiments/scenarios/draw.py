@@ -102,8 +102,39 @@ def out_of_memory() -> Picture:
     return picture
 
 
+def two_kernels() -> Picture:
+    """Scenarios 4 and 5: one load under Linux 2.4.0 and 2.4.37, lists over time and where the time went."""
+    picture = Picture(figsize=(10, 10), layout="constrained")
+    axes = picture.subplots(4, 1, height_ratios=[1, 1, 0.9, 0.9])
+    runs = {"linux-2.4.0": run("ageing-2.4.0"), "linux-2.4.37": run("balance-2.4.37")}
+    for ax, (kernel, result) in zip(axes[:2], runs.items(), strict=True):
+        frame = result.to_pandas().groupby("t_ns").sum(numeric_only=True)
+        lists = {"active": "active_pages", "inactive": "inactive_pages", "free": "free_pages"}
+        for (label, column), colour in zip(lists.items(), (BLUE, VERMILION, "#009E73"), strict=True):
+            ax.plot(frame.index / 1e9, frame[column], label=label, color=colour)
+        _title(ax, f"{kernel}: pages on the lists")
+        ax.set(xlabel="simulated time, s", ylabel="pages")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small")
+    for ax, (kernel, result) in zip(axes[2:], runs.items(), strict=True):
+        _title(plot_time_parts(result, ax), f"{kernel}: where the time went")
+    return picture
+
+
+def swapoff_under_load() -> Picture:
+    """Scenario 8: what lies in which swap area while one is switched off and on again."""
+    result = run("swapoff-under-load")
+    picture = Picture(figsize=(10, 7.5), layout="constrained")
+    axes = picture.subplots(3, 1)
+    for plot, ax in zip((plot_swap, plot_node_fill, plot_time_parts), axes, strict=True):
+        plot(result, ax)
+    return picture
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "fill-and-spill": fill_and_spill,
+    "two-kernels": two_kernels,
+    "swapoff-under-load": swapoff_under_load,
     "thrashing": thrashing,
     "out-of-memory": out_of_memory,
 }
