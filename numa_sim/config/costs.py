@@ -19,7 +19,7 @@ def _cost(default_ns: int, description: str) -> Any:
 
 
 class Costs(Section):
-    """Table ``[costs]``: CPU time of each piece of work; one entry per time in ``numa_sim.state.layout.COSTS``."""
+    """Table ``[costs]``: CPU time of each piece of work; one entry per time in ``state.hardware_layout.COSTS``."""
 
     tlb_walk_level: ShortTime = _cost(5, "one level of a page walk, upper levels mostly in the walk caches")
     cache_hit: ShortTime = _cost(10, "an access that hits the CPU's caches (between the L2 and L3 latency)")

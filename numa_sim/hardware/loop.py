@@ -44,8 +44,8 @@ from numa_sim.state.constants import (
     STOP_SLICE,
     TRACK_USES,
 )
+from numa_sim.state.hardware_layout import WALK_ENTRIES
 from numa_sim.state.kernel import Kernel
-from numa_sim.state.layout import WALK_ENTRIES
 from numa_sim.state.prefetch import prefetch
 
 HORIZON = -1

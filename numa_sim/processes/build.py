@@ -21,8 +21,8 @@ from numa_sim.state.constants import (
     PAGE_SIZE,
     SECTION_SHIFT,
 )
+from numa_sim.state.hardware_layout import CURVE_POINTS
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
-from numa_sim.state.layout import CURVE_POINTS
 from numa_sim.topology import Curve, Topology
 from numa_sim.workloads.configured import program_from_config
 

@@ -20,9 +20,10 @@ ACCESS_BUFFER: Final = 4096
 """Accesses a task hands to the hardware at a time."""
 
 # Kernels, in the order of their age: ``vm.profile`` ------------------------------------------------------------------
-KERNEL_2_4_0: Final = 0
-KERNEL_2_4_22: Final = 1
-KERNEL_2_4_37: Final = 2
+KERNEL_2_2: Final = 0
+KERNEL_2_4_0: Final = 1
+KERNEL_2_4_22: Final = 2
+KERNEL_2_4_37: Final = 3
 
 # Zones ---------------------------------------------------------------------------------------------------------------
 ZONE_DMA: Final = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numa_sim.compiled import COMPILED
-from numa_sim.state import layout
+from numa_sim.state import hardware_layout, layout, storage_layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
@@ -58,7 +58,7 @@ class Records(np.recarray[Any, Any]):
 
 @dataclass(eq=False)
 class Kernel:
-    """State arrays of one machine (shapes in brackets; records are described in `numa_sim.state.layout`).
+    """State arrays of one machine (shapes in brackets; records: `layout`, `storage_layout`, `hardware_layout`).
 
     Compiled rules get only `address`: where `directory` says each array lies (see `numa_sim.state.handle`).
     """
@@ -200,37 +200,37 @@ def new_kernel(sizes: Sizes) -> Kernel:
         vmas=zeros(sizes.vmas, layout.VMA),
         tables=zeros((tables, sizes.table_entries), np.int64),
         table_info=zeros(tables, layout.TABLE),
-        mappings=zeros(sizes.mappings, layout.ADDRESS_SPACE),
-        swap_info=zeros(MAX_SWAPFILES, layout.SWAP_INFO),
+        mappings=zeros(sizes.mappings, storage_layout.ADDRESS_SPACE),
+        swap_info=zeros(MAX_SWAPFILES, storage_layout.SWAP_INFO),
         swap_map=zeros(sizes.swap_slots, np.int32),
         swap_cache=zeros(sizes.swap_slots, np.int32),
         swap_tags=zeros(sizes.swap_slots, np.int64),
-        io=zeros(sizes.io_ring, layout.IO_REQUEST),
-        events=zeros(sizes.events, layout.EVENT),
-        cpus=zeros(c, layout.CPU),
-        tlb=zeros((c, sizes.tlb_sets, sizes.tlb_ways), layout.TLB_ENTRY),
+        io=zeros(sizes.io_ring, storage_layout.IO_REQUEST),
+        events=zeros(sizes.events, storage_layout.EVENT),
+        cpus=zeros(c, hardware_layout.CPU),
+        tlb=zeros((c, sizes.tlb_sets, sizes.tlb_ways), hardware_layout.TLB_ENTRY),
         tlb_victim=zeros((c, sizes.tlb_sets), np.int8),
         next_ns=zeros(c, np.int64),
-        walks=zeros((c, layout.WALK_ENTRIES), layout.WALK_ENTRY),
+        walks=zeros((c, hardware_layout.WALK_ENTRIES), hardware_layout.WALK_ENTRY),
         tlb_micro_tags=zeros((c, sizes.tlb_sets), np.int64),
-        accesses=zeros((sizes.tasks + 2, ACCESS_BUFFER), layout.ACCESS),
+        accesses=zeros((sizes.tasks + 2, ACCESS_BUFFER), hardware_layout.ACCESS),
         latency=zeros((n, n), np.int64),
-        paths=np.full((n, n, layout.MAX_HOPS + 2), NIL, np.int16),
-        channels=zeros(n + sizes.links, layout.CHANNEL),
-        curves=zeros((sizes.curves, layout.CURVE_POINTS), np.int64),
-        traffic=zeros((n, n), layout.TRAFFIC),
+        paths=np.full((n, n, hardware_layout.MAX_HOPS + 2), NIL, np.int16),
+        channels=zeros(n + sizes.links, hardware_layout.CHANNEL),
+        curves=zeros((sizes.curves, hardware_layout.CURVE_POINTS), np.int64),
+        traffic=zeros((n, n), hardware_layout.TRAFFIC),
         vmstat=zeros((n, len(VMSTAT)), np.int64),
         time_parts=zeros((sizes.tasks + 2, len(TIME_PARTS)), np.int64),
-        costs=zeros(1, layout.COSTS),
+        costs=zeros(1, hardware_layout.COSTS),
         page_hash=zeros(1 << (sizes.frames - 1).bit_length(), np.int32),
-        buffers=zeros(sizes.frames, layout.BUFFER_HEAD),
-        files=zeros(sizes.files, layout.FILE),
-        extents=zeros(sizes.extents, layout.EXTENT),
-        disks=zeros(sizes.disks, layout.DISK),
+        buffers=zeros(sizes.frames, storage_layout.BUFFER_HEAD),
+        files=zeros(sizes.files, storage_layout.FILE),
+        extents=zeros(sizes.extents, storage_layout.EXTENT),
+        disks=zeros(sizes.disks, storage_layout.DISK),
         disk_tags=zeros(sizes.disk_blocks, np.int64),
         last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
         found=zeros((sizes.frames if sizes.track_use else 1, 3), np.int64),
-        locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, layout.LOCK),
+        locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, hardware_layout.LOCK),
     )
     _set_links(k, sizes)
     return k

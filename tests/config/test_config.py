@@ -12,7 +12,7 @@ from config import documents
 from numa_sim.config import Config, json_schema, load, topology_of
 from numa_sim.config.reader import apply_override
 from numa_sim.errors import ConfigError
-from numa_sim.state.layout import COSTS
+from numa_sim.state.hardware_layout import COSTS
 
 SMALL = """
 [machine]

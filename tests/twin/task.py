@@ -56,8 +56,8 @@ from numa_sim.state.constants import (
     TASK_RUNNING,
     TASK_SLEEPING,
 )
+from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
-from numa_sim.state.layout import ACCESS
 from numa_sim.state.rows import row
 from numa_sim.workloads.program import Compute, Exit, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 

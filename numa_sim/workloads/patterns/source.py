@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from numpy.random import Generator
 
 from numa_sim.errors import ConfigError
+from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
-from numa_sim.state.layout import ACCESS
 
 MAX_LINES = 64
 """Cache lines of a page: the most one access can move."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from numa_sim.errors import ConfigError
+from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
-from numa_sim.state.layout import ACCESS
 from numa_sim.workloads.traces.canonical import read_canonical
 from numa_sim.workloads.traces.canonical_writer import write_canonical
 from numa_sim.workloads.traces.csv import read_csv

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
-from numa_sim.state.layout import ACCESS
 from numa_sim.workloads.patterns.source import ENDLESS, AccessSource
 from numa_sim.workloads.program import (
     PROT_DEFAULT,
