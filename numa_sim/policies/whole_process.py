@@ -8,6 +8,8 @@ from typing import Any
 
 from numa_sim.policies.policy import Policy, process_of
 
+NOBODY = -1
+
 
 class WholeProcess(Policy):
     """When a frame is needed, every page of the process that ran longest ago goes; when it runs again, all come back.
@@ -43,8 +45,11 @@ class WholeProcess(Policy):
             del self.inside[process_of(page)]
 
     def victim(self) -> int | None:
-        """Take the first page of the process that ran longest ago, if that is not the one in need."""
-        if not self.inside or (self.needed_by is not None and self._longest_ago() == process_of(self.needed_by)):
+        """Take the first page of the process that ran longest ago; the one in need runs now."""
+        running = NOBODY if self.needed_by is None else process_of(self.needed_by)
+        if running in self.inside:
+            self.inside.move_to_end(running)
+        if not self.inside or self._longest_ago() == running:
             return None
         page = next(iter(self.inside[self._longest_ago()]))
         self.remove(page)

@@ -39,6 +39,7 @@ from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.policies import PROCESS_SHIFT, Policy
 from numa_sim.processes.page_watch import PageWatch
 from numa_sim.state.constants import (
+    BUFFERS_BUSY,
     GFP_KSWAPD,
     KSWAPD,
     NIL,
@@ -179,6 +180,7 @@ class PolicyReclaim:
         self._yield_ns = int(kernel.costs[0].context_switch_ns)
         self._waiters: Counter[int] = Counter()  # by frame
         self._flags = kernel.pages["flags"].view(np.ndarray)
+        self._buffers = kernel.pages["buffers"].view(np.ndarray)
         self._count = kernel.pages["count"].view(np.ndarray)
         self._index = kernel.pages["index"].view(np.ndarray)
         self._node_of = kernel.section_zone // NR_ZONES
@@ -237,20 +239,37 @@ class PolicyReclaim:
         return self._records[task]
 
     def _wait(self, record: Any, this: Round) -> int:
-        """Nothing can be done now: wait for the oldest write, let others run, or give up."""
-        for pfn in this.node.leaving:
-            if self._flags[pfn] & PG_locked:
-                self._count[pfn] += 1
-                self._waiters[pfn] += 1
-                record.wait_pfn = pfn
-                return RECLAIM_WAIT
-        if this.freed:
-            return RECLAIM_DONE
+        """Nothing can be done now: wait for the oldest write or any other transfer, let others run, or give up.
+
+        A page under I/O cannot go before that ends, and may be all there is to choose from; so nobody gives up
+        while there is one.
+        """
+        pfn = next(filter(self._under_io, this.node.leaving), NIL)
+        if pfn == NIL:
+            if this.freed:
+                return RECLAIM_DONE
+            pfn = self._any_under_io(this.node)
+        if pfn != NIL:
+            self._count[pfn] += 1
+            self._waiters[pfn] += 1
+            record.wait_pfn = pfn
+            return RECLAIM_WAIT
         this.tries -= 1
         if not this.stayed or this.tries == 0:
             return RECLAIM_FAILED
         record.cost_ns += max(1, self._yield_ns)  # never free of charge, or nobody else's time would come
         return RECLAIM_YIELD
+
+    def _under_io(self, pfn: int) -> bool:
+        return bool(self._flags[pfn] & PG_locked) or self._buffers[pfn] >= BUFFERS_BUSY
+
+    def _any_under_io(self, node: Node) -> int:
+        """The lowest frame of a node that is being read or written; NIL if there is none."""
+        record = self.kernel.nodes[node.number]
+        first = int(record.node_start_pfn)
+        frames = slice(first, first + int(record.node_size))
+        busy = np.flatnonzero((self._flags[frames] & PG_locked != 0) | (self._buffers[frames] >= BUFFERS_BUSY))
+        return first + int(busy[0]) if len(busy) else NIL
 
     # Choosing --------------------------------------------------------------------------------------------------------
 
@@ -344,7 +363,7 @@ class PolicyReclaim:
 
     def _free_written(self, task: int, node: Node) -> None:
         """Free the pages whose writes have ended, up to the first that is still being written."""
-        while node.leaving and not self._flags[next(iter(node.leaving))] & PG_locked:
+        while node.leaving and not self._under_io(next(iter(node.leaving))):
             self._let_go(task, node, *node.leaving.popitem(last=False))
 
     def after_write(self) -> None:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from machine.small import NVME, PAGE, counters, finish, parts, small, sweep, walk
 
 from numa_sim.cli.app import main
+from numa_sim.config import load
 from numa_sim.errors import ConfigError, PolicyError
 from numa_sim.observe.hashes import event_hash
 from numa_sim.policies import names, replay
 from numa_sim.policies.lru import Lru
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import VMSTAT
+from numa_sim.state.constants import VMSTAT, PG_locked
 from numa_sim.workloads.patterns import sequential
 
 EVICTING = tuple(name for name in names() if name not in ("none", "whole-process"))
+CONFIGS = Path(__file__).parents[2] / "configs"
 PAGES = 1400
 """Of a program that does not fit in the 460 or so frames a machine of 4 MiB has for it."""
 
 
-def visits(n: int = 1500, seed: int = 3) -> tuple[Any, Any]:
+def visits(n: int = 1500, seed: int = 3, of: int = PAGES) -> tuple[Any, Any]:
     """Every page once, written; then a skewed mix, a third of it writes."""
     chance = np.random.default_rng(seed)
-    pages = np.concatenate([np.arange(PAGES), chance.zipf(1.2, n) * 37 % PAGES])
-    writes = np.concatenate([np.ones(PAGES, int), chance.random(n) < 0.3])
+    pages = np.concatenate([np.arange(of), chance.zipf(1.2, n) * 37 % of])
+    writes = np.concatenate([np.ones(of, int), chance.random(n) < 0.3])
     return pages, writes.astype(int)
 
 
@@ -169,6 +172,37 @@ def test_a_process_larger_than_memory_cannot_be_swapped_whole() -> None:
     paged = small(kernel={"reclaim": "lru"})
     paged.add(sweep(PAGES))
     assert finish(paged).exit_state == "ok"
+
+
+@pytest.mark.row("S3-009")
+def test_two_processes_of_more_than_half_the_memory_take_turns() -> None:
+    settings = ["kernel.reclaim=whole-process"]
+    for workload in range(2):
+        settings += [f"workload.{workload}.program.0.size=3328KiB", f"workload.{workload}.program.1.accesses=832"]
+    machine = Machine(load(CONFIGS / "thrashing.toml", settings))
+    assert finish(machine).exit_state == "ok"
+    assert counters(machine)["pswpin"] > 2 * 832
+
+
+class Cautious(Lru):
+    """Refuses while any page is being written or read."""
+
+    name = "cautious"
+    may_refuse = True
+    pages: ClassVar[Any] = None
+
+    def victims(self, wanted: int) -> Iterable[int]:
+        """Least recently used ones, or none."""
+        return () if (self.pages["flags"] & PG_locked).any() else super().victims(wanted)
+
+
+def test_nobody_dies_while_pages_are_under_io() -> None:
+    """Reclaim waits for the end of a transfer and asks again."""
+    machine = small(cpus=("0-3",), swap=({"device": "hdd", "size": "16MiB"},), policy=Cautious())
+    Cautious.pages = machine.kernel.pages
+    for number in range(4):
+        machine.add(walk(150, *visits(400, number, of=150)), name=f"t{number}", cpus=[number])
+    assert finish(machine).exit_state == "ok"
 
 
 # A user's own --------------------------------------------------------------------------------------------------------
