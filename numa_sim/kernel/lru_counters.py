@@ -16,7 +16,7 @@ from numa_sim.state.kernel import Kernel
 def delta_nr_active_pages(k: Kernel, pfn: int, delta: int) -> None:
     """Add `delta` to nr_active_pages of the page's zone and every higher zone of its node."""
     z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+    for slot in range(z, z + NR_ZONES - k.zones[z].index):
         k.zones[slot].nr_active_pages += delta
 
 
@@ -24,7 +24,7 @@ def delta_nr_active_pages(k: Kernel, pfn: int, delta: int) -> None:
 def delta_nr_inactive_pages(k: Kernel, pfn: int, delta: int) -> None:
     """Add `delta` to nr_inactive_pages of the page's zone and every higher zone of its node."""
     z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+    for slot in range(z, z + NR_ZONES - k.zones[z].index):
         k.zones[slot].nr_inactive_pages += delta
 
 
@@ -32,5 +32,5 @@ def delta_nr_inactive_pages(k: Kernel, pfn: int, delta: int) -> None:
 def delta_nr_cache_pages(k: Kernel, pfn: int, delta: int) -> None:
     """Add `delta` to nr_cache_pages of the page's zone and every higher zone of its node."""
     z = k.section_zone[pfn >> k.vm[0].section_shift]
-    for slot in range(z, z - z % NR_ZONES + NR_ZONES):
+    for slot in range(z, z + NR_ZONES - k.zones[z].index):
         k.zones[slot].nr_cache_pages += delta

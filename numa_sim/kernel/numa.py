@@ -22,7 +22,6 @@ from numa_sim.state.constants import (
     LOCAL_NODE,
     MAX_ORDER,
     NIL,
-    NR_ZONES,
     NUMA_FOREIGN,
     NUMA_HIT,
     NUMA_MISS,
@@ -40,7 +39,7 @@ def zone_statistics(k: Kernel, preferred: int, pfn: int) -> None:
     `zone_statistics` of 2.6 (2.4 counts nothing); the preferred node is the one the caller asked for, also when it
     has no memory.
     """
-    node = page_zone(k, pfn) // NR_ZONES
+    node = k.zones[page_zone(k, pfn)].node
     if node == preferred:
         count(k, node, NUMA_HIT, 1)
     else:

@@ -105,6 +105,8 @@ def want_reclaim(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 @rule
 def _alloc_slow(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """`__alloc_pages` @2.4.37 after no zone was found above its low mark; answers as `alloc_attempt`."""
+    if k.zonelists[node, gfp & GFP_ZONEMASK, 0] == NIL:
+        return ALLOC_FAIL
     task = k.tasks[t]
     task.cost_ns += k.costs[0].alloc_slow_ns
     wakeup_kswapd(k, int(k.zonelists[node, gfp & GFP_ZONEMASK, 0]))
@@ -138,8 +140,6 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
         First frame; ALLOC_FAIL; or ALLOC_RECLAIM: PF_MEMALLOC and PF_FREE_PAGES of the task are set, and
         `reclaim_zone` (class zone) and `reclaim_gfp` say what `try_to_free_pages_zone` must be called with.
     """
-    if k.zonelists[node, gfp & GFP_ZONEMASK, 0] == NIL:
-        return ALLOC_FAIL
     pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)
     if pfn != NIL:
         return pfn

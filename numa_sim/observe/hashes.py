@@ -28,12 +28,12 @@ _SMALL: Final = (
 
 
 def event_hash(k: Kernel) -> str:
-    """Hash of all events so far: their number (hex) and the two lanes of the running hash.
+    """Hash of all events so far: their number (hex) and the running hash.
 
     The same whether or not the events were recorded.
     """
     vm = k.vm[0]
-    return f"{int(vm.event_count):x}-{int(vm.event_hash_a):08x}{int(vm.event_hash_b):08x}"
+    return f"{int(vm.event_count):x}-{int(vm.event_hash):016x}"
 
 
 def state_hash(k: Kernel) -> str:

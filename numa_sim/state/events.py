@@ -6,27 +6,14 @@ hashes agree, observed or not.
 
 from __future__ import annotations
 
-from numa_sim.compiled import part, rule
+from numa_sim.compiled import rule
 from numa_sim.state.kernel import Kernel
 
-_BITS = 31
-_MASK = (1 << _BITS) - 1
-_SPREAD_TIME, _SPREAD_WHAT, _SPREAD_A, _SPREAD_B = 742_938_285, 1_226_874_159, 62_089_911, 1_583_458_089
-_FACTOR_A, _FACTOR_B = 1_103_515_245, 1_812_433_253
-"""Odd multipliers of known random number generators, all below 2**31."""
-
-
-@part
-def _fold(operand: int) -> int:
-    """A whole number in 31 bits; small ones, negative too, stay apart."""
-    return (operand + (operand >> _BITS)) & _MASK
-
-
-@part
-def _mix(lane: int, factor: int, event: int) -> int:
-    """One step of a lane: multiply, and let the upper half of the product act on the lower."""
-    product = (lane ^ (event & _MASK)) * factor
-    return (product ^ (product >> _BITS)) & _MASK
+_MASK = (1 << 62) - 1
+_SPREAD_TIME, _SPREAD_WHAT = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
+_SPREAD_A, _SPREAD_B = 0x14D049BB133111EB, 0x2545F4914F6CDD1D
+_FACTOR = 0x369DEA0F31A53F85
+"""Odd multipliers of known random number generators, cut to 62 bits."""
 
 
 @rule
@@ -34,12 +21,12 @@ def log_event(k: Kernel, code: int, a: int, b: int) -> None:
     """Enter event `code` with operands `a`, `b`, at ``vm.now_ns`` for ``vm.current_task``."""
     vm = k.vm[0]
     vm.event_count += 1
-    # No product reaches 2**62, so plain Python and compiled code agree to the bit; and one event waits for the one
-    # before it only in the last multiplication, because this runs twice in every fault.
-    event = _fold(int(vm.now_ns)) * _SPREAD_TIME ^ (code * 8192 + int(vm.current_task) + 1) * _SPREAD_WHAT
-    event ^= _fold(int(a)) * _SPREAD_A ^ _fold(int(b)) * _SPREAD_B
-    vm.event_hash_a = _mix(int(vm.event_hash_a), _FACTOR_A, event)
-    vm.event_hash_b = _mix(int(vm.event_hash_b), _FACTOR_B, event >> 23)
+    # Compiled code drops what does not fit into 64 bits, plain Python keeps it: the lowest 62 are the same in both.
+    # One event waits for the one before it only in the last multiplication, because this runs twice in every fault.
+    event = int(vm.now_ns) * _SPREAD_TIME + (code * 8192 + int(vm.current_task) + 1) * _SPREAD_WHAT
+    event += int(a) * _SPREAD_A + int(b) * _SPREAD_B
+    lane = ((int(vm.event_hash) ^ (event & _MASK)) * _FACTOR) & _MASK
+    vm.event_hash = lane ^ (lane >> 31)
     if vm.record_events != 0 and vm.events_used < k.events.shape[0]:
         record = k.events[vm.events_used]
         record.t_ns = vm.now_ns

@@ -255,7 +255,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.page_aging, vm.swap_cluster, vm.launder = 1, 8, 1
     vm.profile = KERNEL_2_4_37
     vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
-    vm.event_hash_a = vm.event_hash_b = 1
+    vm.event_hash = 1
     k.zones.free_head[:] = NIL
     k.zones.inactive_clean_head = NIL
     k.zones.inactive_clean_tail = NIL

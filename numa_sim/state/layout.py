@@ -149,8 +149,7 @@ VM = np.dtype(
         ("oom_victim", "i8"),  # task chosen by the last out_of_memory, NIL = none; Python delivers the kill
         # event log and hash
         ("event_count", "i8"),
-        ("event_hash_a", "i8"),
-        ("event_hash_b", "i8"),
+        ("event_hash", "i8"),
         ("record_events", "i8"),
         ("events_used", "i8"),
         # first broken rule found by a detecting rule: EV_BAD_PAGE kinds, see kernel.page_alloc
