@@ -107,19 +107,25 @@ def rw_swap_page(k: Kernel, op: int, pfn: int) -> None:
 
 
 @rule
-def end_request(k: Kernel, op: int, device: int, block: int, pfns: np.ndarray) -> None:
-    """A disk has finished one request for neighbouring blocks from `block` on: end the I/O of each page.
+def end_page(k: Kernel, op: int, pfn: int) -> None:
+    """The transfer of one page has ended.
 
     What it was for says the page: a swap-cache page is locked, so it still has the slot it had when the I/O began; a
     file's page has its buffer.
     """
-    for pfn in pfns:
-        if in_swap_cache(k, pfn):
-            if op == IO_READ:
-                end_swap_read(k, pfn)
-            else:
-                end_swap_write(k, pfn)
-        elif op == IO_READ:
-            end_buffer_read(k, pfn)
+    if in_swap_cache(k, pfn):
+        if op == IO_READ:
+            end_swap_read(k, pfn)
         else:
-            end_buffer_write(k, pfn)
+            end_swap_write(k, pfn)
+    elif op == IO_READ:
+        end_buffer_read(k, pfn)
+    else:
+        end_buffer_write(k, pfn)
+
+
+@rule
+def end_request(k: Kernel, op: int, pfns: np.ndarray) -> None:
+    """A disk has finished a request: end the I/O of each of its pages."""
+    for pfn in pfns:
+        end_page(k, op, pfn)

@@ -24,7 +24,7 @@ from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
-from numa_sim.kernel.page_io import end_request
+from numa_sim.kernel.page_io import end_page, end_request
 from numa_sim.observe import procfs
 from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRow
 from numa_sim.observe.sampler import TimeSeries
@@ -60,6 +60,7 @@ from numa_sim.topology import Topology
 from numa_sim.units import format_bytes, format_ns
 
 _run_hardware = entry(run_hardware)
+_end_page = entry(end_page)
 _end_request = entry(end_request)
 _check_frames = entry(check_frames)
 _check_zones = entry(check_zones)
@@ -257,7 +258,10 @@ class Machine(simpy.Environment):
         """The interrupt of disk `number`: pages become readable or clean, whoever waits for them wakes."""
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
-        _end_request.call(self.kernel, request.op, number, request.block, np.array(request.pfns, np.int64))
+        if len(request.pfns) == 1:
+            _end_page.call(self.kernel, request.op, request.pfns[0])
+        else:
+            _end_request.call(self.kernel, request.op, np.array(request.pfns, np.int64))
         if request.op == IO_WRITE:
             self.reclaim.after_write()
         cpu.lend(self.costs.end_io_ns * len(request.pfns))

@@ -186,8 +186,8 @@ class FileMachine:
         """All queued transfers end, in order; how many."""
         done = self.requests()
         self.k.vm[0].io_head = self.k.vm[0].io_tail
-        for op, device, block, pfn in done:
-            _end_request(self.k, op, device, block, np.array([pfn], np.int64))
+        for op, _device, _block, pfn in done:
+            _end_request(self.k, op, np.array([pfn], np.int64))
         return len(done)
 
     def wait(self, pfn: int) -> None:

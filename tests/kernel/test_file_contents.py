@@ -180,8 +180,8 @@ class Contents(RuleBasedStateMachine):
         k.vm[0].io_head = k.vm[0].io_tail - len(rest)
         for slot, request in enumerate(rest):
             k.io[(int(k.vm[0].io_head) + slot) % len(k.io)] = (*request, TASK)
-        for op, device, block, pfn in chosen:
-            _end_request(k, op, device, block, np.array([pfn], np.int64))
+        for op, _device, _block, pfn in chosen:
+            _end_request(k, op, np.array([pfn], np.int64))
 
     @rule()
     def bdflush(self) -> None:

@@ -13,6 +13,7 @@ from math import isqrt
 from typing import Protocol
 
 from numa_sim.config.disk import Drive, HddDrive, ZramDrive
+from numa_sim.processes.block.elevator import MAX_REQUEST_PAGES
 from numa_sim.state.constants import PAGE_SIZE
 
 
@@ -34,9 +35,9 @@ class Device(Protocol):
         """Instant at which a request given to the drive at `now_ns` is done; called once per request, in order."""
 
 
-def transfer_ns(pages: int, bandwidth: int) -> int:
-    """Time on the wire of `pages` pages at `bandwidth` bytes/s, rounded up."""
-    return -(-pages * PAGE_SIZE * 1_000_000_000 // bandwidth)
+def transfer_times_ns(bandwidth: int) -> list[int]:
+    """Times on the wire of 0, 1, ... MAX_REQUEST_PAGES pages at `bandwidth` bytes/s, rounded up."""
+    return [-(-pages * PAGE_SIZE * 1_000_000_000 // bandwidth) for pages in range(MAX_REQUEST_PAGES + 1)]
 
 
 class HeadDisk:
@@ -50,7 +51,7 @@ class HeadDisk:
         self.depth = 1
         self.seeks = 0
         self.seek_ns = seek_ns
-        self.bandwidth = bandwidth
+        self.transfer_ns = transfer_times_ns(bandwidth)
         self.blocks = blocks
         self.head = 0
         self.free_ns = 0
@@ -68,7 +69,7 @@ class HeadDisk:
         if block != self.head:
             self.seeks += 1
         position_ns = self.positioning_ns(abs(block - self.head))
-        self.free_ns = start_ns + position_ns + transfer_ns(pages, self.bandwidth)
+        self.free_ns = start_ns + position_ns + self.transfer_ns[pages]
         self.head = block + pages
         return self.free_ns
 
@@ -80,16 +81,19 @@ class SolidState:
         self.depth = channels
         self.seeks = 0
         self.latency_ns = latency_ns
-        self.bandwidth = bandwidth
+        self.transfer_ns = transfer_times_ns(bandwidth)
         self.channel_free_ns = [0] * channels
         self.link_free_ns = 0
 
     def completion_ns(self, now_ns: int, block: int, pages: int) -> int:
         """See `Device`.  A request occupies the channel that is free first for its latency, then the link."""
         del block  # flash has no position
-        ready_ns = max(now_ns, self.channel_free_ns[0]) + self.latency_ns
-        self.link_free_ns = max(ready_ns - self.latency_ns, self.link_free_ns) + transfer_ns(pages, self.bandwidth)
-        done_ns = max(ready_ns, self.link_free_ns)
+        free_ns = self.channel_free_ns[0]
+        start_ns = now_ns if now_ns > free_ns else free_ns
+        ready_ns = start_ns + self.latency_ns
+        sent_ns = (start_ns if start_ns > self.link_free_ns else self.link_free_ns) + self.transfer_ns[pages]
+        self.link_free_ns = sent_ns
+        done_ns = ready_ns if ready_ns > sent_ns else sent_ns
         heapreplace(self.channel_free_ns, done_ns)
         return done_ns
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from simpy import Event
+
 from numa_sim.state.constants import IO_READ
 
 MAX_REQUEST_PAGES = 32
@@ -12,12 +14,15 @@ PATIENCE = {True: 64, False: 256}
 """How many requests may overtake a read (True), a write (False); ours, as 2.4 changed its bounds with every release."""
 
 
-class Request:
-    """One transfer: `op` (IO_READ, IO_WRITE) of the frames `pfns`, neighbouring blocks from `block` on."""
+class Request(Event):
+    """One transfer: `op` (IO_READ, IO_WRITE) of the frames `pfns`, neighbouring blocks from `block` on.
 
-    __slots__ = ("block", "op", "patience", "pfns", "submitted_ns")
+    It is the event of its own end, which comes when its drive is done with it.
+    """
 
     def __init__(self, op: int, block: int, pfns: list[int], submitted_ns: int) -> None:
+        self._ok = True
+        self._value = None
         self.op = op
         self.block = block
         self.pfns = pfns

@@ -73,22 +73,24 @@ class BlockLayer:
         self._submit(ring[first:last].tolist() if first < last else ring[first:].tolist() + ring[:last].tolist())
 
     def _submit(self, entries: list[tuple[int, int, int, int, int]]) -> None:
-        at = 0
-        while at < len(entries):
-            op, disk, block, pfn, _task = entries[at]
-            queue = self.queues[disk]
-            at += 1
-            if queue.is_queued:
-                self._add(queue, op, block, pfn)
+        """Neighbours that were asked for together travel together to a disk without a queue: nobody waits for more."""
+        run: list[int] = []
+        last, then = None, (-1, -1, -1)  # the queue of the run, and what would continue it
+        for op, disk, block, pfn, _task in entries:
+            if (op, disk, block) == then and len(run) < MAX_REQUEST_PAGES:
+                run.append(pfn)
+                then = (op, disk, block + 1)
                 continue
-            # No queue: neighbours that were asked for together travel together, nobody waits for more.
-            run = [pfn]
-            while at < len(entries) and len(run) < MAX_REQUEST_PAGES:
-                if entries[at][:3] != (op, disk, block + len(run)):
-                    break
-                run.append(entries[at][3])
-                at += 1
-            queue.take(op, block, run)
+            if last is not None:
+                last.take(then[0], then[2] - len(run), run)
+            last, then = self.queues[disk], (op, disk, block + 1)
+            if last.is_queued:
+                self._add(last, op, block, pfn)
+                last, then = None, (-1, -1, -1)
+            else:
+                run = [pfn]
+        if last is not None:
+            last.take(then[0], then[2] - len(run), run)
 
     def _add(self, queue: RequestQueue, op: int, block: int, pfn: int) -> None:
         queue.add(op, block, pfn)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import simpy
+from simpy.events import NORMAL
 
 from numa_sim.config.disk import Drive, ZramDrive
 from numa_sim.processes.block.drives import make_device
@@ -78,6 +79,7 @@ class RequestQueue:
         self._last: Request | None = None
         self._under_way = 0
         self._busy_since_ns = 0
+        self._when_done: list[Any] = [self._done]
 
     # In --------------------------------------------------------------------------------------------------------------
 
@@ -145,12 +147,11 @@ class RequestQueue:
             self._busy_since_ns = now_ns
         self._under_way += 1
         done_ns = self.device.completion_ns(now_ns, request.block, len(request.pfns))
-        done = self._env.timeout(done_ns - now_ns, request)
-        done.callbacks.append(self._done)
+        request.callbacks = self._when_done
+        self._env.schedule(request, NORMAL, done_ns - now_ns)
 
-    def _done(self, event: simpy.Event) -> None:
+    def _done(self, request: Any) -> None:
         """The drive's interrupt."""
-        request: Any = event._value
         now_ns: int = self._env._now  # type: ignore[assignment]
         self._under_way -= 1
         if not self._under_way:
