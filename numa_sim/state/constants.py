@@ -326,6 +326,7 @@ EVENTS: Final = (
     "file_read", "file_write", "readpage", "end_buffer_read", "write_buffer", "end_buffer_write", "readahead",
     "drop_behind", "do_no_page", "sigbus", "set_page_dirty", "balance_dirty", "fsync", "truncate", "zap_file_page",
     "swapon", "swapoff", "try_to_unuse",
+    "send_sig", "do_signal",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -342,6 +343,7 @@ EVENTS: Final = (
     EV_DROP_BEHIND, EV_DO_NO_PAGE, EV_SIGBUS, EV_SET_PAGE_DIRTY, EV_BALANCE_DIRTY, EV_FSYNC, EV_TRUNCATE,
     EV_ZAP_FILE_PAGE,
     EV_SWAPON, EV_SWAPOFF, EV_TRY_TO_UNUSE,
+    EV_SEND_SIG, EV_DO_SIGNAL,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------
@@ -350,3 +352,30 @@ TRACK_MAPPED: Final = 1
 """In which order frames were mapped."""
 TRACK_USES: Final = 2
 """In which order they were used, too."""
+
+# Signals, include/asm-i386/signal.h @2.4 ------------------------------------------------------------------------------
+SIGNALS: Final = (
+    "", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+    "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD",
+)  # fmt: skip
+"""Names of the signals a simulated task can get, by number (no stopping, no job control)."""
+(
+    _, SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGUSR1,
+    SIGSEGV, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGSTKFLT, SIGCHLD,
+) = range(len(SIGNALS))  # fmt: skip
+SI_USER: Final = 0
+"""``siginfo.si_code``: sent by kill(2)."""
+SI_KERNEL: Final = 0x80
+SEGV_MAPERR: Final = 1
+"""SIGSEGV: no area there."""
+SEGV_ACCERR: Final = 2
+"""SIGSEGV: the area does not permit that."""
+BUS_ADRERR: Final = 2
+"""SIGBUS: nothing is behind the address."""
+
+# Resource limits, include/asm-i386/resource.h ------------------------------------------------------------------------
+RLIM_INFINITY: Final = (1 << 63) - 1
+STACK_LIMIT_BYTES: Final = 8 << 20
+"""_STK_LIM: RLIMIT_STACK of init, which all inherit."""
+RLIMITS: Final = ("stack", "data", "as", "memlock", "core")
+"""Those modelled; a task's are in ``tasks[t].rlim_*``."""

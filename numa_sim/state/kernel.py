@@ -22,7 +22,9 @@ from numa_sim.state.constants import (
     MAX_SWAPFILES,
     NIL,
     NR_ZONES,
+    RLIM_INFINITY,
     SECTION_SHIFT,
+    STACK_LIMIT_BYTES,
     SWAPFILE_CLUSTER,
     TIME_PARTS,
     VMSTAT,
@@ -282,6 +284,9 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.vm_min_readahead, vm.vm_max_readahead = 3, 31
     vm.file_readahead = vm.drop_behind = 1
     k.tasks.file_pfn = NIL
+    for limit in ("rlim_data", "rlim_as", "rlim_memlock"):
+        k.tasks[limit] = RLIM_INFINITY
+    k.tasks.rlim_stack = STACK_LIMIT_BYTES
     for name in ("pages_head", "pages_tail", "extents", "i_mmap", "i_mmap_shared", "dirty_buffers_head"):
         k.mappings[name] = NIL
     k.mappings.dirty_buffers_tail = NIL

@@ -220,7 +220,7 @@ TASK = np.dtype(
         ("nice", "i8"),
         ("root", "i8"),  # uid 0 or CAP_SYS_ADMIN
         ("rawio", "i8"),  # CAP_SYS_RAWIO
-        ("killed", "i8"),  # SIGKILL pending
+        ("killed", "i8"),  # it dies: SIGKILL is pending, or a fatal signal was delivered
         ("local_pfn", "i8"),  # local_pages: the one page reclaim kept for this task, NIL = none
         ("local_order", "i8"),
         ("allocation_order", "i8"),
@@ -289,6 +289,20 @@ TASK = np.dtype(
         ("swapoff_type", "i8"),
         ("swapoff_slot", "i8"),
         ("swapoff_mm", "i8"),
+        # signals, see kernel/signal.py: bit n of a mask is signal n
+        ("pending", "i8"),
+        ("blocked", "i8"),
+        ("sig_ignored", "i8"),
+        ("sig_caught", "i8"),
+        ("si_code", "i8"),  # of the last fault that sent one
+        ("si_addr", "i8"),  # bytes
+        ("exit_code", "i8"),  # as wait(2) gives it: status << 8, or the signal that killed it (| 0x80 with a core file)
+        # rlim[]: soft limits, bytes
+        ("rlim_stack", "i8"),
+        ("rlim_data", "i8"),
+        ("rlim_as", "i8"),
+        ("rlim_memlock", "i8"),
+        ("rlim_core", "i8"),
     ],
     align=True,
 )
