@@ -19,7 +19,6 @@ from numa_sim.state.constants import (
     GFP_ZONEMASK,
     KSWAPD_WAKEUP,
     NIL,
-    NR_ZONES,
     PF_FREE_PAGES,
     PF_MEMALLOC,
     PF_MEMDIE,
@@ -63,12 +62,12 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
         First frame, or NIL.
     """
     row = gfp & GFP_ZONEMASK
-    class_index = k.zonelists[node, row, 0] % NR_ZONES
     at = 0
-    while True:
-        zone_id = int(k.zonelists[node, row, at])
-        if zone_id == NIL:
-            return NIL
+    zone_id = int(k.zonelists[node, row, 0])
+    class_index = 0
+    if zone_id != NIL:
+        class_index = k.zones[zone_id].index + 0
+    while zone_id != NIL:
         zone = k.zones[zone_id]
         # zone_free_pages(): what would be left; never below zero
         left = max(zone.free_pages - (1 << order), 0)
@@ -78,6 +77,8 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
             if pfn != NIL:
                 return pfn
         at += 1
+        zone_id = int(k.zonelists[node, row, at])
+    return NIL
 
 
 @rule
