@@ -22,6 +22,8 @@ from numa_sim.config.quantities import (
 from numa_sim.config.swap import Swap
 
 MAX_NODES = 64
+MMUS = {"x86-64": ("x86-64", "x86-64-la57", "alpha"), "i386": ("i386", "i386-pae")}
+"""Geometries of page tables (`numa_sim.kernel.geometry`) by architecture, its own first."""
 
 NodeMemory = Annotated[int, size(0, 1 << 46)]
 
@@ -113,6 +115,9 @@ class Machine(Section):
     )
     cpus_per_node: int | None = Field(None, ge=1, le=MAX_CPUS, description="scale: CPUs kept of every node")
     arch: Literal["x86-64", "i386"] = Field("x86-64", description="architecture: page-table levels and zone limits")
+    mmu: Literal["i386", "i386-pae", "alpha", "x86-64", "x86-64-la57"] | None = Field(
+        None, description="page tables: levels and how an address is split; else the architecture's own"
+    )
     cache_hit_ratio: float = Field(0.0, ge=0.0, le=1.0, description="share of accessed lines that hit the CPU's caches")
     tlb: Tlb = Tlb()
     memory: Memory = Memory()
@@ -138,8 +143,14 @@ class Machine(Section):
             raise refuse("missing: inline nodes need their SLIT table", ("one row of integers per node",), "distances")
         if self.memory_per_node is not None and self.memory_per_node % PAGE_BYTES:
             raise refuse("not whole pages", (f"multiples of {PAGE_BYTES} bytes",), "memory_per_node")
+        if self.mmu is not None and self.mmu not in MMUS[self.arch]:
+            raise refuse(f"an {self.arch} machine has no MMU {self.mmu!r}", MMUS[self.arch], "mmu")
         self.placing()  # refuses what does not fit
         return self
+
+    def geometry(self) -> str:
+        """Name of the page tables' geometry: `mmu`, else the architecture's own."""
+        return self.mmu or MMUS[self.arch][0]
 
     def swap_names(self) -> tuple[str, ...]:
         """Names of the swap areas: as given, else device and position (``nvme0``)."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from numa_sim.compiled import entry
 from numa_sim.errors import ConfigError, InvariantViolation, TopologyError
 from numa_sim.kernel.buddy import TOP_ORDER, TOP_PAGES, insert_block
+from numa_sim.kernel.geometry import geometry_of
 from numa_sim.kernel.mmzone import (
     FALLBACKS,
     ZONE_ALIGN_PAGES,
@@ -344,7 +345,7 @@ def boot(
         # init_bootmem puts each node at the front
         k.nodes[node].pgdat_next = vm.pgdat_list
         vm.pgdat_list = node
-        sizes = zone_sizes(arch, start_pfn, frames) if frames else (0, 0, 0)
+        sizes = zone_sizes(arch, start_pfn, frames, geometry_of(k).max_pfn) if frames else (0, 0, 0)
         map_start = free_area_init_node(
             k, node, start_pfn, sizes, profile, None, memfrac, lower_zone_reserve, map_start
         )

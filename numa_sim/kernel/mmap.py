@@ -14,13 +14,12 @@ from numa_sim.errors import SimulationError
 from numa_sim.kernel.file_table import fput, get_file
 from numa_sim.kernel.memory import unmap_range
 from numa_sim.kernel.pgtable import free_table
+from numa_sim.kernel.pte import PROTECTION_MAP
 from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
 from numa_sim.state.constants import (
     EV_MMAP,
     EV_MUNMAP,
     NIL,
-    PROT_READONLY,
-    PROT_SHARED,
     VM_RAND_READ,
     VM_READ,
     VM_SEQ_READ,
@@ -155,7 +154,7 @@ def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int = 0
     k.vm[0].free_vma = k.vmas[vma].vm_next
     area = k.vmas[vma]
     area.vm_start, area.vm_end, area.vm_flags, area.vm_mm = start, end, flags, mm
-    area.vm_page_prot = PROT_SHARED if flags & VM_WRITE else PROT_READONLY
+    area.vm_page_prot = PROTECTION_MAP[flags & 15]
     area.vm_file, area.vm_pgoff, area.vm_raend = file, pgoff, 0
     return vma
 

@@ -37,26 +37,32 @@ MAX_I386_PFN = 1 << 20
 ZONE_ALIGN_PAGES = 1 << (MAX_ORDER - 1)
 
 
-def zone_sizes(arch: str, start_pfn: int, frames: int) -> tuple[int, int, int]:
+def zone_sizes(arch: str, start_pfn: int, frames: int, max_pfn: int = MAX_I386_PFN) -> tuple[int, int, int]:
     """Frames of a node that lie in DMA, NORMAL and HIGHMEM.
 
     ``x86-64``: below 16 MB DMA, the rest NORMAL (arch/x86_64/mm/numa.c:setup_node_zones), so only the first node has
     a DMA zone. ``i386``: below 16 MB DMA, below 896 MB NORMAL, the rest HIGHMEM (arch/i386/mm/init.c:paging_init),
-    cut by physical address, so that, as on NUMA-Q, further nodes are usually all HIGHMEM. Simplified: no holes, no PAE.
+    cut by physical address, so that, as on NUMA-Q, further nodes are usually all HIGHMEM. Simplified: no holes.
+
+    Parameters
+    ----------
+    max_pfn : int
+        Frames that page tables can name on i386: 4 GB, or 64 GB with PAE.
 
     Raises
     ------
     ConfigError
         Unknown architecture.
     TopologyError
-        Memory above 4 GB on i386 (the kernel would ignore it with a warning).
+        Memory that page tables of i386 do not reach (the kernel would ignore it with a warning).
     """
     end_pfn = start_pfn + frames
     if arch == "x86-64":
         normal_end = end_pfn
     elif arch == "i386":
-        if end_pfn > MAX_I386_PFN:
-            raise TopologyError("machine", "memory", "i386 without PAE reaches 4 GiB; the machine has more")
+        if end_pfn > max_pfn:
+            reach = "i386 without PAE reaches 4 GiB" if max_pfn == MAX_I386_PFN else "PAE reaches 64 GiB"
+            raise TopologyError("machine", "memory", f"{reach}; the machine has more")
         normal_end = MAXMEM_I386_PFN
     else:
         raise ConfigError("", "machine.arch", f"unknown architecture {arch!r}", ARCHES)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from numa_sim.config.model import Config
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
+from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
 from numa_sim.observe.result import InputFile
 from numa_sim.policies import Policy, find
 from numa_sim.processes.mount import file_sizes
@@ -34,8 +35,6 @@ MAX_TASKS = 256
 DAEMONS = 3
 """Rows of bdflush, kupdate and kreclaimd, behind all others."""
 _SECTION_PAGES = 1 << SECTION_SHIFT
-_GEOMETRY = {"x86-64": (4, 9, 1 << 35), "i386": (2, 10, 0xC0000)}
-"""Page-table levels, bits per level, first page beyond user space."""
 RECLAIM_QUANTUM_NS = 50_000
 """Reclaim charges its time at least this often, so that others see its work as it happens."""
 SYSCTLS = (
@@ -59,7 +58,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
 
     With a replacement policy, also those it needs.
     """
-    levels, entry_bits, task_size_vpn = _GEOMETRY[config.machine.arch]
+    geometry = GEOMETRIES[config.machine.geometry()]
     placed = _placed(topology)
     tlb = config.machine.tlb
     cached = config.kernel.switches.tlb
@@ -72,7 +71,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             tasks=tasks,
             mms=tasks,
             vmas=1 << 16,
-            table_entries=1 << entry_bits,
+            table_entries=1 << geometry.entry_bits,
             swap_slots=max(1, sum(place.blocks for place in config.machine.placing().swap)),
             events=max(1, config.run.record_events),
             links=len(topology.links),
@@ -85,7 +84,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
         )
     )
     vm = k.vm[0]
-    vm.levels, vm.entry_bits, vm.task_size_vpn = levels, entry_bits, task_size_vpn
+    use_geometry(k, geometry.name)
     vm.record_events = config.run.record_events > 0
     boot(
         k,

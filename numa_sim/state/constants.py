@@ -157,6 +157,20 @@ PTE_TABLE: Final = 0x067
 """Flags of an upper-level entry; its "frame number" field holds the row of the table below in `tables`."""
 PROT_READONLY: Final = 0x25
 PROT_SHARED: Final = 0x27
+PTE_PWT: Final = 0x008
+PTE_PCD: Final = 0x010
+"""Write-through; cache disabled."""
+PTE_PSE: Final = 0x080
+"""Of a directory entry: it maps a whole large page (the same bit as PTE_PROTNONE)."""
+PTE_GLOBAL: Final = 0x100
+"""Its TLB entry survives a write to CR3."""
+PTE_MAPPED: Final = PTE_PRESENT | PTE_PROTNONE
+"""pte_present: the entry has a page for the kernel, if not for the hardware; one of neither bit is empty or a slot."""
+PTE_KERNEL_TABLE: Final = 0x063
+PROT_NONE: Final = 0xA0
+PROT_COPY: Final = PROT_READONLY
+PROT_KERNEL: Final = 0x063
+"""PAGE_NONE, PAGE_COPY, PAGE_KERNEL; with global pages the last has PTE_GLOBAL too."""
 
 # Swap (spec 6) -------------------------------------------------------------------------------------------------------
 MAX_SWAPFILES: Final = 32

@@ -256,7 +256,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.kswapd_asleep = vm.kreclaimd_asleep = 1
     vm.page_aging, vm.swap_cluster, vm.launder = 1, 8, 1
     vm.profile = KERNEL_2_4_37
-    vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
+    vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = 3, 4, 9, 1 << 35  # x86-64, see numa_sim.kernel.geometry
     vm.event_hash = 1
     k.zones.free_head[:] = NIL
     k.zones.inactive_clean_head = NIL

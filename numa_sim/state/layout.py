@@ -90,8 +90,8 @@ VM = np.dtype(
         ("nr_frames", "i8"),
         ("section_shift", "i8"),
         ("highest_zone", "i8"),  # highest zone index present anywhere
-        ("levels", "i8"),  # page-table levels: 2 (i386) or 4 (x86-64)
-        ("entry_bits", "i8"),  # 10 or 9
+        ("levels", "i8"),  # page-table levels: 2 (i386) to 5 (x86-64-la57)
+        ("entry_bits", "i8"),  # of all levels but the top, which may have fewer: 10 or 9
         ("task_size_vpn", "i8"),  # first virtual page beyond user space
         ("total_pages", "i8"),  # num_physpages
         ("pgdat_list", "i8"),  # first node of the list, NIL if none
@@ -201,6 +201,7 @@ VM = np.dtype(
         ("lock_rank", "i8"),  # rank of the innermost lock held
         ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
         ("launder", "i8"),  # 1; 0 = page_launder of 2.4.0 writes a dirty page at first sight
+        ("mmu", "i8"),  # which geometry, by its place in `numa_sim.kernel.geometry`
     ],
     align=True,
 )

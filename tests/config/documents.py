@@ -33,6 +33,7 @@ INLINE: dict[str, Any] = {
         "bandwidth": ["50GB/s", "40GB/s"],
         "links": [{"a": 0, "b": 1, "bandwidth": "20GB/s", "name": "qpi"}],
         "arch": "x86-64",
+        "mmu": "x86-64-la57",
         "cache_hit_ratio": 0.25,
         "tlb": {"entries": 64, "ways": 4},
         "memory": {"model": "queue", "window": "10us", "bandwidth": "45GB/s"},

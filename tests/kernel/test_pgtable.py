@@ -36,13 +36,16 @@ _leaf_row = entry(pgtable.leaf_row)
 _check_frames = entry(check_frames)
 _check_zones = entry(check_zones)
 
-GEOMETRY = {"i386": (2, 10), "x86-64": (4, 9)}
+GEOMETRY = {"i386": (2, 10), "i386-pae": (3, 9), "alpha": (3, 10), "x86-64": (4, 9), "x86-64-la57": (5, 9)}
+"""Levels, index bits of a level."""
+ARCH = {"i386": "i386", "i386-pae": "i386"}
 TASK = 2
 
 
-def boot(arch: str) -> Kernel:
+def boot(mmu: str) -> Kernel:
     """A booted machine with one task of an empty address space, about to run on CPU 0."""
-    machine = Machine.of(nodes=[{"memory": "8MiB", "cpus": "0"}], distances=[[10]], arch=arch)
+    nodes = [{"memory": "8MiB", "cpus": "0"}]
+    machine = Machine.of(nodes=nodes, distances=[[10]], arch=ARCH.get(mmu, "x86-64"), mmu=mmu)
     k = machine.kernel
     k.tasks[TASK].state = TASK_RUNNING
     machine.enter_kernel(TASK, 0)
@@ -52,12 +55,12 @@ def boot(arch: str) -> Kernel:
 class PageTables(RuleBasedStateMachine):
     """Areas are mapped, touched and unmapped; `pages` says what each touched page must be."""
 
-    ARCH = "x86-64"
+    MMU = "x86-64"
 
     @initialize()
     def start(self) -> None:
-        self.k = boot(self.ARCH)
-        self.levels, self.bits = GEOMETRY[self.ARCH]
+        self.k = boot(self.MMU)
+        self.levels, self.bits = GEOMETRY[self.MMU]
         self.free_at_boot = int(self.k.zones["free_pages"].sum())
         self.mapped: set[int] = set()
         self.pages: dict[int, bool] = {}
@@ -158,20 +161,31 @@ class PageTables(RuleBasedStateMachine):
 
 
 class I386PageTables(PageTables):
-    ARCH = "i386"
+    MMU = "i386"
+
+
+class PaePageTables(PageTables):
+    MMU = "i386-pae"
+
+
+class FiveLevelPageTables(PageTables):
+    MMU = "x86-64-la57"
 
 
 TestX8664 = PageTables.TestCase
 TestI386 = I386PageTables.TestCase
+TestPae = PaePageTables.TestCase
+TestFiveLevels = FiveLevelPageTables.TestCase
 TestX8664.settings = TestI386.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestPae.settings = TestFiveLevels.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 
 
 @pytest.mark.row("S3-103", "S3-105", "S3-108")
-@pytest.mark.parametrize("arch", GEOMETRY)
-def test_a_page_at_the_far_end_needs_one_table_of_each_level(arch: str) -> None:
-    k = boot(arch)
+@pytest.mark.parametrize("mmu", GEOMETRY)
+def test_a_page_at_the_far_end_needs_one_table_of_each_level(mmu: str) -> None:
+    k = boot(mmu)
     mm = mm_alloc(k, TASK)
-    levels, bits = GEOMETRY[arch]
+    levels, bits = GEOMETRY[mmu]
     end = int(k.vm[0].task_size_vpn)
     do_mmap(k, TASK, 1, 0)
     do_mmap(k, TASK, 1, end - 1)

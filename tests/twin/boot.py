@@ -12,6 +12,14 @@ from numa_sim.state.constants import WRITEPAGE_ASYNC, WRITEPAGE_SYNC
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 from numa_sim.topology import Topology
 
+MMUS = {
+    "i386": (0, 2, 10, 0xC0000),  # 3 GiB of user space
+    "i386-pae": (1, 3, 9, 0xC0000),
+    "alpha": (2, 3, 10, 1 << 29),
+    "x86-64": (3, 4, 9, 1 << 35),
+    "x86-64-la57": (4, 5, 9, 1 << 44),
+}
+"""Number, levels, index bits of a level and pages of user space."""
 SECTION_PAGES = 512
 PAGE_BYTES = 4096
 ROWS_BEHIND_TASKS = 256 + 3
@@ -50,7 +58,8 @@ def power_on(config: Config, topology: Topology) -> Kernel:
     machine, kernel = config.machine, config.kernel
     placed = frames_of(topology)
     tasks = sum(workload.count for workload in config.workload) + ROWS_BEHIND_TASKS
-    two_levels = machine.arch == "i386"
+    mmu = machine.mmu or machine.arch
+    number, levels, bits, user_pages = MMUS[mmu]
     k = new_kernel(
         Sizes(
             nodes=len(topology),
@@ -59,7 +68,7 @@ def power_on(config: Config, topology: Topology) -> Kernel:
             tasks=tasks,
             mms=tasks,
             vmas=256,
-            table_entries=1024 if two_levels else 512,
+            table_entries=1 << bits,
             swap_slots=max(1, sum(area.size // PAGE_BYTES for area in machine.swap)),
             events=max(1, config.run.record_events),
             disks=max(1, len(disks_of(config)[0])),
@@ -68,10 +77,7 @@ def power_on(config: Config, topology: Topology) -> Kernel:
         )
     )
     vm = k.vm[0]
-    if two_levels:
-        vm.levels, vm.entry_bits, vm.task_size_vpn = 2, 10, 0xC0000  # 3 GiB of user space
-    else:
-        vm.levels, vm.entry_bits, vm.task_size_vpn = 4, 9, 1 << 35
+    vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = number, levels, bits, user_pages
     vm.record_events = int(config.run.record_events > 0)
     boot(
         k,
