@@ -135,6 +135,7 @@ class Kernel(Section):
     switches: Switches = Switches()
     bdflush: Bdflush = Bdflush()
     oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
+    rmap: bool = Field(False, description="true: keep a reverse map, as kernels from 2.6 do; it only watches")
     lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] | None = Field(
         None, description="boot option lower_zone_reserve of 2.4.37: DMA, NORMAL; else 256, 32"
     )

@@ -62,6 +62,7 @@ BUGS = (
     "page is put on an LRU list though nobody refers to it",
     "page is put on an LRU list without being locked",
     "page is put into a cache though it is in one",
+    "the reverse map has no record left: more areas times generations of forks than it has room for",
 )
 """What `vm.bug` says about the page `vm.bug_pfn`."""
 

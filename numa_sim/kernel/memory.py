@@ -15,6 +15,7 @@ from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
 from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte_alloc, set_pte
+from numa_sim.kernel.rmap import page_add_rmap, page_move_anon_rmap, page_remove_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
     can_share_swap_page,
@@ -133,6 +134,7 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
         pte |= PTE_DIRTY
         count(k, node, ANON_WRITE_FAULTS, 1)
     set_pte(k, row, index, pte)
+    page_add_rmap(k, k.mms[mm].mmap_cache, vpn, pfn, 1)
     task.cost_ns += costs.minor_fault_ns + costs.clear_page_ns
     log_event(k, EV_DO_ANONYMOUS_PAGE, vpn, pfn)
     return FAULT_MINOR
@@ -148,6 +150,7 @@ def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> in
     old = pte >> PAGE_SHIFT
     if old != k.vm[0].zero_pfn and k.pages[old].flags & PG_locked == 0 and can_share_swap_page(k, old) != 0:
         set_pte(k, row, index, pte | PTE_RW | PTE_DIRTY | PTE_ACCESSED)
+        page_move_anon_rmap(k, k.mms[mm].mmap_cache, vpn, old)
         flush_tlb_page(k, mm, vpn)
         task.cost_ns += costs.minor_fault_ns
         count(k, node, COW_FAULTS, 1)
@@ -169,8 +172,10 @@ def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> in
     if k.vm[0].vm_anon_lru != 0 and k.vm[0].profile != KERNEL_2_4_0:
         lru_cache_add(k, new)
     set_pte(k, row, index, new << PAGE_SHIFT | vma_prot | PTE_RW | PTE_DIRTY)
+    page_add_rmap(k, k.mms[mm].mmap_cache, vpn, new, 1)
     flush_tlb_page(k, mm, vpn)
     if old != k.vm[0].zero_pfn:
+        page_remove_rmap(k, old)
         free_pages(k, old, 0)
     log_event(k, EV_DO_WP_PAGE, vpn, new)
     return FAULT_MINOR
@@ -250,6 +255,7 @@ def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, wri
         pte |= PTE_RW | PTE_DIRTY
     page.flags &= ~PG_locked
     set_pte(k, row, index, pte)
+    page_add_rmap(k, k.mms[mm].mmap_cache, vpn, pfn, pte & PTE_RW)
     task.cost_ns += k.costs[0].swap_fault_ns
     count(k, k.cpus[k.vm[0].current_cpu].node, SWAP_FAULTS, 1)
     log_event(k, EV_DO_SWAP_PAGE, vpn, pfn)
@@ -290,6 +296,7 @@ def do_no_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write
     elif not shared:
         pte &= ~PTE_RW
     set_pte(k, row, index, pte)
+    page_add_rmap(k, vma, vpn, pfn, 1)
     task.cost_ns += costs.minor_fault_ns
     count(k, node, FILE_FAULTS, 1)
     count(k, node, PAGECACHE_HIT if task.fault_major == 0 else PAGECACHE_MISS, 1)
@@ -389,6 +396,7 @@ def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
                 if pte & PTE_DIRTY != 0:
                     set_page_dirty(k, pfn)
                 k.mms[mm].rss -= 1
+                page_remove_rmap(k, pfn)
                 free_page_and_swap_cache(k, pfn)
         vpn = stop
     return dropped

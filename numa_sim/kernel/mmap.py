@@ -11,6 +11,7 @@ from typing import Final
 
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
+from numa_sim.kernel.anon_vma import NO_ANON_VMA, anon_vma_clone, unlink_anon_vmas
 from numa_sim.kernel.file_table import fput, get_file
 from numa_sim.kernel.memory import unmap_range
 from numa_sim.kernel.pgtable import free_table
@@ -34,6 +35,8 @@ _free_table = entry(free_table)
 _mmlist_add = entry(mmlist_add)
 _mmlist_del = entry(mmlist_del)
 _log_event = entry(log_event)
+_anon_vma_clone = entry(anon_vma_clone)
+_unlink_anon_vmas = entry(unlink_anon_vmas)
 
 
 STACK_PAGES: Final = 2
@@ -156,6 +159,7 @@ def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int = 0
     area.vm_start, area.vm_end, area.vm_flags, area.vm_mm = start, end, flags, mm
     area.vm_page_prot = PROTECTION_MAP[flags & 15]
     area.vm_file, area.vm_pgoff, area.vm_raend = file, pgoff, 0
+    area.anon_vma, area.anon_vma_chain, area.anon_shift = NO_ANON_VMA, NIL, 0
     return vma
 
 
@@ -189,8 +193,19 @@ def _remove_vma(k: Kernel, mm: int, vma: int) -> None:
     k.mms[mm].total_vm -= k.vmas[vma].vm_end - k.vmas[vma].vm_start
     k.mms[mm].mmap_cache = NIL
     _unlink_file(k, vma)
+
+
+def _free_vma(k: Kernel, vma: int) -> None:
+    """Give back the record of an area that is in no list any more."""
+    _unlink_anon_vmas(k, vma)
     k.vmas[vma].vm_next = k.vm[0].free_vma
     k.vm[0].free_vma = vma
+
+
+def _insert_part(k: Kernel, mm: int, vma: int, part: int) -> None:
+    """Insert what is left of an area at one of its ends; the part's pages are found where they were."""
+    _anon_vma_clone(k, part, vma, 0)
+    _insert_vma(k, mm, part)
 
 
 def do_mmap(
@@ -237,10 +252,11 @@ def do_munmap(k: Kernel, t: int, start: int, pages: int) -> int:
         _remove_vma(k, mm, vma)
         # The four fix-ups of unmap_fixup: whole, tail, head, middle.
         if low < start:
-            _insert_vma(k, mm, _new_vma(k, mm, low, start, flags, file, pgoff))
+            _insert_part(k, mm, vma, _new_vma(k, mm, low, start, flags, file, pgoff))
         if high > end:
-            _insert_vma(k, mm, _new_vma(k, mm, end, high, flags, file, pgoff + end - low))
+            _insert_part(k, mm, vma, _new_vma(k, mm, end, high, flags, file, pgoff + end - low))
         dropped += int(_unmap_range(k, t, mm, max(low, start), min(high, end)))
+        _free_vma(k, vma)
         if file:
             fput(k, file)
         _log_event(k, EV_MUNMAP, max(low, start), min(high, end) - max(low, start))

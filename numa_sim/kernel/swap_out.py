@@ -24,6 +24,7 @@ from numa_sim.kernel.filemap import (
 from numa_sim.kernel.locks import page_table_lock, spin_lock, spin_unlock
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
+from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swap import mark_page_accessed
 from numa_sim.kernel.swap_state import add_to_swap_cache
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate, swap_free
@@ -122,6 +123,7 @@ def unmap_page(k: Kernel, mm: int, vpn: int, row: int, index: int) -> bool:
         return False
     set_pte(k, row, index, entry)
     k.mms[mm].rss -= 1
+    page_remove_rmap(k, pfn)
     unlock_page(k, pfn)
     charge(k, k.costs[0].unmap_pte_ns)
     log_event(k, EV_TRY_TO_SWAP_OUT, vpn, pfn)

@@ -21,6 +21,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import node_of, page_cache_release, set_page_dirty, unlock_page
 from numa_sim.kernel.pgtable import leaf_row, set_pte
+from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swap_state import delete_from_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import slot_index, swap_entry_free, swap_free, swp_entry, swp_offset, swp_type
@@ -74,13 +75,14 @@ def find_next_to_unuse(k: Kernel, type_: int, last: int) -> int:
 
 
 @part
-def _unuse_pte(k: Kernel, mm: int, vma: int, row: int, index: int, entry: int, pfn: int) -> None:
+def _unuse_pte(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int, entry: int, pfn: int) -> None:
     """Map the page where its swap entry was, with the area's own protection: clean and old (@2.4.0 dirty and young)."""
     prot = k.vmas[vma].vm_page_prot
     flags = prot | PTE_DIRTY if k.vm[0].profile == KERNEL_2_4_0 else prot & ~PTE_ACCESSED
     k.pages[pfn].count += 1
     set_pte(k, row, index, pfn << PAGE_SHIFT | flags)
     k.mms[mm].rss += 1
+    page_add_rmap(k, vma, vpn, pfn, 0)
     swap_free(k, entry)
 
 
@@ -104,7 +106,7 @@ def unuse_process(k: Kernel, mm: int, entry: int, pfn: int) -> None:
                 for index in range(vpn & (span - 1), (vpn & (span - 1)) + stop - vpn):
                     pte = k.tables[row, index]
                     if pte == entry:
-                        _unuse_pte(k, mm, vma, row, index, entry, pfn)
+                        _unuse_pte(k, mm, vma, vpn - (vpn & (span - 1)) + index, row, index, entry, pfn)
                     elif old and pte & PTE_PRESENT != 0 and pte >> PAGE_SHIFT == pfn:
                         k.tables[row, index] = pte | PTE_DIRTY
             vpn = stop

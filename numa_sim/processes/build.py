@@ -80,6 +80,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             tlb_sets=tlb.entries // tlb.ways if cached else 1,
             tlb_ways=tlb.ways if cached else 0,
             track_use=policy is not None,
+            rmap=config.kernel.rmap,
             **file_sizes(config),
         )
     )

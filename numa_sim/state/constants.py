@@ -295,6 +295,7 @@ VMSTAT: Final = (
     "file_faults", "file_faults_read", "bdflush_writes", "kupdate_writes", "balance_dirty_writes", "fsync_writes",
     "reclaim_buffer_writes", "file_writepages", "file_nospace", "nr_file_pages", "nr_dirty", "nr_writeback",
     "policy_victims", "policy_rescues", "swapoff_pages",
+    "rmap_pages", "rmap_walked_areas", "rmap_unmapped",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -312,6 +313,7 @@ VMSTAT: Final = (
     FILE_FAULTS, FILE_FAULTS_READ, BDFLUSH_WRITES, KUPDATE_WRITES, BALANCE_DIRTY_WRITES, FSYNC_WRITES,
     RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, FILE_NOSPACE, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
     POLICY_VICTIMS, POLICY_RESCUES, SWAPOFF_PAGES,
+    RMAP_PAGES, RMAP_WALKED_AREAS, RMAP_UNMAPPED,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numa_sim.compiled import COMPILED
-from numa_sim.state import hardware_layout, layout, storage_layout
+from numa_sim.state import hardware_layout, layout, rmap_layout, storage_layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
@@ -33,6 +33,8 @@ from numa_sim.state.constants import (
 
 _LAZY_BYTES = 1 << 22
 _MAP_NORESERVE = 0x4000  # Linux; Python has had a name for it since 3.12
+_LINKS_PER_AREA = 16
+"""An area has one link per generation of forks before it; most have one or two."""
 _SHADOWED = frozenset(("flags", "size", "max", "device"))
 
 
@@ -111,6 +113,9 @@ class Kernel:
     last_use: Any  # i8 [frames if vm.track_use, else 1]: number of each frame's last mapping or use
     found: Any  # i8 [frames if vm.track_use, else 1, 3]: what kernel.eviction.find_pages found
     locks: Any  # LOCK [fixed ones, zones, mms]: spinlocks, see `numa_sim.kernel.locks`
+    rmap: Any  # RMAP [frames if vm.rmap, else 1]: which file or anon_vma each frame's page is mapped for
+    anon_vmas: Any  # ANON_VMA [vmas if vm.rmap, else 1]
+    anon_vma_chains: Any  # ANON_VMA_CHAIN [16 * vmas if vm.rmap, else 1]
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -154,6 +159,7 @@ class Sizes:
     disks: int = MAX_SWAPFILES
     disk_blocks: int = 1
     track_use: bool = False
+    rmap: bool = False
 
 
 def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
@@ -233,6 +239,9 @@ def new_kernel(sizes: Sizes) -> Kernel:
         last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
         found=zeros((sizes.frames if sizes.track_use else 1, 3), np.int64),
         locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, hardware_layout.LOCK),
+        rmap=zeros(sizes.frames if sizes.rmap else 1, rmap_layout.RMAP),
+        anon_vmas=zeros(sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA),
+        anon_vma_chains=zeros(_LINKS_PER_AREA * sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA_CHAIN),
     )
     _set_links(k, sizes)
     return k
@@ -246,7 +255,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     for name in (
         "current_task", "pgdat_list", "zero_pfn", "active_head", "active_tail", "inactive_head", "inactive_tail",
         "swap_list_head", "swap_list_next", "table_free", "oom_victim", "bug_pfn", "oom_lastkill_ns",
-        "inactive_dirty_head", "inactive_dirty_tail",
+        "inactive_dirty_head", "inactive_dirty_tail", "anon_vma_free", "avc_free",
     ):  # fmt: skip
         setattr(vm, name, NIL)
     vm.vm_passes, vm.vm_cache_scan_ratio, vm.vm_mapped_ratio = 60, 6, 100
@@ -270,6 +279,8 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mms.mmap_cache = NIL
     k.mms.leaf_vpn = NIL
     k.mms[0].used = 1
+    vm.rmap = sizes.rmap
+    k.vmas.anon_vma_chain = NIL
     k.vmas.vm_next = NIL
     k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))
     k.cpus.task = NIL

@@ -202,6 +202,12 @@ VM = np.dtype(
         ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
         ("launder", "i8"),  # 1; 0 = page_launder of 2.4.0 writes a dirty page at first sight
         ("mmu", "i8"),  # which geometry, by its place in `numa_sim.kernel.geometry`
+        # reverse map
+        ("rmap", "i8"),  # 1 = kept
+        ("anon_vma_free", "i8"),  # first free record, NIL = none
+        ("anon_vma_used", "i8"),  # last record ever used; record 0 never is
+        ("avc_free", "i8"),
+        ("avc_used", "i8"),  # records ever used
     ],
     align=True,
 )
@@ -345,6 +351,10 @@ VMA = np.dtype(
         ("vm_next_share", "i8"),  # i_mmap or i_mmap_shared of the file
         ("vm_prev_share", "i8"),
         ("vm_raend", "i8"),  # read-ahead window of a SEQUENTIAL mapping
+        # reverse map (kernel.anon_vma)
+        ("anon_vma", "i8"),  # of pages first mapped here, 0 = none yet
+        ("anon_vma_chain", "i8"),  # first link with an anon_vma, NIL = none
+        ("anon_shift", "i8"),  # ours: page at virtual page v has offset v + anon_shift
     ],
     align=True,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -63,14 +65,15 @@ _check_zones = entry(check_zones)
 class FileMachine:
     """One node, one CPU, one task; disk 0 holds files, disk 1 swap (if any).  I/O ends when somebody waits for it."""
 
-    def __init__(self, mib: int = 4, swap_pages: int = 0, blocks: int = BLOCKS, profile: str = "linux-2.4.37") -> None:
+    def __init__(
+        self, mib: int = 4, swap_pages: int = 0, blocks: int = BLOCKS, profile: str = "linux-2.4.37", **sizes: Any
+    ) -> None:
         frames = mib * 256
-        k = self.k = new_kernel(
-            Sizes(
-                nodes=1, cpus=1, frames=frames, tasks=4, mms=4, vmas=64, mappings=10, swap_slots=max(1, swap_pages),
-                events=1 << 14, files=16, extents=512, disks=2, disk_blocks=blocks, io_ring=256,
-            )
+        usual = Sizes(
+            nodes=1, cpus=1, frames=frames, tasks=4, mms=4, vmas=64, mappings=10, swap_slots=max(1, swap_pages),
+            events=1 << 14, files=16, extents=512, disks=2, disk_blocks=blocks, io_ring=256,
         )  # fmt: skip
+        k = self.k = new_kernel(replace(usual, **sizes))
         boot(k, [(0, frames)], "x86-64", profile, "strict24", [[10]])
         k.vm[0].record_events = 1
         inode.add_disk(k, 0, blocks)

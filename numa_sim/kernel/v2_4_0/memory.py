@@ -13,6 +13,7 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.pgtable import alloc_for_task, set_pte
+from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap_state import is_page_shared
 from numa_sim.kernel.swapfile import swap_duplicate, swap_free, valid_swaphandles
 from numa_sim.kernel.swapper_space import add_to_swap_cache, lookup_swap_cache
@@ -203,6 +204,7 @@ def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, wri
     if write != 0 and not is_page_shared(k, pfn):
         pte |= PTE_RW | PTE_DIRTY
     set_pte(k, row, index, pte)
+    page_add_rmap(k, k.mms[mm].mmap_cache, vpn, pfn, pte & PTE_RW)
     task.cost_ns += k.costs[0].swap_fault_ns
     count(k, k.cpus[k.vm[0].current_cpu].node, SWAP_FAULTS, 1)
     log_event(k, EV_DO_SWAP_PAGE, vpn, pfn)

@@ -24,6 +24,7 @@ from numa_sim.kernel.filemap import (
 )
 from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
+from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
 from numa_sim.kernel.swapper_space import add_to_swap_cache
 from numa_sim.kernel.tlb import flush_tlb_page
@@ -112,6 +113,7 @@ def try_to_swap_out(k: Kernel, mm: int, vpn: int, row: int, index: int) -> int:
     set_pte(k, row, index, entry)
     unlock_page(k, pfn)
     k.mms[mm].rss -= 1
+    page_remove_rmap(k, pfn)
     deactivate_page(k, pfn)
     charge(k, k.costs[0].unmap_pte_ns)
     log_event(k, EV_TRY_TO_SWAP_OUT, vpn, pfn)
