@@ -125,7 +125,7 @@ def page_remove_rmap(k: Kernel, pfn: int) -> None:
         _remove_rmap(k, pfn)
 
 
-# The walk: a cursor is a link of the page's anon_vma, or an area that maps its file -------------------------------------
+# The walk: a cursor is a link of the page's anon_vma, or an area that maps its file ---------------------------
 
 
 @rule
@@ -257,7 +257,7 @@ def try_to_unmap(k: Kernel, pfn: int) -> int:
     return SWAP_SUCCESS if k.rmap[pfn].mapcount == 0 else SWAP_FAIL
 
 
-# For Python ------------------------------------------------------------------------------------------------------------
+# For Python ----------------------------------------------------------------------------------------------------------
 
 _first = entry(rmap_first)
 _next = entry(rmap_next)

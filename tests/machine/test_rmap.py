@@ -1,0 +1,54 @@
+"""A machine with a reverse map is the same machine, watched: same run, and at any moment equal to the page tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kernel.test_rmap import check
+from machine.small import MIB_PAGES, PAGE, counters, finish, small
+
+from numa_sim.observe.hashes import event_hash
+from numa_sim.processes.machine import Machine
+
+DISK = {"name": "sda", "device": "nvme", "size": "64MiB"}
+
+
+def program(task: Any) -> Any:
+    heap = yield task.mmap(3 * MIB_PAGES * PAGE)
+    file = yield task.open("data")
+    view = yield task.mmap(256 * PAGE, file=file, shared=True)
+    for _ in range(2):
+        yield task.touch(heap, write=0.5)
+        yield task.touch(view, write=0.2)
+    yield task.munmap(heap, offset=64 * PAGE, length=PAGE)
+    yield task.touch(view)
+
+
+def machine(profile: str, rmap: bool) -> Machine:
+    made = small(
+        nodes=(4, 4), disk=[DISK], file=[{"name": "data", "size": "1MiB", "disk": "sda"}],
+        kernel={"profile": profile, "rmap": rmap}, run={"sample": "500us"},
+    )  # fmt: skip
+    for i in range(3):
+        made.add(program, name=f"task{i}")
+    return made
+
+
+@pytest.mark.parametrize("profile", ["linux-2.4.0", "linux-2.4.37"])
+def test_a_reverse_map_changes_nothing_and_is_right_at_every_sample(profile: str) -> None:
+    with_map, without = machine(profile, rmap=True), machine(profile, rmap=False)
+    seen = []
+
+    def look(running: Machine) -> None:
+        check(running.kernel)
+        seen.append(counters(running)["rmap_pages"])
+
+    with_map.run_to_end(look)
+    finish(without)
+    assert event_hash(with_map.kernel) == event_hash(without.kernel)
+    assert with_map.now_ns == without.now_ns
+    assert counters(with_map)["swap_out_ptes"] > 0 < counters(with_map)["swap_faults"]
+    assert max(seen) > 500
+    assert counters(with_map)["rmap_pages"] == 0 == counters(without)["rmap_pages"]
+    assert len(without.kernel.rmap) == 1, "off costs nothing"
