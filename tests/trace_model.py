@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numa_sim.workloads.traces import MapCall, Runs, UnmapCall
+from numa_sim.workloads.traces import MapCall, ProtectCall, Runs, UnmapCall
 
 
 def check_items(items):
@@ -27,6 +27,8 @@ def check_items(items):
                 for part in ((start, min(end, low)), (max(start, high), end))
                 if part[0] < part[1]
             ]
+        elif isinstance(item, ProtectCall):
+            assert sum(max(0, min(end, item.vpn + item.pages) - max(start, item.vpn)) for start, end in mapped)
         else:
             assert isinstance(item, Runs)
             for vpn in np.unique(item.vpn).tolist():

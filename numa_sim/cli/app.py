@@ -170,14 +170,20 @@ def compile_rules() -> None:
 
 @trace_app.command("import")
 def trace_import(
-    form: Annotated[str, typer.Argument(metavar="FORMAT", help="lackey, oracleGeneral, csv or numa_sim.")],
+    form: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="lackey, lackey+strace, oracleGeneral, csv or numa_sim.")
+    ],
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Trace to read.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Trace to write, *.npz.", show_default=False)],
+    strace: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="Log of strace -f of the same run (lackey+strace).", show_default=False),
+    ] = None,
 ) -> None:
     """Turn a trace of another tool into numa_sim's run-length form."""
     from numa_sim.workloads.traces import import_trace
 
-    import_trace(form, source, target)
+    import_trace(form, source, target, **({} if strace is None else {"strace": strace, "exact": True}))
     typer.echo(f"{target}: written")
 
 

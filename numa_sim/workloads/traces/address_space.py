@@ -1,7 +1,8 @@
 """The mappings of a recorded process, from its first VMAs and its system calls.
 
-All mappings are replayed as private anonymous memory, readable and writable: protections (mprotect, read-only files)
-and sharing are not modelled; files cost what filling memory costs (see `MapCall.contents`).
+By default a recording becomes mappings of private anonymous memory, readable and writable: neighbours at the start are
+one, mprotect changes nothing, and files cost what filling memory costs (see `MapCall.contents`).  An *exact* one keeps
+every area, its permissions and what mprotect makes of them.
 """
 
 from __future__ import annotations
@@ -10,25 +11,31 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_WRITE
-from numa_sim.workloads.traces.items import USER_PAGES, MapCall, UnmapCall
+from numa_sim.workloads.traces.items import USER_PAGES, MapCall, ProtectCall, UnmapCall
 
 SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_BRK, SYS_MREMAP, SYS_MADVISE, SYS_CLONE = 9, 10, 11, 12, 25, 28, 56
 """Numbers of the recorded system calls (x86-64)."""
-MAP_ANONYMOUS = 0x20
+MAP_TYPE, MAP_PRIVATE, MAP_ANONYMOUS = 0x0F, 0x02, 0x20
 MADV_DONTNEED = 4
 _FIRST_ERROR = 2**64 - 4095
 _DATA = VM_READ | VM_WRITE
 
-Call = MapCall | UnmapCall
+Call = MapCall | UnmapCall | ProtectCall
 
 
 class AddressSpace:
     """Which pages are mapped, and what each system call changes.
 
     Wrong calls raise `ValueError` with what is wrong; readers add the place.
+
+    Parameters
+    ----------
+    exact : bool
+        Keep areas and permissions as they are (see the module).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool = False) -> None:
+        self._exact = exact
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._break: int | None = None  # bytes; None = not seen yet
@@ -46,7 +53,7 @@ class AddressSpace:
                 raise ValueError(f"area {start_bytes:#x}-{end_bytes:#x} overlaps another or the kernel's half")
             self._add(start, end)
             last = calls[-1] if calls else None
-            if last is not None and last.vpn + last.pages == start:
+            if last is not None and last.vpn + last.pages == start and not self._exact:
                 calls[-1] = last._replace(pages=end - last.vpn, prot=last.prot | int(prot))
             else:
                 calls.append(MapCall(start, end - start, int(prot), contents=True))
@@ -67,13 +74,17 @@ class AddressSpace:
         if number == SYS_MADVISE and args[2] == MADV_DONTNEED:
             dropped = self._unmap(*_range(args[0], args[1]))
             return [*dropped, *(c for u in dropped for c in self._map(u.vpn, u.vpn + u.pages, _DATA, False))]
+        if number == SYS_MPROTECT and self._exact and args[1]:
+            start, end = _range(args[0], args[1])
+            return [ProtectCall(start, end - start, args[2] & 7)]
         if number not in (SYS_MPROTECT, SYS_MADVISE, SYS_CLONE):
             raise ValueError(f"system call {number} is not one of 9, 10, 11, 12, 25, 28, 56")
         return []
 
     def _mmap(self, args: Sequence[int], result: int) -> list[Call]:
         start, end = _range(result, args[1])
-        return self._map(start, end, args[2] & 7, contents=not args[3] & MAP_ANONYMOUS)
+        shared = self._exact and args[3] & MAP_TYPE != MAP_PRIVATE
+        return self._map(start, end, args[2] & 7, contents=not args[3] & MAP_ANONYMOUS, shared=shared)
 
     def _brk(self, result: int) -> list[Call]:
         if result > USER_PAGES * PAGE_SIZE:
@@ -104,11 +115,11 @@ class AddressSpace:
             calls += self._map(moved, new_end, _DATA, contents=False)
         return calls
 
-    def _map(self, start: int, end: int, prot: int, contents: bool) -> list[Call]:
+    def _map(self, start: int, end: int, prot: int, contents: bool, shared: bool = False) -> list[Call]:
         """Map [start, end), taking the place of what was there (MAP_FIXED)."""
         calls: list[Call] = list(self._unmap(start, end))
         self._add(start, end)
-        calls.append(MapCall(start, end - start, prot, contents))
+        calls.append(MapCall(start, end - start, prot, contents, shared))
         return calls
 
     def _unmap(self, start: int, end: int) -> list[UnmapCall]:

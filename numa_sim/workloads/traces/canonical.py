@@ -29,6 +29,7 @@ from numa_sim.workloads.traces.items import (
     WRITE,
     Item,
     MapCall,
+    ProtectCall,
     Runs,
     new_runs,
     touching_flags,
@@ -129,7 +130,7 @@ class _Member:
         return array
 
 
-def read_canonical(path: Path, *, instructions: bool = True) -> Iterator[Item]:
+def read_canonical(path: Path, *, instructions: bool = True, exact: bool = False) -> Iterator[Item]:
     """Yield the mappings and runs of a canonical trace in order; every page is mapped before a run touches it.
 
     Parameters
@@ -138,6 +139,8 @@ def read_canonical(path: Path, *, instructions: bool = True) -> Iterator[Item]:
         The ``.npz`` file; members are read without pickle.
     instructions : bool
         Whether runs of fetches alone will be replayed (else they do not count as first touches).
+    exact : bool
+        Whether areas keep their permissions (see `numa_sim.workloads.traces.address_space`).
 
     Raises
     ------
@@ -147,12 +150,11 @@ def read_canonical(path: Path, *, instructions: bool = True) -> Iterator[Item]:
     with _format_errors(path, "byte 0"):
         archive = zipfile.ZipFile(path)
     with archive:
-        yield from _read(path, archive, touching_flags(instructions))
+        yield from _read(path, archive, touching_flags(instructions), AddressSpace(exact))
 
 
-def _read(path: Path, archive: zipfile.ZipFile, touching: int) -> Iterator[Item]:
+def _read(path: Path, archive: zipfile.ZipFile, touching: int, space: AddressSpace) -> Iterator[Item]:
     vpns = _read_pages(path, archive)
-    space = AddressSpace()
     calls = _Calls(path, archive, space)
     page = _Member(path, archive, "page", ("<u2", "<u4"))
     flags = _Member(path, archive, "flags", ("|u1",))
@@ -167,8 +169,9 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int) -> Iterator[Item]
     while True:
         for call in calls.before(at):
             low, high = np.searchsorted(vpns, (call.vpn, call.vpn + call.pages))
-            mapped[low:high] = isinstance(call, MapCall)
-            contents[low:high] = isinstance(call, MapCall) and call.contents
+            if not isinstance(call, ProtectCall):
+                mapped[low:high] = isinstance(call, MapCall)
+                contents[low:high] = isinstance(call, MapCall) and call.contents
             yield call
         if at == n:
             break

@@ -14,10 +14,10 @@ import numpy as np
 
 from numa_sim.errors import TraceFormatError
 from numa_sim.state.constants import PAGE_SHIFT
-from numa_sim.workloads.traces.address_space import MAP_ANONYMOUS, SYS_MMAP, SYS_MUNMAP
-from numa_sim.workloads.traces.items import FILL, MAX_COUNT, Item, MapCall, Runs, UnmapCall
+from numa_sim.workloads.traces.address_space import MAP_ANONYMOUS, SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP
+from numa_sim.workloads.traces.items import FILL, MAX_COUNT, Item, MapCall, ProtectCall, Runs, UnmapCall
 
-_MAP_PRIVATE_FIXED = 0x12
+_MAP_SHARED_FIXED, _MAP_PRIVATE_FIXED = 0x11, 0x12
 _NO_FILE = 2**64 - 1
 _COLUMNS = (("page", np.uint32), ("flags", np.uint8), ("count", np.uint32))
 _COPY_ROWS = 1 << 20
@@ -69,14 +69,18 @@ class _Spill:
         match item:
             case Runs():
                 self._add_runs(item)
-            case MapCall(vpn, pages, prot, contents):
-                flags = _MAP_PRIVATE_FIXED if contents else _MAP_PRIVATE_FIXED | MAP_ANONYMOUS
+            case MapCall(vpn, pages, prot, contents, shared):
+                flags = (_MAP_SHARED_FIXED if shared else _MAP_PRIVATE_FIXED) | (0 if contents else MAP_ANONYMOUS)
                 address = vpn << PAGE_SHIFT
                 args = [address, pages << PAGE_SHIFT, prot, flags, 0 if contents else _NO_FILE, 0]
                 self._calls.append((self.records, SYS_MMAP, args, address))
             case UnmapCall(vpn, pages):
                 args = [vpn << PAGE_SHIFT, pages << PAGE_SHIFT, 0, 0, 0, 0]
                 self._calls.append((self.records, SYS_MUNMAP, args, 0))
+
+            case ProtectCall(vpn, pages, prot):
+                args = [vpn << PAGE_SHIFT, pages << PAGE_SHIFT, prot, 0, 0, 0]
+                self._calls.append((self.records, SYS_MPROTECT, args, 0))
 
     def _add_runs(self, runs: Runs) -> None:
         vpns, inverse = np.unique(runs.vpn, return_inverse=True)

@@ -21,6 +21,7 @@ from numa_sim.workloads.traces.items import (
     Accesses,
     Item,
     MapCall,
+    ProtectCall,
     Runs,
     UnmapCall,
     convert,
@@ -29,12 +30,14 @@ from numa_sim.workloads.traces.items import (
 )
 from numa_sim.workloads.traces.lackey import read_lackey
 from numa_sim.workloads.traces.oracle_general import read_oracle_general
+from numa_sim.workloads.traces.recording import read_recording
 
 MAX_HIT_NS = 1_000_000
 
 FORMATS: dict[str, Callable[..., Iterator[Item]]] = {
     "numa_sim": read_canonical,
     "lackey": read_lackey,
+    "lackey+strace": read_recording,
     "oracleGeneral": read_oracle_general,
     "csv": read_csv,
 }
@@ -57,7 +60,7 @@ def read_items(
     limit : int, optional
         Stop after this many runs.
     **options
-        Of the reader (`columns` of CSV).
+        Of the reader (`columns` of CSV, `strace` of lackey+strace, `exact`).
 
     Raises
     ------
@@ -87,7 +90,7 @@ def read_accesses(
     instructions: bool = True,
     limit: int | None = None,
     **options: Any,
-) -> Iterator[Accesses | MapCall | UnmapCall]:
+) -> Iterator[Accesses | MapCall | UnmapCall | ProtectCall]:
     """Yield a trace as accesses of the simulated machine, and the mappings they need.
 
     A run of `count` accesses becomes one access that moves ``min(count, 64)`` cache lines after ``count *

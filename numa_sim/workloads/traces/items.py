@@ -51,6 +51,7 @@ class MapCall(NamedTuple):
     pages: int
     prot: int = VM_READ | VM_WRITE
     contents: bool = False
+    shared: bool = False
 
 
 class UnmapCall(NamedTuple):
@@ -60,7 +61,15 @@ class UnmapCall(NamedTuple):
     pages: int
 
 
-Item: TypeAlias = Runs | MapCall | UnmapCall
+class ProtectCall(NamedTuple):
+    """Mapped pages are given other permissions: `prot` of VM_READ, VM_WRITE, VM_EXEC."""
+
+    vpn: int
+    pages: int
+    prot: int
+
+
+Item: TypeAlias = Runs | MapCall | UnmapCall | ProtectCall
 
 
 def touching_flags(instructions: bool) -> int:

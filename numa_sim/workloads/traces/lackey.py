@@ -197,7 +197,8 @@ class _Parser:
             yield Runs(full.vpn[:n], full.count[:n], full.flags[:n])
 
 
-def _runs(path: Path) -> Iterator[Runs]:
+def read_runs(path: Path) -> Iterator[Runs]:
+    """Yield the accesses of a lackey trace, without mappings."""
     parser = _Parser(path)
     rest = np.zeros(0, np.uint8)
     with _open(path) as file:
@@ -243,6 +244,6 @@ def read_lackey(path: Path, *, instructions: bool = True) -> Iterator[Item]:
         With the number of the first line that cannot be read.
     """
     mappings = GrowingMap(touching_flags(instructions))
-    for runs in _runs(path):
+    for runs in read_runs(path):
         yield from mappings.observe(runs)
         yield runs
