@@ -22,6 +22,8 @@ from numa_sim.state.constants import (
     PGSTEAL_KSWAPD,
     PSWPIN,
     PSWPOUT,
+    SI_KERNEL,
+    SIGKILL,
     TASK_DEAD,
     TASK_RUNNING,
     ZONE_NORMAL,
@@ -140,5 +142,5 @@ def small_run(
 
 def kill(result: RunResult, task: int) -> None:
     """Let `task` have died of the OOM killer."""
-    result.kernel.tasks[task].killed = 1
+    result.kernel.tasks[task].exit_code, result.kernel.tasks[task].si_code = SIGKILL, SI_KERNEL
     log_event(result.kernel, EV_OOM_KILL, task, 0)

@@ -70,6 +70,8 @@ OPERANDS: Final[dict[str, tuple[str, ...]]] = {
     "balance_dirty": ("state", "dirty"),
     "fsync": ("file",),
     "truncate": ("file", "size"),
+    "send_sig": ("task", "signal"),
+    "do_signal": ("task", "signal"),
 }
 """What the operands ``a`` and ``b`` of an event are; of an event that is not here they go by those names.
 

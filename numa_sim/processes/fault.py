@@ -10,26 +10,35 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.eviction import swap_in_ahead
-from numa_sim.kernel.memory import handle_mm_fault
+from numa_sim.kernel.memory import find_vma, handle_mm_fault
+from numa_sim.processes.delivery import post_fault
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
+    BUS_ADRERR,
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_SIGBUS,
     FAULT_WAIT,
+    NIL,
+    PAGE_SHIFT,
     PART_FILE_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_SWAP_WAIT,
+    SEGV_ACCERR,
+    SEGV_MAPERR,
+    SIGBUS,
+    SIGSEGV,
 )
 
 if TYPE_CHECKING:
     from numa_sim.processes.runnable import Steps
     from numa_sim.processes.task import TaskProcess
 
+_find_vma = entry(find_vma)
 _handle_mm_fault = entry(handle_mm_fault)
 _swap_in_ahead = entry(swap_in_ahead)
 
@@ -62,6 +71,7 @@ def finish_fault(task: TaskProcess) -> Steps:
                 yield from machine.generation.finish_allocation(task)
             else:
                 _fail(task, status)
+                return
         if record.killed:
             return
         task.enter_kernel()
@@ -70,15 +80,16 @@ def finish_fault(task: TaskProcess) -> Steps:
 
 
 def _fail(task: TaskProcess, status: int) -> None:
-    """A fault that cannot be served kills the task: SIGSEGV, SIGBUS, or do_page_fault's "VM: killing process"."""
+    """A fault that cannot be served sends SIGSEGV or SIGBUS (spec 7.1), or kills: "VM: killing process"."""
+    k, record = task.kernel, task.record
+    task.enter_kernel()
+    address = int(record.fault_vpn) << PAGE_SHIFT
     if status == FAULT_SEGV:
-        where = f"page {task.record.fault_vpn:#x}"
-        task.machine.warn(f"task {task.name}: segmentation fault at {where}, killed (SIGSEGV)")
-        task.kill("segmentation fault")
+        vma = _find_vma(k, int(record.mm), int(record.fault_vpn))
+        mapped = vma != NIL and k.vmas[vma].vm_start <= record.fault_vpn
+        post_fault(task, SIGSEGV, SEGV_ACCERR if mapped else SEGV_MAPERR, address)
     elif status == FAULT_SIGBUS:
-        where = f"page {task.record.fault_vpn:#x} lies beyond the end of its file"
-        task.machine.warn(f"task {task.name}: {where}, killed (SIGBUS)")
-        task.kill("bus error")
+        post_fault(task, SIGBUS, BUS_ADRERR, address)
     else:
         task.kill("out of memory")
         task.machine.warn(f"VM: killing process {task.name}")

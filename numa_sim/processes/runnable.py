@@ -64,7 +64,7 @@ class Runnable:
         self.doing = PART_SLEEP
         self.charged_ns = start_ns
         self._page_unlocked = Signal(machine)
-        self._dies_at_once = False
+        self._interruptible = False
 
     # Time ------------------------------------------------------------------------------------------------------------
 
@@ -106,13 +106,14 @@ class Runnable:
             yield self.machine.timeout(cost_ns)
             self.charge_spent(part)
 
-    def until_killed(self, event: Event, part: int) -> Steps:
-        """Wait for `event`, but no longer than until a signal kills this task."""
+    def until_signal(self, event: Event, part: int) -> Steps:
+        """Wait for `event`, but no longer than until a signal comes (TASK_INTERRUPTIBLE)."""
         self.doing = part
-        self._dies_at_once = True
+        self._interruptible = True
         with suppress(Interrupt):
-            yield event
-        self._dies_at_once = False
+            if not self.record.pending & ~self.record.blocked:
+                yield event
+        self._interruptible = False
         self.charge(part)
 
     # CPU -------------------------------------------------------------------------------------------------------------

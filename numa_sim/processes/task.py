@@ -11,6 +11,7 @@ from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput, setup_arg_pages
+from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.runnable import Runnable, Steps
@@ -23,6 +24,8 @@ from numa_sim.state.constants import (
     PART_COMPUTE,
     PART_SLEEP,
     PART_SYSCALL,
+    SI_KERNEL,
+    SIGKILL,
     STOP_BUFFER,
     STOP_FAULT,
     STOP_SLICE,
@@ -41,8 +44,8 @@ _abandon_fault = entry(abandon_fault)
 _abandon_file = entry(abandon_file)
 _log_event = entry(log_event)
 
-STOP_KILLED = -1
-"""Value of a task's trap when it is taken off the hardware to die."""
+STOP_SIGNAL = -1
+"""Value of a task's trap when it is taken off the hardware for a signal."""
 
 
 class TaskProcess(Runnable):
@@ -76,6 +79,7 @@ class TaskProcess(Runnable):
         self.trap = Signal(machine)
         self.source: Any = None
         self.outcome = ""
+        self.handlers: dict[int, Any] = {}
         self.open_files: list[int] = []
         self.request_freed = Signal(machine)
         self._accesses = machine.kernel.accesses[index]
@@ -92,10 +96,18 @@ class TaskProcess(Runnable):
         yield from self.get_cpu()
         self.enter_kernel()
         _log_event(k, EV_TASK_START, self.index, 0)
-        program = self.program(self.handle)
+        yield from self._carry_out(self.program)
+        yield from deliver(self)
+        self.outcome = self.outcome or "exited"
+        yield from self._exit()
+
+    def _carry_out(self, make: Any) -> Steps:
+        """Carry out a program's operations to its end or the task's; whether the program asked for the latter."""
+        program = make(self.handle)
         if not hasattr(program, "send"):
             raise SimulationError(f"task {self.name}: a program must be a generator of operations, not {program!r}")
         answer: Any = None
+        exits = False
         while not self.record.killed:
             try:
                 operation = program.throw(answer) if isinstance(answer, OSError) else program.send(answer)
@@ -106,11 +118,23 @@ class TaskProcess(Runnable):
                     raise
                 raise SimulationError(f"task {self.name}: {error.strerror} (errno {error.errno})") from error
             if isinstance(operation, Exit):
+                exits = True
                 break
             answer = yield from self._do(operation)
+            if self.record.pending:
+                yield from deliver(self)
         program.close()
-        self.outcome = self.outcome or "exited"
-        yield from self._exit()
+        return exits
+
+    def run_aside(self, handler: Any) -> Steps:
+        """Run a signal's handler; what it interrupted finds everything as it was, unless the handler exits."""
+        record, source = self.record, self.source
+        left = self._accesses[record.access_next : record.access_end].copy()
+        if (yield from self._carry_out(handler)):
+            record.killed = 1
+        self.source = source
+        self._accesses[: len(left)] = left
+        record.access_next, record.access_end, record.access_ready = 0, len(left), 0
 
     def _do(self, operation: Any) -> Steps:
         """Carry out one operation; its answer goes back to the program."""
@@ -123,7 +147,7 @@ class TaskProcess(Runnable):
         elif isinstance(operation, Sleep):
             self.record.state = TASK_SLEEPING
             self.leave_cpu()
-            yield from self.until_killed(self.machine.timeout(operation.ns), PART_SLEEP)
+            yield from self.until_signal(self.machine.timeout(operation.ns), PART_SLEEP)
             yield from self.get_cpu()
         elif isinstance(operation, Compute):
             yield from self.compute(operation.ns)
@@ -131,6 +155,8 @@ class TaskProcess(Runnable):
             return (yield from file_call(self, operation))
         elif isinstance(operation, Swapon | Swapoff):
             return (yield from swap_call(self, operation))
+        elif isinstance(operation, SIGNAL_OPERATIONS):
+            return (yield from signal_call(self, operation))
         else:
             raise SimulationError(f"task {self.name}: a program must yield operations, not {operation!r}")
         return None
@@ -162,18 +188,21 @@ class TaskProcess(Runnable):
 
     def kill(self, why: str) -> None:
         """SIGKILL: the task dies on its way back to user mode (at once if it is there)."""
-        self.record.killed = 1
         self.outcome = why
+        post(self, SIGKILL, SI_KERNEL)
+
+    def signal_wake_up(self) -> None:
+        """A signal is pending: end an interruptible sleep, or take the task off the hardware after its access."""
         if self.cpu is not None and self.cpu.record.running and self.cpu.current is self:
-            # The access under way when the signal comes ends first: the CPU's clock is ahead of now.
+            # The access under way ends first: the CPU's clock is ahead of now.
             self.machine.leave_hardware(self.cpu)
             rest_ns = max(0, self.cpu.record.clock_ns - self.machine.now_ns)
             self.charged_ns = self.machine.now_ns + rest_ns
             last_access_ends = self.machine.timeout(rest_ns)
-            last_access_ends.callbacks.append(lambda _: self.trap.come_in(0, STOP_KILLED))
-        elif self._dies_at_once:
-            self._dies_at_once = False
-            self.process.interrupt(why)
+            last_access_ends.callbacks.append(lambda _: self.trap.come_in(0, STOP_SIGNAL))
+        elif self._interruptible:
+            self._interruptible = False
+            self.process.interrupt("signal")
 
     # Operations ------------------------------------------------------------------------------------------------------
 
@@ -206,11 +235,14 @@ class TaskProcess(Runnable):
             if self.record.killed:
                 return
             assert self.cpu is not None
-            piece_ns = min(time_ns, self.cpu.record.slice_end_ns - self.machine.now_ns)
-            yield from self.until_killed(self.machine.timeout(piece_ns), PART_COMPUTE)
+            began_ns = self.machine.now_ns
+            piece_ns = min(time_ns, self.cpu.record.slice_end_ns - began_ns)
+            yield from self.until_signal(self.machine.timeout(piece_ns), PART_COMPUTE)
+            time_ns -= self.machine.now_ns - began_ns
+            if self.record.pending:
+                yield from deliver(self)
             if self.record.killed:
                 return
-            time_ns -= piece_ns
 
     def refill(self) -> bool:
         """Fill the access buffer from the current source; False when it has no more."""
@@ -237,6 +269,8 @@ class TaskProcess(Runnable):
                 yield from self.give_way()
             elif stop == STOP_BUFFER:
                 return
+            if self.record.pending:
+                yield from deliver(self)
 
     def _on_hardware(self) -> Signal:
         """Let the CPU run this task's accesses; the signal is the trap that stops them."""

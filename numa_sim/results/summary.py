@@ -15,6 +15,9 @@ from numa_sim.state.constants import (
     KERNEL_2_4_0,
     NR_ZONES,
     PAGE_SIZE,
+    SI_KERNEL,
+    SIGKILL,
+    SIGNALS,
     TASK_BDFLUSH,
     TASK_DEAD,
     TASK_KRECLAIMD,
@@ -192,7 +195,7 @@ def _task(k: Kernel, row: TaskRow, end_ns: int) -> dict[str, Any]:
         "program": row.kind,
         "task": row.task,
         "pid": int(task.pid),
-        "state": RUNNING if not dead else KILLED if int(task.killed) else EXITED,
+        "state": _state(task) if dead else RUNNING,
         "start_ns": int(task.start_ns),
         "end_ns": int(task.end_ns) if dead else end_ns,
         "run_ns": run_ns(k, row.task, end_ns),
@@ -201,6 +204,16 @@ def _task(k: Kernel, row: TaskRow, end_ns: int) -> dict[str, Any]:
         "maj_flt": int(task.maj_flt),
         "accesses": int(task.accesses_done),
     }
+
+
+def _state(task: Any) -> str:
+    """How a task that is gone ended, from what wait(2) would give of it."""
+    signal = int(task.exit_code) & 0x7F
+    if not signal:
+        return EXITED
+    if signal == SIGKILL and int(task.si_code) == SI_KERNEL:
+        return KILLED
+    return f"killed ({SIGNALS[signal]}{', core dumped' if int(task.exit_code) & 0x80 else ''})"
 
 
 def _cpu(k: Kernel, cpu: int) -> dict[str, Any]:
@@ -400,7 +413,8 @@ def _lock_table(summary: dict[str, Any]) -> Any:
     return table
 
 
-_STATES: Final = {EXITED: "exited", KILLED: "killed", RUNNING: "running"}
+_STATES: Final = {EXITED: "exited", RUNNING: "running"}
+"""How a short column says it; any other state is "killed"."""
 _WIDE_TASKS: Final = 3
 """Tasks shown with shares and times; more are shown with shares alone."""
 _MOST_TASKS: Final = 6
@@ -417,7 +431,7 @@ def _time_table(summary: dict[str, Any]) -> Any:
     wide = len(shown) <= _WIDE_TASKS
     rest = [totals] if len(tasks) > 1 else []
     table = _table(title, "", *[task["name"] for task in shown], *["all tasks"][: len(rest)])
-    states = [task["state"] if wide else _STATES[task["state"]] for task in shown]
+    states = [task["state"] if wide else _STATES.get(task["state"], "killed") for task in shown]
     table.add_row("state", *states, *[""] * len(rest), end_section=True)
     parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]
     for name in parts:

@@ -25,6 +25,7 @@ from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
+from numa_sim.workloads.signals import Kill, Setrlimit, SignalAction, SignalCalls
 from numa_sim.workloads.streams import stream
 from numa_sim.workloads.swap import SwapCalls, Swapoff, Swapon
 
@@ -130,10 +131,13 @@ Operation: TypeAlias = (
     | Madvise
     | Swapon
     | Swapoff
+    | SignalAction
+    | Kill
+    | Setrlimit
 )
 
 
-class TaskHandle(FileCalls, SwapCalls):
+class TaskHandle(FileCalls, SwapCalls, SignalCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

@@ -11,6 +11,7 @@ from numa_sim.compiled import entry
 from numa_sim.kernel.memory import abandon_fault, handle_mm_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput, setup_arg_pages
 from numa_sim.kernel.numa import alloc_after_reclaim
+from numa_sim.kernel.signal import do_signal, force_sig, send_sig
 from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_shortage
 from numa_sim.kernel.v2_4_0.vmscan import reclaim_begin as reclaim_begin_2_4_0
@@ -30,6 +31,7 @@ from numa_sim.state.constants import (
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_RECLAIM,
+    FAULT_SEGV,
     FAULT_WAIT,
     NIL,
     PAGE_SHIFT,
@@ -52,6 +54,9 @@ from numa_sim.state.constants import (
     RECLAIM_DONE,
     RECLAIM_WAIT,
     RECLAIM_YIELD,
+    SEGV_MAPERR,
+    SIGKILL,
+    SIGSEGV,
     TASK_DEAD,
     TASK_RUNNING,
     TASK_SLEEPING,
@@ -142,6 +147,7 @@ class Task:
             answer = yield from self.perform(operation)
         program.close()
         self.enter()
+        do_signal(self.k, self.index)
         _abandon_fault(self.k, self.index)
         self.record.cost_ns = self.machine.costs.syscall_ns
         mmput(self.k, self.index)
@@ -180,7 +186,7 @@ class Task:
 
         A task that works or waits in the kernel notices when it has done so.
         """
-        self.record.killed = 1
+        send_sig(self.k, self.index, SIGKILL)
         executing = self.cpu is not None and self.cpu.current is self and self.cpu.record.running
         if executing:
             self.cpu.record.running = 0  # at once: no interrupt or daemon delays the access under way any more
@@ -391,9 +397,18 @@ class Task:
                 if status == FAULT_RECLAIM:
                     yield from self.finish_allocation()
                 else:
-                    self.kill()
+                    self.enter()
+                    self.fail(status)
             if task.killed:
                 return
+
+    def fail(self, status: int) -> None:
+        """The fault cannot be served: no memory, or a signal that is delivered at once, on the way back."""
+        if status == FAULT_SEGV:
+            force_sig(self.k, self.index, SIGSEGV, SEGV_MAPERR, 0)
+            do_signal(self.k, self.index)
+        else:
+            self.kill()
 
     def wait_on_page(self, part: int, kernel_ns: int, kernel_part: int) -> Steps:
         pfn = self.record.wait_pfn
