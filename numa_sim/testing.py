@@ -14,6 +14,7 @@ import numpy as np
 
 from numa_sim.policies.policy import PROCESS_SHIFT, Policy
 from numa_sim.policies.registry import find
+from numa_sim.state.constants import FIRST_FILE
 from numa_sim.workloads.streams import stream
 
 __all__ = ["check_policy"]
@@ -21,6 +22,7 @@ __all__ = ["check_policy"]
 Factory = Callable[[], Policy]
 
 PROCESSES = 4
+"""Address spaces whose pages are used; the last one is a file."""
 PAGES_PER_PROCESS = 12
 MANY = 2000
 """Pages of the check of costs."""
@@ -155,7 +157,7 @@ class _Memory:
 
 
 def _page(process: int, number: int) -> int:
-    return process << PROCESS_SHIFT | number
+    return (FIRST_FILE + process if process == PROCESSES else process) << PROCESS_SHIFT | number
 
 
 def _live(memory: _Memory, accesses: int = 1500) -> None:

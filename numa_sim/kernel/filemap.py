@@ -29,6 +29,7 @@ from numa_sim.state.constants import (
     NR_DIRTY,
     NR_FILE_PAGES,
     NR_PAGE_LISTS,
+    TRACK_NOTHING,
     PG_arch_1,
     PG_checked,
     PG_dirty,
@@ -139,6 +140,15 @@ def _remove_page_from_hash(k: Kernel, pfn: int) -> None:
 
 
 @part
+def note_use(k: Kernel, pfn: int) -> None:
+    """Number a use of a frame that the kernel sees itself, for replacement policies (`Kernel.last_use`)."""
+    vm = k.vm[0]
+    if vm.track_use != TRACK_NOTHING:
+        vm.use_order += 1
+        k.last_use[pfn] = vm.use_order
+
+
+@part
 def page_was_found(k: Kernel, pfn: int) -> None:
     """A look-up on behalf of a user found the page: that is a use @2.4.0; later kernels wait for `page_was_used`."""
     if k.vm[0].profile == KERNEL_2_4_0:
@@ -148,6 +158,7 @@ def page_was_found(k: Kernel, pfn: int) -> None:
 @part
 def page_was_used(k: Kernel, pfn: int) -> None:
     """A page has been read, or mapped by a fault: its first use sets REFERENCED, its second activates it."""
+    note_use(k, pfn)
     if k.vm[0].profile != KERNEL_2_4_0:
         mark_page_accessed(k, pfn)
 
@@ -245,6 +256,7 @@ def add_to_page_cache_locked(k: Kernel, pfn: int, mapping: int, index: int) -> N
     if k.mappings[mapping].kind == KIND_INODE:
         _list_add(k, pfn, CLEAN_PAGES)
         _add_page_to_hash(k, pfn, mapping, index)
+        note_use(k, pfn)
         count(k, node_of(k, pfn), NR_FILE_PAGES, 1)
     delta_nr_cache_pages(k, pfn, 1)
     lru_cache_add(k, pfn)

@@ -20,6 +20,7 @@ from numa_sim.kernel.filemap import (
     add_to_page_cache,
     find_page,
     node_of,
+    note_use,
     page_cache_release,
     page_was_found,
     page_was_used,
@@ -249,6 +250,7 @@ def _write_page(k: Kernel, t: int, mapping: int, n_bytes: int, may_grow: bool) -
     k.tags[pfn] = written(k, 0 if whole else k.tags[pfn])
     page.flags |= PG_uptodate
     mark_buffer_dirty(k, pfn)
+    note_use(k, pfn)
     if may_grow and end > k.mappings[mapping].i_size:
         k.mappings[mapping].i_size = end
     log_event(k, EV_FILE_WRITE, mapping << 32 | page.index, k.tags[pfn])

@@ -7,13 +7,20 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, ClassVar, Literal, TypeAlias
 
-PROCESS_SHIFT = 40
-"""A page is one number: its process (address space) from this bit on, its virtual page number below."""
+from numa_sim.state.constants import FIRST_FILE
+from numa_sim.state.constants import PAGE_NAME_SHIFT as PROCESS_SHIFT
+
+__all__ = ["PROCESS_SHIFT", "Policy", "is_of_file", "process_of"]
 
 
 def process_of(page: int) -> int:
-    """Address space that `page` belongs to; 0 in a trace of one program."""
+    """Address space that `page` belongs to; 0 in a trace of one program.  A file is an address space, too."""
     return page >> PROCESS_SHIFT
+
+
+def is_of_file(page: int) -> bool:
+    """Whether `page` is one of a file's in the page cache, else anonymous."""
+    return process_of(page) >= FIRST_FILE
 
 
 Observes: TypeAlias = Literal["accesses", "accessed bits"]
@@ -25,7 +32,7 @@ class Policy(ABC):
 
     A policy decides and remembers; it moves nothing.  Whoever runs it, `numa_sim.policies.replay` on a trace or a
     whole machine (``[kernel] reclaim``), tells it what happens to pages and asks it for victims.  A page is an int,
-    unique over all processes (see `process_of`).  The least a policy needs is `insert`, `remove` and `victim`.
+    unique over all processes and files (`process_of`).  The least a policy needs is `insert`, `remove` and `victim`.
 
     A policy takes chance from `rng` only, and time from nowhere: calls are all it knows.
 
@@ -44,6 +51,10 @@ class Policy(ABC):
     staged : bool
         True: a victim is only unmapped at first.  It stays in a queue in memory, from where a use brings it back
         (`rescue`) without a disk read, and is freed, oldest first, once its frame is needed.
+    takes_files : bool
+        True: the policy has pages of files in the page cache, too, mapped or not (`is_of_file`).  Their uses by read
+        and write are told exactly, whatever `observes` says, because the kernel sees them itself.  False: they stay in
+        memory for ever.
     in_background : bool
         True: victims may be asked for ahead of need (kswapd).  False: only by the fault that needs the frame.
     may_refuse : bool
@@ -60,6 +71,7 @@ class Policy(ABC):
     observes: ClassVar[Observes] = "accesses"
     writes: ClassVar[Writes] = "dirty"
     staged: ClassVar[bool] = False
+    takes_files: ClassVar[bool] = True
     in_background: ClassVar[bool] = True
     may_refuse: ClassVar[bool] = False
 

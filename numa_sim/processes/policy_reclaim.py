@@ -110,10 +110,10 @@ class KernelReclaim:
 
 
 class Out(NamedTuple):
-    """A page that was unmapped: what it was called, and its swap entry."""
+    """A page that was unmapped: what it was called, and where in its mapping it is (swap entry)."""
 
     page: int
-    entry: int
+    at: int
 
 
 @dataclass
@@ -172,7 +172,7 @@ class PolicyReclaim:
         self.vm = row(kernel.vm, 0)
         by_bits = policy.observes == "accessed bits"
         self.vm.track_use = TRACK_MAPPED if by_bits else TRACK_USES
-        self.watch = PageWatch(kernel, by_bits)
+        self.watch = PageWatch(kernel, by_bits, policy.takes_files)
         self.nodes = [self._start(number, deepcopy(policy), seed) for number in range(len(kernel.nodes))]
         self._records: dict[int, Any] = {}
         self._rounds: dict[int, Round] = {}
@@ -297,14 +297,14 @@ class PolicyReclaim:
             node = self.nodes[self._node_at(pfn)]
             del node.frame_of[page]
             node.policy.remove(page)
-        for page, pfn, is_new, mapped, written in seen:
+        for page, pfn, is_new, in_use, written in seen:
             node = self.nodes[self._node_at(pfn)]
             if not is_new:
                 node.policy.touch(page, written)
             elif not node.is_out(pfn, page):
                 node.frame_of[page] = pfn
                 node.policy.insert(page, written)
-            elif mapped:
+            elif in_use:
                 node.staged.pop(pfn, None)
                 node.leaving.pop(pfn, None)
                 self._rescued(node, page, pfn, written)
@@ -345,14 +345,15 @@ class PolicyReclaim:
             else:
                 node.staged[pfn] = out
                 if write_always:
-                    _write_or_free(self.kernel, task, pfn, mm, vpn, out.entry, 0, 0)
+                    _write_or_free(self.kernel, task, pfn, mm, vpn, out.at, 0, 0, 0)
 
     # Leaving ---------------------------------------------------------------------------------------------------------
 
     def _let_go(self, task: int, node: Node, pfn: int, out: Out) -> None:
         """Write or free an unmapped page; one that was used meanwhile or is held by others is the policy's again."""
         mm, vpn, waiters = out.page >> PROCESS_SHIFT, out.page & _VPN_MASK, self._waiters[pfn]
-        answer = _write_or_free(self.kernel, task, pfn, mm, vpn, out.entry, waiters, 1)
+        used = int(self.watch.used_since(pfn))
+        answer = _write_or_free(self.kernel, task, pfn, mm, vpn, out.at, used, waiters, 1)
         if answer == OUT_FREED:
             node.freed += 1
         elif answer == OUT_WRITING:

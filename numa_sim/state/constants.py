@@ -296,6 +296,7 @@ VMSTAT: Final = (
     "reclaim_buffer_writes", "file_writepages", "file_nospace", "nr_file_pages", "nr_dirty", "nr_writeback",
     "policy_victims", "policy_rescues", "swapoff_pages",
     "rmap_pages", "rmap_walked_areas", "rmap_unmapped",
+    "policy_file_victims",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -314,6 +315,7 @@ VMSTAT: Final = (
     RECLAIM_BUFFER_WRITES, FILE_WRITEPAGES, FILE_NOSPACE, NR_FILE_PAGES, NR_DIRTY, NR_WRITEBACK,
     POLICY_VICTIMS, POLICY_RESCUES, SWAPOFF_PAGES,
     RMAP_PAGES, RMAP_WALKED_AREAS, RMAP_UNMAPPED,
+    POLICY_FILE_VICTIMS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -395,3 +397,9 @@ STACK_LIMIT_BYTES: Final = 8 << 20
 """_STK_LIM: RLIMIT_STACK of init, which all inherit."""
 RLIMITS: Final = ("stack", "data", "as", "memlock", "core")
 """Those modelled; a task's are in ``tasks[t].rlim_*``."""
+
+# What replacement policies call a page -------------------------------------------------------------------------------
+PAGE_NAME_SHIFT: Final = 40
+"""Its address space from this bit on, its virtual page number below."""
+FIRST_FILE: Final = 1 << 20
+"""The address space in the name of a file's page is this plus its mapping, the page number its index in the file."""

@@ -111,7 +111,7 @@ class Kernel:
     disks: Any  # DISK [disks]
     disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
     last_use: Any  # i8 [frames if vm.track_use, else 1]: number of each frame's last mapping or use
-    found: Any  # i8 [frames if vm.track_use, else 1, 3]: what kernel.eviction.find_pages found
+    found: Any  # i8 [frames if vm.track_use, else 1, 4]: what kernel.page_search.find_pages found
     locks: Any  # LOCK [fixed ones, zones, mms]: spinlocks, see `numa_sim.kernel.locks`
     rmap: Any  # RMAP [frames if vm.rmap, else 1]: which file or anon_vma each frame's page is mapped for
     anon_vmas: Any  # ANON_VMA [vmas if vm.rmap, else 1]
@@ -237,7 +237,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
         disks=zeros(sizes.disks, storage_layout.DISK),
         disk_tags=zeros(sizes.disk_blocks, np.int64),
         last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
-        found=zeros((sizes.frames if sizes.track_use else 1, 3), np.int64),
+        found=zeros((sizes.frames if sizes.track_use else 1, 4), np.int64),
         locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, hardware_layout.LOCK),
         rmap=zeros(sizes.frames if sizes.rmap else 1, rmap_layout.RMAP),
         anon_vmas=zeros(sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA),

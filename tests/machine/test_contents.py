@@ -354,27 +354,31 @@ DISKS = (
 SHAPES = (((4,), ("0-1",)), ((4, 4), ("0", "1-2")), ((5,), ("0",)))
 
 
-def random_machine(profile: str, seed: int, check: str) -> Machine:
+def random_machine(profile: str, seed: int, check: str, reclaim: str = "kernel") -> Machine:
     rng = stream(seed, f"contents/{profile}/machine")
     nodes, cpus = SHAPES[seed % len(SHAPES)]
     sizes = {"still": FILE_PAGES * PAGE, "common": FILE_PAGES * PAGE}
     sizes |= {f"own{i}": int(rng.integers(0, FILE_PAGES * PAGE)) for i in range(TASKS)}
     switches = ("kswapd", "clusters", "readahead", "file_readahead", "plugging", "bdflush", "zero_page")
+    arch = str(rng.choice(["x86-64", "i386"]))
+    chosen = {name: bool(rng.random() < 0.8) for name in switches}
     return small(
         nodes=nodes,
         cpus=cpus,
         disk=[DISKS[seed % len(DISKS)]],
         swap=({"device": "partition", "disk": "d", "size": "64MiB"},),
         file=[{"name": name, "disk": "d", "size": size} for name, size in sizes.items()],
-        arch=str(rng.choice(["x86-64", "i386"])),
-        kernel={"profile": profile, "switches": {name: bool(rng.random() < 0.8) for name in switches}},
+        arch=arch,
+        kernel={"profile": profile, "reclaim": reclaim, "switches": chosen},
         run={"check": check, "record_events": 1 << 17, "sample": "1s"},
     )
 
 
-def run_random_tasks(profile: str, seed: int, steps: int, check: str) -> tuple[int, dict[str, int]]:
+def run_random_tasks(
+    profile: str, seed: int, steps: int, check: str, reclaim: str = "kernel"
+) -> tuple[int, dict[str, int]]:
     """Run a random machine to its end; how many operations it did (accesses and calls), and its counters."""
-    machine = random_machine(profile, seed, check)
+    machine = random_machine(profile, seed, check, reclaim)
     files = Files(machine)
     heap_pages = int(machine.vm.total_pages) * 3 // 4
     tasks = [RandomTask(files, i, stream(seed, f"contents/{profile}/task{i}"), steps, heap_pages) for i in range(TASKS)]
@@ -398,3 +402,13 @@ def test_a_million_random_operations_lose_and_swap_nothing(profile: str, seed: i
     assert operations > 1_000_000 / (len(PROFILES) * SEEDS)
     assert min(count["pswpout"], count["pswpin"], count["pgpgin"] // 4, count["pgpgout"] // 4) > 3000
     assert count["cow_faults"] > 0 < count["file_faults_read"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "seed"), [("lru", 0), ("clock", 1), ("staging", 2), ("dirty-clean", 0), ("fifo", 2)]
+)
+def test_replacement_policies_lose_and_swap_nothing(policy: str, seed: int) -> None:
+    """The same under policies; their victims are anonymous and of files, mapped and not, dirty and clean."""
+    _, count = run_random_tasks("linux-2.4.37", seed, STEPS // 3, "full", policy)
+    assert count["policy_victims"] - count["policy_file_victims"] > 500 < count["policy_file_victims"]
+    assert count["pgrefill"] == 0
