@@ -49,6 +49,10 @@ class Costs(Section):
     page_table_lock: ShortTime = _cost(120, "page_table_lock: held in a page fault")
     swap_lock: ShortTime = _cost(60, "swap_list_lock and sdev_lock: to take or free one slot")
 
+    fork: ShortTime = _cost(20_000, "fork, vfork or clone without its page tables: task, kernel stack, areas")
+    copy_pte: ShortTime = _cost(25, "fork: copy one page-table entry and count its page once more")
+    exec: ShortTime = _cost(50_000, "exec without reading and mapping: open, check the header, set up the stack")
+
     def entries(self) -> dict[str, int]:
         """Every cost in ns under its name in the state's cost record (``minor_fault_ns`` and so on)."""
         return {f"{name}_ns": getattr(self, name) for name in type(self).model_fields}

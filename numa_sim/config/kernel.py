@@ -107,6 +107,7 @@ class Switches(Section):
     page_aging: bool = Field(True, description="false: a page of 2.4.0 is old as soon as one scan sees no use")
     kreclaimd: bool = Field(True, description="false: nobody frees clean pages of 2.4.0 for atomic requests")
     launder: bool = Field(True, description="false: page_launder of 2.4.0 writes a dirty page at first sight")
+    copy_on_write: bool = Field(True, description="false: fork copies every private page at once")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
 
 
@@ -144,6 +145,12 @@ class Kernel(Section):
     )
     time_slice: Annotated[int, time(low=1000, high=10_000_000_000)] = Field(
         60_000_000, description="time slice of a nice 0 task: 6 ticks at HZ 100 (kernel/sched.c NICE_TO_TICKS)"
+    )
+    max_tasks: int | None = Field(
+        None,
+        ge=1,
+        le=1 << 16,
+        description="tasks there is room for over the whole run, forks beyond fail (EAGAIN); else 256 more than given",
     )
 
     @model_validator(mode="after")

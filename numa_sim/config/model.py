@@ -47,6 +47,8 @@ class Config(Section):
             tasks += workload.count
             if tasks > MAX_TASKS:
                 raise refuse(f"more than {MAX_TASKS} tasks", (f"{MAX_TASKS} in all",), f"workload.{index}.count")
+        if self.kernel.max_tasks is not None and self.kernel.max_tasks < tasks:
+            raise refuse(f"fewer than the {tasks} tasks of the workloads", (f"{tasks} or more",), "kernel.max_tasks")
         return self
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ from numa_sim.state.constants import (
     NR_PAGE_LISTS,
     PAGE_SHIFT,
     PTE_PRESENT,
+    PTE_RW,
     SWAP_MAP_BAD,
     SWP_USED,
     SWP_WRITEOK,
@@ -66,12 +67,16 @@ PROBLEMS: Final = (
     "the buffer counters differ from the lists",
     "the inode's dirty buffers differ from its pages",
     "the gauges of dirty and file pages differ from the pages",
+    "a page that somebody may write to without a fault is somebody else's, too",
+    "mm_users differs from the tasks that use an address space",
 )
 """What each code of the checks means."""
+_WRITABLE_ONCE: Final = 1 << 32
 _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
 (
     _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
     FREE_SLOTS, FREE_IN_USE, PAGE_LIST, PAGE_HASH, NOT_ON_LRU, BUFFER_LIST, BUFFER_COUNTERS, INODE_QUEUE, GAUGES,
+    WRITABLE, USERS,
 ) = range(len(PROBLEMS))  # fmt: skip
 
 
@@ -132,8 +137,13 @@ def _mark_free(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
 
 
 @rule
-def _count_tables(k: Kernel, mm: int, row: int, level: int, owners: np.ndarray, slots: np.ndarray) -> tuple[int, int]:
-    """Count what the tables below `row` refer to; (rss, 0), or (-problem, row)."""
+def _count_tables(
+    k: Kernel, row: int, level: int, owners: np.ndarray, slots: np.ndarray, mapped: np.ndarray
+) -> tuple[int, int]:
+    """Count what the tables below `row` refer to; (rss, 0), or (-problem, row).
+
+    `mapped` gets the entries that map a frame, and _WRITABLE_ONCE for each of them that allows writing.
+    """
     owners[k.table_info[row].pfn] += 1
     used = 0
     rss = 0
@@ -143,13 +153,14 @@ def _count_tables(k: Kernel, mm: int, row: int, level: int, owners: np.ndarray, 
             continue
         used += 1
         if level > 0:
-            below, where = _count_tables(k, mm, pte >> PAGE_SHIFT, level - 1, owners, slots)
+            below, where = _count_tables(k, pte >> PAGE_SHIFT, level - 1, owners, slots, mapped)
             if below < 0:
                 return below, where
             rss += below
         elif pte & PTE_PRESENT != 0:
             if pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
                 owners[pte >> PAGE_SHIFT] += 1
+                mapped[pte >> PAGE_SHIFT] += 1 if pte & PTE_RW == 0 else 1 + _WRITABLE_ONCE
                 rss += 1
         else:
             slots[k.swap_info[(pte >> 1) & 0x3F].map_start + (pte >> 8)] += 1
@@ -368,10 +379,34 @@ def _check_files(k: Kernel) -> tuple[int, int]:
 
 
 @rule
+def _check_sharing(k: Kernel, slots: np.ndarray, mapped: np.ndarray) -> tuple[int, int]:
+    """Who may write to an anonymous page without a fault is alone with it: no other entry names it or its slot."""
+    for pfn in range(k.pages.shape[0]):
+        page = k.pages[pfn]
+        if mapped[pfn] < _WRITABLE_ONCE or (page.mapping != 0 and page.mapping != MAPPING_SWAP):
+            continue
+        if mapped[pfn] != 1 + _WRITABLE_ONCE:
+            return WRITABLE, pfn
+        if page.mapping == MAPPING_SWAP:
+            area = k.swap_info[(page.index >> 1) & 0x3F]
+            if slots[area.map_start + (page.index >> 8)] != 0:
+                return WRITABLE, pfn
+    users = np.zeros(k.mms.shape[0], np.int64)
+    for t in range(k.tasks.shape[0]):
+        if k.tasks[t].mm != NIL:
+            users[k.tasks[t].mm] += 1
+    for mm in range(1, k.mms.shape[0]):
+        if k.mms[mm].used != 0 and k.mms[mm].mm_users != users[mm]:
+            return USERS, mm
+    return 0, 0
+
+
+@rule
 def check_frames(k: Kernel) -> tuple[int, int]:
     """Every frame, page table, list and swap slot: (0, 0), or (problem, where).  O(frames): small machines only."""
     owners = np.zeros(k.pages.shape[0], np.int64)
     slots = np.zeros(k.swap_map.shape[0], np.int64)
+    mapped = np.zeros(k.pages.shape[0], np.int64)
     problem, where = _mark_free(k, owners)
     if problem != 0:
         return problem, where
@@ -386,11 +421,14 @@ def check_frames(k: Kernel) -> tuple[int, int]:
             return FREE_IN_USE, pfn
     for mm in range(1, k.mms.shape[0]):
         if k.mms[mm].used != 0 and k.mms[mm].pgd != NIL:
-            rss, where = _count_tables(k, mm, k.mms[mm].pgd, k.vm[0].levels - 1, owners, slots)
+            rss, where = _count_tables(k, k.mms[mm].pgd, k.vm[0].levels - 1, owners, slots, mapped)
             if rss < 0:
                 return -rss, where
             if rss != k.mms[mm].rss:
                 return RSS, mm
+    problem, where = _check_sharing(k, slots, mapped)
+    if problem != 0:
+        return problem, where
     problem, where = _count_holders(k, owners, slots)
     if problem != 0:
         return problem, where

@@ -4,18 +4,19 @@ A fault is *restartable*: when it must sleep (a page under I/O) or reclaim, it r
 with everything done so far in place, and the caller calls it again later; like the kernel it looks at the PTE afresh
 each time.  Costs go to ``tasks[t].cost_ns``.
 
-Simplified: address spaces are not shared, so no page is ever copied for a second owner (fork comes later).
+Address spaces may be shared by threads: a fault that has slept may find its work done, or the area gone.
 """
 
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.copy_on_write import add_anonymous_page, do_wp_page, page_for_fault
 from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
-from numa_sim.kernel.pgtable import alloc_for_task, free_pgtables, leaf_row, pte_alloc, set_pte
-from numa_sim.kernel.rmap import page_add_rmap, page_move_anon_rmap, page_remove_rmap
+from numa_sim.kernel.pgtable import free_pgtables, leaf_row, pte_alloc, set_pte
+from numa_sim.kernel.rmap import page_add_rmap, page_remove_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
     can_share_swap_page,
@@ -27,17 +28,15 @@ from numa_sim.kernel.swap_state import (
     remove_exclusive_swap_page,
 )
 from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
-from numa_sim.kernel.tlb import flush_tlb_mm, flush_tlb_page
+from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     ANON_WRITE_FAULTS,
-    COW_FAULTS,
     EV_DO_ANONYMOUS_PAGE,
     EV_DO_NO_PAGE,
     EV_DO_SWAP_PAGE,
-    EV_DO_WP_PAGE,
     EV_SEGV,
     EV_SIGBUS,
     EV_SWAP_CACHE_HIT,
@@ -51,7 +50,6 @@ from numa_sim.state.constants import (
     FAULT_WAIT,
     FILE_FAULTS,
     FILE_FAULTS_READ,
-    GFP_HIGHUSER,
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
@@ -72,7 +70,6 @@ from numa_sim.state.constants import (
     TRACK_NOTHING,
     VM_SHARED,
     VM_WRITE,
-    ZERO_PAGE_COW,
     ZERO_PAGE_MAPS,
     PG_locked,
 )
@@ -98,15 +95,6 @@ def find_vma(k: Kernel, mm: int, vpn: int) -> int:
 
 
 @part
-def _page_for_fault(k: Kernel, t: int) -> int:
-    """A user page for task `t`: pfn, or the FAULT_* answer as a negative number."""
-    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
-    if pfn >= 0:
-        return pfn
-    return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
-
-
-@part
 def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write: int) -> int:
     """First touch (spec 7.5): a read maps ZERO_PAGE write-protected, a write gets a cleared page."""
     vm = k.vm[0]
@@ -120,7 +108,7 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
         count(k, node, ZERO_PAGE_MAPS, 1)
         log_event(k, EV_ZERO_PAGE, vpn, 0)
         return FAULT_MINOR
-    pfn = _page_for_fault(k, t)
+    pfn = page_for_fault(k, t)
     if pfn < 0:
         return -pfn
     k.tags[pfn] = 0
@@ -137,47 +125,6 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
     page_add_rmap(k, k.mms[mm].mmap_cache, vpn, pfn, 1)
     task.cost_ns += costs.minor_fault_ns + costs.clear_page_ns
     log_event(k, EV_DO_ANONYMOUS_PAGE, vpn, pfn)
-    return FAULT_MINOR
-
-
-@rule
-def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> int:
-    """Write to a write-protected page (spec 7.6): reuse it if nobody else has it, else copy (ZERO_PAGE: clear)."""
-    task = k.tasks[t]
-    costs = k.costs[0]
-    node = k.cpus[k.vm[0].current_cpu].node
-    pte = k.tables[row, index]
-    old = pte >> PAGE_SHIFT
-    if old != k.vm[0].zero_pfn and k.pages[old].flags & PG_locked == 0 and can_share_swap_page(k, old) != 0:
-        set_pte(k, row, index, pte | PTE_RW | PTE_DIRTY | PTE_ACCESSED)
-        page_move_anon_rmap(k, k.mms[mm].mmap_cache, vpn, old)
-        flush_tlb_page(k, mm, vpn)
-        task.cost_ns += costs.minor_fault_ns
-        count(k, node, COW_FAULTS, 1)
-        log_event(k, EV_DO_WP_PAGE, vpn, old)
-        return FAULT_MINOR
-    new = _page_for_fault(k, t)
-    if new < 0:
-        return -new
-    vma_prot = k.vmas[k.mms[mm].mmap_cache].vm_page_prot
-    if old == k.vm[0].zero_pfn:
-        k.tags[new] = 0
-        k.mms[mm].rss += 1
-        task.cost_ns += costs.minor_fault_ns + costs.clear_page_ns
-        count(k, node, ZERO_PAGE_COW, 1)
-    else:
-        k.tags[new] = k.tags[old]
-        task.cost_ns += costs.minor_fault_ns + costs.copy_page_ns
-        count(k, node, COW_FAULTS, 1)
-    if k.vm[0].vm_anon_lru != 0 and k.vm[0].profile != KERNEL_2_4_0:
-        lru_cache_add(k, new)
-    set_pte(k, row, index, new << PAGE_SHIFT | vma_prot | PTE_RW | PTE_DIRTY)
-    page_add_rmap(k, k.mms[mm].mmap_cache, vpn, new, 1)
-    flush_tlb_page(k, mm, vpn)
-    if old != k.vm[0].zero_pfn:
-        page_remove_rmap(k, old)
-        free_pages(k, old, 0)
-    log_event(k, EV_DO_WP_PAGE, vpn, new)
     return FAULT_MINOR
 
 
@@ -279,14 +226,13 @@ def do_no_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write
             log_event(k, EV_SIGBUS, vpn, write)
         return -pfn
     if write != 0 and not shared:
-        copy = _page_for_fault(k, t)
+        copy = page_for_fault(k, t)
         if copy < 0:
             free_pages(k, pfn, 0)
             return -copy
         k.tags[copy] = k.tags[pfn]
         free_pages(k, pfn, 0)
-        if k.vm[0].vm_anon_lru != 0:
-            lru_cache_add(k, copy)
+        add_anonymous_page(k, copy)
         pfn = copy
         task.cost_ns += costs.copy_page_ns
     k.mms[mm].rss += 1
@@ -303,6 +249,17 @@ def do_no_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write
     count(k, node, FILE_FAULTS_READ, 0 if task.fault_major == 0 else 1)
     log_event(k, EV_DO_NO_PAGE, vpn, pfn)
     return FAULT_MAJOR
+
+
+@rule
+def _drop_what_it_slept_for(k: Kernel, t: int) -> None:
+    """The fault is done; if another thread was faster, the page or slots it still holds are given back."""
+    task = k.tasks[t]
+    if task.wait_pfn != NIL:
+        free_pages(k, task.wait_pfn, 0)
+        task.wait_pfn = NIL
+    drop_readahead(k, t)
+    task.fault_major = 0
 
 
 @rule
@@ -349,7 +306,9 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
             count(k, node, PGMAJFAULT, 1)
         else:
             task.min_flt += 1
-        task.fault_major = task.alloc_failed = 0
+        if task.fault_major != 0 or task.wait_pfn != NIL:
+            _drop_what_it_slept_for(k, t)
+        task.alloc_failed = 0
         if k.vm[0].track_use != TRACK_NOTHING:
             k.vm[0].use_order += 1
             k.last_use[k.tables[row, index] >> PAGE_SHIFT] = k.vm[0].use_order
@@ -363,11 +322,8 @@ def abandon_fault(k: Kernel, t: int) -> None:
     if task.got_pfn != NIL:
         free_pages(k, task.got_pfn, 0)
         task.got_pfn = NIL
-    if task.wait_pfn != NIL:
-        free_pages(k, task.wait_pfn, 0)
-        task.wait_pfn = NIL
-    drop_readahead(k, t)
-    task.fault_major = task.alloc_failed = 0
+    _drop_what_it_slept_for(k, t)
+    task.alloc_failed = 0
 
 
 @rule

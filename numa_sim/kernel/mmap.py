@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.anon_vma import NO_ANON_VMA, anon_vma_clone, unlink_anon_vmas
@@ -48,8 +50,14 @@ def mmap_base_vpn(k: Kernel) -> int:
     return int(k.vm[0].task_size_vpn) // 3
 
 
-def mm_alloc(k: Kernel, t: int) -> int:
-    """A fresh, empty address space for task `t`, linked into the mm list right after init_mm (as exec does)."""
+def mm_alloc(k: Kernel, t: int, after: int = 0) -> int:
+    """A fresh, empty address space for task `t`, linked into the mm list right after `after` (0 = init_mm: exec).
+
+    Raises
+    ------
+    SimulationError
+        All records are in use.
+    """
     for mm in range(1, len(k.mms)):
         if k.mms[mm].used == 0:
             break
@@ -57,27 +65,34 @@ def mm_alloc(k: Kernel, t: int) -> int:
         raise SimulationError(f"more than {len(k.mms) - 1} address spaces at a time")
     this = k.mms[mm]
     this.used, this.owner = 1, t
+    this.mm_users = this.mm_count = 1
     this.pgd = this.mmap = this.mmap_cache = NIL
     this.map_count = this.rss = this.total_vm = this.swap_address = 0
+    this.start_code = this.end_code = this.start_data = this.end_data = this.start_brk = this.brk = 0
     this.cpu_vm_mask[:] = 0
-    _mmlist_add(k, mm, 0)
+    _mmlist_add(k, mm, after)
     k.tasks[t].mm = mm
     return mm
 
 
-def setup_arg_pages(k: Kernel, t: int) -> None:
-    """Map the stack at the top of user space, as exec does (fs/exec.c); its pages are not touched (no arguments).
+def setup_arg_pages(k: Kernel, t: int, pages: int = STACK_PAGES) -> None:
+    """Map the stack at the top of user space, as exec does (fs/exec.c); its pages are not touched here.
 
     Not for its memory: a quota of `swap_out` that ends in the *last* area lets the next one start from the first
     (spec G-8).  In every real process the last area is the stack, so that the heap below it is gone through to its end.
     """
     mm, top = int(k.tasks[t].mm), int(k.vm[0].task_size_vpn)
-    _insert_vma(k, mm, _new_vma(k, mm, top - STACK_PAGES, top, VM_READ | VM_WRITE))
+    _insert_vma(k, mm, _new_vma(k, mm, top - pages, top, VM_READ | VM_WRITE))
 
 
 def mmput(k: Kernel, t: int) -> int:
-    """Drop task `t`'s address space and everything in it (exit_mmap); return PTEs dropped."""
+    """Task `t` leaves its address space; with the last user everything in it goes (exit_mmap); return PTEs dropped."""
     mm = int(k.tasks[t].mm)
+    k.mms[mm].mm_users -= 1
+    if k.mms[mm].mm_users > 0:
+        k.tasks[t].mm = NIL
+        k.mms[mm].owner = int(np.flatnonzero(k.tasks["mm"] == mm)[0])
+        return 0
     dropped = 0
     while k.mms[mm].mmap != NIL:
         vma = int(k.mms[mm].mmap)
@@ -86,7 +101,7 @@ def mmput(k: Kernel, t: int) -> int:
         _free_table(k, mm, int(k.mms[mm].pgd))
         k.mms[mm].pgd = NIL
     _mmlist_del(k, mm)
-    k.mms[mm].used = 0
+    k.mms[mm].used = k.mms[mm].mm_count = 0
     k.mms[mm].owner = NIL
     for cpu in k.cpus:
         if cpu.mm == mm:

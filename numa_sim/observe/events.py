@@ -72,6 +72,9 @@ OPERANDS: Final[dict[str, tuple[str, ...]]] = {
     "truncate": ("file", "size"),
     "send_sig": ("task", "signal"),
     "do_signal": ("task", "signal"),
+    "fork": ("task", "mm"),
+    "exec": ("task", "mm"),
+    "wait": ("pid", "status"),
 }
 """What the operands ``a`` and ``b`` of an event are; of an event that is not here they go by those names.
 

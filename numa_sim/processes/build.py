@@ -30,8 +30,8 @@ from numa_sim.workloads.configured import program_from_config
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
 
-MAX_TASKS = 256
-"""Tasks a machine has room for beyond those of its configuration."""
+MORE_TASKS = 256
+"""Tasks a machine has room for beyond those of its configuration, if that does not say."""
 DAEMONS = 3
 """Rows of bdflush, kupdate and kreclaimd, behind all others."""
 _SECTION_PAGES = 1 << SECTION_SHIFT
@@ -62,7 +62,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     placed = _placed(topology)
     tlb = config.machine.tlb
     cached = config.kernel.switches.tlb
-    tasks = MAX_TASKS + DAEMONS + sum(workload.count for workload in config.workload)
+    tasks = _task_rows(config) + DAEMONS
     k = new_kernel(
         Sizes(
             nodes=len(topology),
@@ -100,6 +100,13 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     _fill_hardware(k, config, topology)
     _fill_kernel(k, config)
     return k
+
+
+def _task_rows(config: Config) -> int:
+    """Tasks there is room for over the whole run, those of the configuration included."""
+    if config.kernel.max_tasks is not None:
+        return config.kernel.max_tasks
+    return MORE_TASKS + sum(workload.count for workload in config.workload)
 
 
 def _placed(topology: Topology) -> list[tuple[int, int]]:
@@ -177,6 +184,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.pageout, vm.swap_readahead = switches.pageout, switches.readahead
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
     vm.locks = switches.locks
+    vm.copy_on_write = switches.copy_on_write
     vm.page_aging, vm.launder = switches.page_aging, switches.launder
     if not switches.clusters:
         vm.swapfile_cluster = 0

@@ -11,7 +11,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import simpy
@@ -31,6 +31,7 @@ from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
 from numa_sim.processes import build
 from numa_sim.processes.block import BlockLayer, Request
+from numa_sim.processes.children import INHERITED, inherit
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
 from numa_sim.processes.generation.generation import Generation
@@ -42,6 +43,7 @@ from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
+from numa_sim.processes.task_rows import TaskRows
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     IO_WRITE,
@@ -51,13 +53,13 @@ from numa_sim.state.constants import (
     PAGE_SIZE,
     STOP_BUFFER,
     STOP_SLICE,
-    TASK_KUPDATE,
     TASK_RUNNING,
     PG_locked,
 )
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
 from numa_sim.units import format_bytes, format_ns
+from numa_sim.workloads.children import Fork
 
 _run_hardware = entry(run_hardware)
 _end_page = entry(end_page)
@@ -65,8 +67,6 @@ _end_request = entry(end_request)
 _check_frames = entry(check_frames)
 _check_zones = entry(check_zones)
 
-FIRST_USER_TASK = 2
-"""Rows 0 (swapper) and 1 (kswapd) of ``kernel.tasks`` are the kernel's own."""
 FIRST_USER_PID = 100
 _FOREVER_NS = 1 << 62
 
@@ -111,6 +111,9 @@ class Machine(simpy.Environment):
         self._page_mapping = memoryview(self.kernel.pages["mapping"].view(np.ndarray))
         self.time_slice_ns = int(config.kernel.time_slice)
         self.check_level = config.run.check
+        self.rows = TaskRows(self.kernel)
+        self._living = 0
+        self._all_ended = self.event()
         self.tasks: list[TaskProcess] = []
         self.warnings: list[str] = []
         self.inputs: list[InputFile] = [*self.swap.inputs]
@@ -249,10 +252,11 @@ class Machine(simpy.Environment):
         if vm.bdflush_wanted:
             self.bdflush.wanted()
         if vm.oom_victim != NIL:
-            victim = self.tasks[vm.oom_victim - FIRST_USER_TASK]
+            victim = self.rows[vm.oom_victim]
             vm.oom_victim = NIL
             self.warn(f"Out of Memory: Killed process {victim.record.pid} ({victim.name}).")
-            victim.kill("out of memory")
+            for task in self.rows.sharing(victim.record.mm):
+                task.kill("out of memory")
 
     def _end_io(self, number: int, request: Request) -> None:
         """The interrupt of disk `number`: pages become readable or clean, whoever waits for them wakes."""
@@ -334,17 +338,40 @@ class Machine(simpy.Environment):
         root : bool
             Runs as uid 0: may swapon and swapoff; the OOM killer spares it longer.
         """
-        index = FIRST_USER_TASK + len(self.tasks)
-        if index >= len(self.kernel.tasks) + TASK_KUPDATE:
-            raise SimulationError(f"more than {len(self.kernel.tasks) + TASK_KUPDATE - FIRST_USER_TASK} tasks")
+        row = self.rows.reserve()
+        if row is None:
+            raise SimulationError(f"more than {self.rows.limit} tasks (kernel.max_tasks allows no more)")
         chosen = tuple(cpus) if cpus is not None else tuple(range(len(self.cpus)))
         if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
             raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
-        record = self.kernel.tasks[index]
-        record.pid, record.nice, record.state = FIRST_USER_PID + len(self.tasks), nice, TASK_RUNNING
-        record.root = record.rawio = int(root)
+        record = self.kernel.tasks[row]
+        record.nice, record.root, record.rawio = nice, int(root), int(root)
         label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
-        task = TaskProcess(self, index, label, program, chosen, start_ns, kind)
+        return self._enter_task(row, label, program, chosen, start_ns, kind)
+
+    def add_child(self, parent: TaskProcess, row: int, operation: Fork) -> TaskProcess:
+        """Add the child of a fork: a task like its parent in everything but its name, pid and program."""
+        parent.forks += 1
+        record = self.kernel.tasks[row]
+        for field in INHERITED:
+            record[field] = getattr(parent.record, field)
+        record.parent = parent.index
+        name = f"{parent.name}/{operation.name}-{parent.forks}"
+        child = self._enter_task(row, name, operation.program, parent.allowed, self.now_ns, "child")
+        child.parent = parent
+        parent.children.append(child)
+        inherit(parent, child)
+        return child
+
+    def _enter_task(
+        self, row: int, name: str, program: Any, cpus: tuple[int, ...], start_ns: int, kind: str
+    ) -> TaskProcess:
+        record = self.kernel.tasks[row]
+        record.pid, record.state = FIRST_USER_PID + len(self.tasks), TASK_RUNNING
+        task = TaskProcess(self, row, name, program, cpus, start_ns, kind)
+        self.rows.enter(row, task)
+        self._living += 1
+        task.process.callbacks.append(self._task_ended)
         self.tasks.append(task)
         return task
 
@@ -384,7 +411,7 @@ class Machine(simpy.Environment):
         self.process(self._sample(progress))
         if self.config.run.snapshot is not None:
             self.process(self._snapshot(int(self.config.run.snapshot)))
-        everybody = simpy.AllOf(self, [task.process for task in self.tasks])
+        everybody = self._all_ended
         limit = self.config.run.until
         end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(int(limit))])
         gc.freeze()  # the compiler's objects need not be looked at again and again while events come and go
@@ -397,6 +424,15 @@ class Machine(simpy.Environment):
         self.timeseries.sample(self.now_ns)
         self.check()
         return self._result(not any(task.process.is_alive for task in self.tasks), time.perf_counter() - started)
+
+    def _task_ended(self, process: simpy.Event) -> None:
+        """With the last task, those included that others have made, the run ends; an error ends it at once."""
+        self._living -= 1
+        if not process.ok:
+            process.defused = True
+            self._all_ended.fail(cast(Exception, process.value))
+        elif self._living == 0:
+            self._all_ended.succeed()
 
     def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
         while True:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from simpy import Event
+
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
-from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput, setup_arg_pages
+from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
+from numa_sim.processes import children
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
@@ -29,11 +32,11 @@ from numa_sim.state.constants import (
     STOP_BUFFER,
     STOP_FAULT,
     STOP_SLICE,
-    TASK_DEAD,
     TASK_SLEEPING,
 )
 from numa_sim.state.events import log_event
-from numa_sim.workloads.program import Compute, Exit, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
+from numa_sim.workloads.children import Exec, Exit
+from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 from numa_sim.workloads.swap import Swapoff, Swapon
 
 if TYPE_CHECKING:
@@ -81,6 +84,13 @@ class TaskProcess(Runnable):
         self.outcome = ""
         self.handlers: dict[int, Any] = {}
         self.open_files: list[int] = []
+        self.parent: TaskProcess | None = None
+        self.children: list[TaskProcess] = []
+        self.forks = 0
+        self.child_ended: Event | None = None
+        """What it sleeps on in wait."""
+        self.mm_released: Event | None = None
+        """What its parent sleeps on in vfork."""
         self.request_freed = Signal(machine)
         self._accesses = machine.kernel.accesses[index]
         self.process = machine.process(self._live())
@@ -89,10 +99,11 @@ class TaskProcess(Runnable):
 
     def _live(self) -> Steps:
         machine, k = self.machine, self.kernel
-        if self.start_ns:
-            yield machine.timeout(self.start_ns)
-        mm_alloc(k, self.index)
-        setup_arg_pages(k, self.index)
+        if self.start_ns > machine.now_ns:
+            yield machine.timeout(self.start_ns - machine.now_ns)
+        if self.record.mm == NIL:
+            mm_alloc(k, self.index)
+            setup_arg_pages(k, self.index)
         yield from self.get_cpu()
         self.enter_kernel()
         _log_event(k, EV_TASK_START, self.index, 0)
@@ -103,9 +114,7 @@ class TaskProcess(Runnable):
 
     def _carry_out(self, make: Any) -> Steps:
         """Carry out a program's operations to its end or the task's; whether the program asked for the latter."""
-        program = make(self.handle)
-        if not hasattr(program, "send"):
-            raise SimulationError(f"task {self.name}: a program must be a generator of operations, not {program!r}")
+        program = self._begin(make)
         answer: Any = None
         exits = False
         while not self.record.killed:
@@ -118,11 +127,15 @@ class TaskProcess(Runnable):
                     raise
                 raise SimulationError(f"task {self.name}: {error.strerror} (errno {error.errno})") from error
             if isinstance(operation, Exit):
+                self.record.exit_code = operation.status << 8
                 exits = True
                 break
             answer = yield from self._do(operation)
             if self.record.pending:
                 yield from deliver(self)
+            if isinstance(operation, Exec) and answer is None:
+                program.close()
+                program = self._begin(operation.program)
         program.close()
         return exits
 
@@ -135,6 +148,13 @@ class TaskProcess(Runnable):
         self.source = source
         self._accesses[: len(left)] = left
         record.access_next, record.access_end, record.access_ready = 0, len(left), 0
+
+    def _begin(self, make: Any) -> Any:
+        """A program, ready to give its first operation."""
+        program = make(self.handle)
+        if not hasattr(program, "send"):
+            raise SimulationError(f"task {self.name}: a program must be a generator of operations, not {program!r}")
+        return program
 
     def _do(self, operation: Any) -> Steps:
         """Carry out one operation; its answer goes back to the program."""
@@ -153,6 +173,8 @@ class TaskProcess(Runnable):
             yield from self.compute(operation.ns)
         elif isinstance(operation, OPERATIONS):
             return (yield from file_call(self, operation))
+        elif isinstance(operation, children.OPERATIONS):
+            return (yield from children.child_call(self, operation))
         elif isinstance(operation, Swapon | Swapoff):
             return (yield from swap_call(self, operation))
         elif isinstance(operation, SIGNAL_OPERATIONS):
@@ -168,12 +190,12 @@ class TaskProcess(Runnable):
         _abandon_file(k, self.index)
         close_all(self)
         self.record.cost_ns = self.machine.costs.syscall_ns
-        mmput(k, self.index)
+        children.leave_mm(self)
         _log_event(k, EV_TASK_EXIT, self.index, 0)
         self.machine.attend()
         yield from self.spend(self.record.cost_ns, PART_SYSCALL)
-        self.record.state = TASK_DEAD
         self.record.end_ns = self.machine.now_ns
+        children.exit_notify(self)
         self.leave_cpu()
 
     def close_account(self) -> None:

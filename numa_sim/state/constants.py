@@ -140,10 +140,13 @@ VM_READ: Final = 0x1
 VM_WRITE: Final = 0x2
 VM_EXEC: Final = 0x4
 VM_SHARED: Final = 0x8
+VM_GROWSDOWN: Final = 0x100
 VM_LOCKED: Final = 0x2000
 VM_SEQ_READ: Final = 0x8000
 VM_RAND_READ: Final = 0x10000
 """madvise: MADV_SEQUENTIAL, MADV_RANDOM."""
+VM_DONTCOPY: Final = 0x20000
+"""fork leaves the area out."""
 VM_RESERVED: Final = 0x80000
 
 # Page-table entries (spec 11.3); a not-present entry that is not 0 names a swap slot ---------------------------------
@@ -243,6 +246,13 @@ SWAPOFF_YIELD: Final = 3
 SWAPOFF_NO_MEMORY: Final = 4
 """What `try_to_unuse` answers: every slot is free; wait for ``tasks[t].wait_pfn``, reclaim, or let others run, and call
 it again; ENOMEM."""
+FORK_DONE: Final = 0
+FORK_RECLAIM: Final = 1
+FORK_NO_MEMORY: Final = 2
+"""What `copy_page_range` answers: everything is copied; reclaim and call it again; ENOMEM."""
+CLONE_VM: Final = 0x100
+CLONE_VFORK: Final = 0x4000
+"""Flags of clone(2): share the address space; the parent sleeps until the child execs or exits."""
 FLUSH_SLEEP: Final = 0
 FLUSH_AGAIN: Final = 1
 """What `bdflush_step` and `kupdate_step` answer: sleep until woken or the next interval, or call again."""
@@ -267,6 +277,8 @@ TASK_RUNNING: Final = 1
 """Runnable: on a CPU or on its run queue."""
 TASK_SLEEPING: Final = 2
 TASK_DEAD: Final = 3
+TASK_ZOMBIE: Final = 4
+"""It has ended, and its parent has not waited for it yet."""
 TASK_BDFLUSH: Final = -1
 TASK_KUPDATE: Final = -2
 TASK_KRECLAIMD: Final = -3
@@ -297,6 +309,7 @@ VMSTAT: Final = (
     "policy_victims", "policy_rescues", "swapoff_pages",
     "rmap_pages", "rmap_walked_areas", "rmap_unmapped",
     "policy_file_victims",
+    "forks", "fork_ptes", "fork_copies", "cow_reuses",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -316,6 +329,7 @@ VMSTAT: Final = (
     POLICY_VICTIMS, POLICY_RESCUES, SWAPOFF_PAGES,
     RMAP_PAGES, RMAP_WALKED_AREAS, RMAP_UNMAPPED,
     POLICY_FILE_VICTIMS,
+    FORKS, FORK_PTES, FORK_COPIES, COW_REUSES,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -345,6 +359,7 @@ EVENTS: Final = (
     "drop_behind", "do_no_page", "sigbus", "set_page_dirty", "balance_dirty", "fsync", "truncate", "zap_file_page",
     "swapon", "swapoff", "try_to_unuse",
     "send_sig", "do_signal",
+    "fork", "exec", "wait",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -362,6 +377,7 @@ EVENTS: Final = (
     EV_ZAP_FILE_PAGE,
     EV_SWAPON, EV_SWAPOFF, EV_TRY_TO_UNUSE,
     EV_SEND_SIG, EV_DO_SIGNAL,
+    EV_FORK, EV_EXEC, EV_WAIT,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

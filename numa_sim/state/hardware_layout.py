@@ -94,6 +94,9 @@ COSTS = np.dtype(
         ("pagecache_lock_ns", "i8"),
         ("page_table_lock_ns", "i8"),
         ("swap_lock_ns", "i8"),
+        ("fork_ns", "i8"),
+        ("copy_pte_ns", "i8"),
+        ("exec_ns", "i8"),
     ],
     align=True,
 )

@@ -261,7 +261,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.vm_passes, vm.vm_cache_scan_ratio, vm.vm_mapped_ratio = 60, 6, 100
     vm.vm_lru_balance_ratio, vm.vm_vfs_scan_ratio, vm.vm_anon_lru = 2, 6, 0
     vm.page_cluster, vm.swapfile_cluster, vm.swap_readahead = 3, SWAPFILE_CLUSTER, 1
-    vm.zero_page = vm.pageout = vm.local_pages = 1
+    vm.zero_page = vm.pageout = vm.local_pages = vm.copy_on_write = 1
     vm.kswapd_asleep = vm.kreclaimd_asleep = 1
     vm.page_aging, vm.swap_cluster, vm.launder = 1, 8, 1
     vm.profile = KERNEL_2_4_37

@@ -208,6 +208,7 @@ VM = np.dtype(
         ("anon_vma_used", "i8"),  # last record ever used; record 0 never is
         ("avc_free", "i8"),
         ("avc_used", "i8"),  # records ever used
+        ("copy_on_write", "i8"),  # 1; 0 = fork copies every private page at once
     ],
     align=True,
 )
@@ -310,6 +311,10 @@ TASK = np.dtype(
         ("rlim_as", "i8"),
         ("rlim_memlock", "i8"),
         ("rlim_core", "i8"),
+        # fork, exit and wait
+        ("parent", "i8"),  # p_pptr; 0 = init
+        ("fork_mm", "i8"),  # fork in progress: the child's address space
+        ("fork_vpn", "i8"),  # the next page whose entry is to be copied
     ],
     align=True,
 )
@@ -333,6 +338,15 @@ MM = np.dtype(
         ("swap_cnt", "i8"),  # 2.4.0: PTEs swap_out may still look at in this round
         ("leaf_vpn", "i8"),  # ours: vpn >> entry_bits of the last leaf table pte_alloc found, NIL = none
         ("leaf_row", "i8"),
+        # where the program lies, as bytes
+        ("start_code", "i8"),
+        ("end_code", "i8"),
+        ("start_data", "i8"),
+        ("end_data", "i8"),
+        ("start_brk", "i8"),
+        ("brk", "i8"),
+        ("mm_users", "i8"),  # tasks
+        ("mm_count", "i8"),  # 1 for all users together, and 1 for each CPU that has borrowed it
     ],
     align=True,
 )

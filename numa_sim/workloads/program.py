@@ -8,7 +8,7 @@ A program is written like a SimPy process, but knows nothing of time or machines
         yield task.munmap(heap)
 
 The machine executes each operation it yields and sends back what it gives: a `Region` for `Mmap`, an `OpenFile` for
-`Open`, the bytes done for `Transfer`, None for the others.
+`Open`, the bytes done for `Transfer`, the child's pid for `Fork`, an `Ended` for `Wait`, None for the others.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from numa_sim.errors import ConfigError
 from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_SHARED, VM_WRITE
 from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
+from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
@@ -110,17 +111,15 @@ class Compute:
     ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """End the task; reaching the end of the program does the same."""
-
-
 Operation: TypeAlias = (
     Mmap
     | Touch
     | Munmap
     | Sleep
     | Compute
+    | Fork
+    | Exec
+    | Wait
     | Exit
     | Open
     | Transfer
@@ -137,7 +136,7 @@ Operation: TypeAlias = (
 )
 
 
-class TaskHandle(FileCalls, SwapCalls, SignalCalls):
+class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints
@@ -151,12 +150,15 @@ class TaskHandle(FileCalls, SwapCalls, SignalCalls):
         Process id.
     seed : int
         The run's root seed.
+    regions : dict
+        After exec of a file: its ``text``, ``data`` and ``bss``.
     """
 
     def __init__(self, name: str, pid: int, seed: int = 0) -> None:
         self.name = name
         self.pid = pid
         self.seed = seed
+        self.regions: dict[str, Region] = {}
         self._touches = 0
         self._streams: dict[str, np.random.Generator] = {}
 
@@ -264,10 +266,6 @@ class TaskHandle(FileCalls, SwapCalls, SignalCalls):
     def compute(self, time: int | str) -> Compute:
         """Use the CPU for `time`."""
         return Compute(self._time(time, "compute"))
-
-    def exit(self) -> Exit:
-        """End the task here."""
-        return Exit()
 
     def _stream(self, name: str) -> np.random.Generator:
         return stream(self.seed, f"task/{self.name}/{name}")

@@ -1,0 +1,66 @@
+"""Rows of ``kernel.tasks`` for programs: how many there are, and who has which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from numa_sim.state.constants import TASK_KRECLAIMD
+from numa_sim.state.kernel import Kernel
+
+if TYPE_CHECKING:
+    from numa_sim.processes.task import TaskProcess
+
+FIRST_USER_TASK = 2
+"""Rows 0 (swapper) and 1 (kswapd) of ``kernel.tasks`` are the kernel's own; the last ones are the other daemons'."""
+
+
+class TaskRows:
+    """The rows programs may have.
+
+    A task that has ended keeps its row, for its record is part of the result; so a machine has room for so many tasks
+    in all its run.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Whose rows.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._end = len(kernel.tasks) + TASK_KRECLAIMD
+        self._next = FIRST_USER_TASK
+        self._given_back: list[int] = []
+        self.refused = 0
+        """How often there was none left."""
+        self._tasks: dict[int, TaskProcess] = {}
+
+    @property
+    def limit(self) -> int:
+        """Tasks there is room for."""
+        return self._end - FIRST_USER_TASK
+
+    def reserve(self) -> int | None:
+        """A row for a new task; None if there is none left."""
+        if self._given_back:
+            return self._given_back.pop()
+        if self._next >= self._end:
+            self.refused += 1
+            return None
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, row: int) -> None:
+        """Return a row no task has had yet: its fork has failed."""
+        self._given_back.append(row)
+
+    def enter(self, row: int, task: TaskProcess) -> None:
+        """Note who has a reserved row."""
+        self._tasks[row] = task
+
+    def __getitem__(self, row: int) -> TaskProcess:
+        """Whose row it is."""
+        return self._tasks[row]
+
+    def sharing(self, mm: int) -> list[TaskProcess]:
+        """The tasks that use address space `mm`, in the order of their rows."""
+        return [task for _, task in sorted(self._tasks.items()) if task.record.mm == mm]
