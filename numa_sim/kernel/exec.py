@@ -35,8 +35,9 @@ from numa_sim.state.kernel import Kernel
 
 MAX_ARG_PAGES: Final = 32
 """include/linux/binfmts.h."""
-ELF_BASE: Final = {2: 0x0804_8000, 4: 0x0040_0000}
-"""Where code begins, by the number of page-table levels: i386 and x86-64."""
+ELF_BASE_32: Final = 0x0804_8000
+ELF_BASE_64: Final = 0x0040_0000
+"""Where code begins on i386, and on machines of 64 bits (x86-64's place)."""
 
 _log_event = entry(log_event)
 
@@ -76,7 +77,8 @@ def map_image(k: Kernel, t: int, file: int, text_bytes: int, data_bytes: int, bs
     tuple of int
         Virtual page numbers.  A part of no bytes has none of its own: it lies where the next one begins.
     """
-    text = ELF_BASE[2 if int(k.vm[0].levels) == 2 else 4] >> PAGE_SHIFT
+    base = ELF_BASE_32 if int(k.vm[0].task_size_vpn) < 1 << 20 else ELF_BASE_64
+    text = base >> PAGE_SHIFT
     text_pages, data_pages, bss_pages = (-(-size // PAGE_SIZE) for size in (text_bytes, data_bytes, bss_bytes))
     data = text + text_pages
     bss = data + data_pages

@@ -411,7 +411,7 @@ def test_two_instances_of_a_program_share_its_text_and_not_its_data() -> None:
     finish(machine)
     assert frames["text"][0] == frames["text"][1]
     assert frames["data"][0] != frames["data"][1]
-    assert shared == [3]  # the cache and two processes
+    assert shared == [4]  # the cache, its buffers and two processes
     assert not machine.kernel.mms.rss.any()
 
 
