@@ -63,7 +63,7 @@ def _copied_at_once(k: Kernel, t: int, vma: int, vpn: int, pfn: int) -> int:
 
 @rule
 def _copy_table(k: Kernel, t: int, vma: int, source: int, target: int, end: int) -> int:
-    """Copy a leaf table's entries of the child's area `vma`, from ``fork_vpn`` up to `end`; 0, or a negative FAULT_*."""
+    """Copy a leaf table's entries of the child's area `vma` from ``fork_vpn`` to `end`; 0, or a negative FAULT_*."""
     task = k.tasks[t]
     child = k.mms[task.fork_mm]
     mask = (1 << k.vm[0].entry_bits) - 1
