@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from numa_sim.kernel.coredump import CoreDump
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.state.kernel import Kernel
 from numa_sim.units import format_ns
@@ -94,6 +95,8 @@ class RunResult:
         How thoroughly invariants were checked.
     snapshots : tuple of Snapshot
         Texts of ``/proc`` taken on the way, in order of time.
+    cores : tuple of CoreDump
+        What crashed tasks' core files hold, in order of time; `numa_sim.observe.elf_core` makes the files.
     """
 
     config: Mapping[str, Any]
@@ -113,6 +116,7 @@ class RunResult:
     wall_seconds: float = 0.0
     check_level: str = "off"
     snapshots: tuple[Snapshot, ...] = ()
+    cores: tuple[CoreDump, ...] = ()
     model_version: str = MODEL_VERSION
 
     def __repr__(self) -> str:

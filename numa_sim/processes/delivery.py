@@ -11,6 +11,7 @@ from os import strerror
 from typing import TYPE_CHECKING
 
 from numa_sim.errors import SimulationError
+from numa_sim.kernel.coredump import elf_core_dump, refuses
 from numa_sim.kernel.resource import setrlimit
 from numa_sim.kernel.signal import (
     Action,
@@ -23,14 +24,35 @@ from numa_sim.kernel.signal import (
     sigaction,
     unblock,
 )
-from numa_sim.state.constants import PART_SYSCALL, SI_USER, SIGBUS, SIGKILL, SIGNALS, SIGSEGV, TASK_DEAD
-from numa_sim.workloads.signals import Kill, Setrlimit, SignalAction
+from numa_sim.state.constants import (
+    PART_COMPUTE,
+    PART_DIRECT_RECLAIM,
+    PART_FILE_SYSCALL,
+    PART_LOCAL,
+    PART_MAJOR_FAULT,
+    PART_MINOR_FAULT,
+    PART_QUEUEING,
+    PART_REMOTE,
+    PART_SYSCALL,
+    PART_TLB_WALK,
+    SI_USER,
+    SIGBUS,
+    SIGKILL,
+    SIGNALS,
+    SIGSEGV,
+    TASK_DEAD,
+)
+from numa_sim.workloads.signals import Kill, Prctl, Setrlimit, SignalAction
 
 if TYPE_CHECKING:
     from numa_sim.processes.runnable import Steps
     from numa_sim.processes.task import TaskProcess
 
-SIGNAL_OPERATIONS = (Kill, Setrlimit, SignalAction)
+SIGNAL_OPERATIONS = (Kill, Prctl, Setrlimit, SignalAction)
+CORE_DUMPED = 0x80
+"""Bit of the exit code that wait(2) gives: there is a core file."""
+_USER_PARTS = (PART_COMPUTE, PART_LOCAL, PART_REMOTE, PART_QUEUEING, PART_TLB_WALK)
+_SYSTEM_PARTS = (PART_MINOR_FAULT, PART_MAJOR_FAULT, PART_DIRECT_RECLAIM, PART_SYSCALL, PART_FILE_SYSCALL)
 _OUTCOMES = {SIGSEGV: "segmentation fault", SIGBUS: "bus error"}
 
 
@@ -53,6 +75,8 @@ def deliver(task: TaskProcess) -> Steps:
         if action == Action.HANDLE:
             yield from _handle(task, signal)
         elif action != Action.NOTHING:
+            if action == Action.CORE:
+                yield from _dump_core(task, signal)
             _die(task, signal)
             return
         if task.record.killed:
@@ -79,8 +103,24 @@ def _die(task: TaskProcess, signal: int) -> None:
     task.outcome = task.outcome or _OUTCOMES.get(signal, f"killed by {SIGNALS[signal]}")
 
 
-def signal_call(task: TaskProcess, operation: Kill | Setrlimit | SignalAction) -> Steps:
-    """Carry out signal(2), kill(2) or setrlimit(2): None, or the `OSError` the program gets."""
+def _dump_core(task: TaskProcess, signal: int) -> Steps:
+    """do_coredump: if the task may leave a core file, take down what is in it, at the cost of copying it."""
+    k, t, record = task.kernel, task.index, task.record
+    refused = refuses(k, t)
+    if refused is not None:
+        if record.rlim_core:
+            task.machine.warn(f"task {task.name}: no core file: {refused}")
+        return
+    parts = k.time_parts[t]
+    record.cost_ns = 0
+    times_ns = (int(parts[list(_USER_PARTS)].sum()), int(parts[list(_SYSTEM_PARTS)].sum()))
+    task.machine.cores.append(elf_core_dump(k, t, task.name, signal, task.eip, times_ns))
+    record.exit_code |= CORE_DUMPED
+    yield from task.spend(record.cost_ns, PART_SYSCALL)
+
+
+def signal_call(task: TaskProcess, operation: Kill | Prctl | Setrlimit | SignalAction) -> Steps:
+    """Carry out signal(2), kill(2), prctl(2) or setrlimit(2): None, or the `OSError` the program gets."""
     task.enter_kernel()
     yield from task.spend(task.machine.costs.syscall_ns, PART_SYSCALL)
     task.enter_kernel()
@@ -89,6 +129,9 @@ def signal_call(task: TaskProcess, operation: Kill | Setrlimit | SignalAction) -
         error = _kill(task, operation)
     elif isinstance(operation, Setrlimit):
         error = setrlimit(k, t, operation.resource, operation.limit)
+    elif isinstance(operation, Prctl):
+        k.mms[task.record.mm].dumpable = operation.dumpable
+        error = 0
     elif callable(operation.action):
         error = sigaction(k, t, operation.signal, Disposition.CATCH)
         task.handlers[operation.signal] = operation.action

@@ -22,6 +22,7 @@ from numa_sim.config.resolve import topology_of
 from numa_sim.errors import InvariantViolation, SimulationError
 from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
+from numa_sim.kernel.coredump import CoreDump
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_page, end_request
@@ -118,6 +119,7 @@ class Machine(simpy.Environment):
         self.warnings: list[str] = []
         self.inputs: list[InputFile] = [*self.swap.inputs]
         self._snapshots: list[Snapshot] = []
+        self.cores: list[CoreDump] = []
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[Signal]] = {}
         self.block = BlockLayer(
@@ -474,4 +476,5 @@ class Machine(simpy.Environment):
             wall_seconds=wall_seconds,
             check_level=config.run.check,
             snapshots=tuple(self._snapshots),
+            cores=tuple(self.cores),
         )

@@ -47,6 +47,9 @@ _abandon_fault = entry(abandon_fault)
 _abandon_file = entry(abandon_file)
 _log_event = entry(log_event)
 
+_ENTRY = {False: 0x0804_8000, True: 0x40_0000}
+"""Where a program's text starts: i386, x86-64 (no instruction is executed)."""
+_OPERATION_BYTES = 16
 STOP_SIGNAL = -1
 """Value of a task's trap when it is taken off the hardware for a signal."""
 
@@ -83,6 +86,7 @@ class TaskProcess(Runnable):
         self.source: Any = None
         self.outcome = ""
         self.handlers: dict[int, Any] = {}
+        self._operations = 0
         self.open_files: list[int] = []
         self.parent: TaskProcess | None = None
         self.children: list[TaskProcess] = []
@@ -139,6 +143,11 @@ class TaskProcess(Runnable):
         program.close()
         return exits
 
+    @property
+    def eip(self) -> int:
+        """Instruction pointer, bytes: operation n of the program stands 16 n bytes after its start."""
+        return _ENTRY[bool(self.kernel.vm[0].levels > 3)] + _OPERATION_BYTES * self._operations
+
     def run_aside(self, handler: Any) -> Steps:
         """Run a signal's handler; what it interrupted finds everything as it was, unless the handler exits."""
         record, source = self.record, self.source
@@ -158,6 +167,7 @@ class TaskProcess(Runnable):
 
     def _do(self, operation: Any) -> Steps:
         """Carry out one operation; its answer goes back to the program."""
+        self._operations += 1
         if isinstance(operation, Touch):
             yield from self._touch(operation)
         elif isinstance(operation, Mmap):
@@ -170,6 +180,7 @@ class TaskProcess(Runnable):
             yield from self.until_signal(self.machine.timeout(operation.ns), PART_SLEEP)
             yield from self.get_cpu()
         elif isinstance(operation, Compute):
+            self.record.used_math |= operation.fpu
             yield from self.compute(operation.ns)
         elif isinstance(operation, OPERATIONS):
             return (yield from file_call(self, operation))

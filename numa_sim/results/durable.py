@@ -8,7 +8,7 @@ from pathlib import Path
 
 from numa_sim.errors import RunFolderError
 
-__all__ = ["FileLayer", "existing_folder"]
+__all__ = ["FileLayer", "WithHoles", "existing_folder"]
 
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -18,6 +18,18 @@ def existing_folder(folder: Path | str) -> Path:
     if not os.path.isdir(folder):  # noqa: PTH112 - unlike Path.is_dir, also answers for names no file can have
         raise RunFolderError(folder, "is not a folder" if os.path.lexists(folder) else "does not exist")
     return Path(folder)
+
+
+class WithHoles(bytes):
+    """Contents of a file of which only some parts are written; the rest, zeros, need take no room on the disk."""
+
+    def __new__(cls, content: bytes, written: tuple[tuple[int, int], ...]) -> WithHoles:
+        """Take the whole contents, and where the parts to be written begin and end."""
+        self = super().__new__(cls, content)
+        self.written = written
+        return self
+
+    written: tuple[tuple[int, int], ...]
 
 
 class FileLayer:
@@ -33,10 +45,14 @@ class FileLayer:
     def write(self, file: Path, content: bytes) -> None:
         """Write a new file and leave it open to nobody; not yet synced."""
         descriptor = os.open(file, _OPEN_FLAGS, 0o666)
+        parts = content.written if isinstance(content, WithHoles) else ((0, len(content)),)
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            for start, end in parts:
+                os.lseek(descriptor, start, os.SEEK_SET)
+                rest = memoryview(content)[start:end]
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            os.ftruncate(descriptor, len(content))
         finally:
             os.close(descriptor)
 

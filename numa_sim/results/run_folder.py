@@ -17,10 +17,11 @@ from typing import Final
 
 from numa_sim.errors import RunFolderError
 from numa_sim.observe import procfs
+from numa_sim.observe.elf_core import core_file, core_name
 from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
 from numa_sim.results.canonical import canonical_json
-from numa_sim.results.durable import FileLayer
+from numa_sim.results.durable import FileLayer, WithHoles
 from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY, environment, manifest
 from numa_sim.results.run import Run
 
@@ -50,7 +51,7 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
         node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
         ``environment.json``, and, if there are any, ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and
-        ``overview.png``; in ``proc/`` the texts of /proc at the end.
+        ``overview.png``; in ``proc/`` the texts of /proc at the end, in ``cores/`` core files of crashed tasks.
 
     Raises
     ------
@@ -73,6 +74,9 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         same["proc.parquet"] = tables.parquet_bytes(tables.proc_table(result.snapshots))
     texts = procfs.texts(result.kernel, [area.name for area in result.swap_areas])
     same |= {f"proc/{name}": text.encode() for name, text in texts.items()}
+    for dump in result.cores:
+        core = core_file(dump)
+        same[f"cores/{core_name(dump)}"] = WithHoles(core.contents, core.written)
     local = {"overview.png": run.picture()} if picture else {}
     contents = {
         **same,

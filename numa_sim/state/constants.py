@@ -128,6 +128,8 @@ GFP_KSWAPD: Final = GFP_USER
 GFP_ZONEMASK: Final = 0x0F
 
 # task.flags, include/linux/sched.h @2.4.37 ---------------------------------------------------------------------------
+PF_DUMPCORE: Final = 0x00000200
+PF_SIGNALED: Final = 0x00000400
 PF_MEMALLOC: Final = 0x00000800
 PF_MEMDIE: Final = 0x00001000
 PF_FREE_PAGES: Final = 0x00002000
@@ -141,7 +143,10 @@ VM_WRITE: Final = 0x2
 VM_EXEC: Final = 0x4
 VM_SHARED: Final = 0x8
 VM_GROWSDOWN: Final = 0x100
+VM_GROWSUP: Final = 0x200
+VM_EXECUTABLE: Final = 0x1000
 VM_LOCKED: Final = 0x2000
+VM_IO: Final = 0x4000
 VM_SEQ_READ: Final = 0x8000
 VM_RAND_READ: Final = 0x10000
 """madvise: MADV_SEQUENTIAL, MADV_RANDOM."""
@@ -359,7 +364,7 @@ EVENTS: Final = (
     "drop_behind", "do_no_page", "sigbus", "set_page_dirty", "balance_dirty", "fsync", "truncate", "zap_file_page",
     "swapon", "swapoff", "try_to_unuse",
     "send_sig", "do_signal",
-    "fork", "exec", "wait",
+    "fork", "exec", "wait", "elf_core_dump",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -377,7 +382,7 @@ EVENTS: Final = (
     EV_ZAP_FILE_PAGE,
     EV_SWAPON, EV_SWAPOFF, EV_TRY_TO_UNUSE,
     EV_SEND_SIG, EV_DO_SIGNAL,
-    EV_FORK, EV_EXEC, EV_WAIT,
+    EV_FORK, EV_EXEC, EV_WAIT, EV_ELF_CORE_DUMP,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

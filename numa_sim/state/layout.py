@@ -315,6 +315,8 @@ TASK = np.dtype(
         ("parent", "i8"),  # p_pptr; 0 = init
         ("fork_mm", "i8"),  # fork in progress: the child's address space
         ("fork_vpn", "i8"),  # the next page whose entry is to be copied
+        ("esp", "i8"),  # bytes: stack pointer at the last access that gave one, 0 = none
+        ("used_math", "i8"),  # it has used the FPU
     ],
     align=True,
 )
@@ -347,6 +349,7 @@ MM = np.dtype(
         ("brk", "i8"),
         ("mm_users", "i8"),  # tasks
         ("mm_count", "i8"),  # 1 for all users together, and 1 for each CPU that has borrowed it
+        ("dumpable", "i8"),  # a core file may be written
     ],
     align=True,
 )

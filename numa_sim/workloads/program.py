@@ -26,7 +26,7 @@ from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
-from numa_sim.workloads.signals import Kill, Setrlimit, SignalAction, SignalCalls
+from numa_sim.workloads.signals import Kill, Prctl, Setrlimit, SignalAction, SignalCalls
 from numa_sim.workloads.streams import stream
 from numa_sim.workloads.swap import SwapCalls, Swapoff, Swapon
 
@@ -106,9 +106,10 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Use the CPU for `ns` without touching memory."""
+    """Use the CPU, and its FPU if `fpu`, for `ns` without touching memory."""
 
     ns: int
+    fpu: bool = False
 
 
 Operation: TypeAlias = (
@@ -132,6 +133,7 @@ Operation: TypeAlias = (
     | Swapoff
     | SignalAction
     | Kill
+    | Prctl
     | Setrlimit
 )
 
@@ -263,9 +265,9 @@ class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls):
         """Leave the CPU for `time`."""
         return Sleep(self._time(time, "sleep"))
 
-    def compute(self, time: int | str) -> Compute:
-        """Use the CPU for `time`."""
-        return Compute(self._time(time, "compute"))
+    def compute(self, time: int | str, fpu: bool = False) -> Compute:
+        """Use the CPU for `time`, and its FPU if `fpu`: a core file then has the FPU's registers."""
+        return Compute(self._time(time, "compute"), bool(fpu))
 
     def _stream(self, name: str) -> np.random.Generator:
         return stream(self.seed, f"task/{self.name}/{name}")

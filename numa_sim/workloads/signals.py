@@ -32,6 +32,13 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Prctl:
+    """prctl(2) with PR_SET_DUMPABLE: whether the address space may go into a core file."""
+
+    dumpable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Setrlimit:
     """setrlimit(2), `limit` in bytes."""
 
@@ -71,6 +78,10 @@ class SignalCalls:
         if type(to) is not int and not isinstance(to, str):
             raise ConfigError("", f"{self.name}: kill.to", f"got {to!r}", ("a pid", "the name of a task"))
         return Kill(to, _number(self.name, "kill", signal))
+
+    def prctl(self, dumpable: bool) -> Prctl:
+        """Allow, or forbid, a core file of this task's address space (PR_SET_DUMPABLE)."""
+        return Prctl(bool(dumpable))
 
     def setrlimit(self, resource: str, limit: int | str) -> Setrlimit:
         """Limit this task's `resource`: stack, data, as, memlock or core.
