@@ -29,7 +29,6 @@ from numa_sim.state.constants import (
     PTE_PRESENT,
     PTE_PROTNONE,
     RLIM_INFINITY,
-    TASK_DEAD,
     VM_EXEC,
     VM_EXECUTABLE,
     VM_GROWSDOWN,
@@ -122,8 +121,7 @@ def refuses(k: Kernel, t: int) -> str | None:
         return "not dumpable"
     if int(task.rlim_core) < PAGE_SIZE:
         return "RLIMIT_CORE is below a page"
-    users = np.count_nonzero((k.tasks["mm"] == task.mm) & (k.tasks["state"] != TASK_DEAD))
-    if users > 1 and k.vm[0].profile < KERNEL_2_4_37:
+    if k.mms[task.mm].mm_users > 1 and k.vm[0].profile < KERNEL_2_4_37:
         return "another thread uses the address space"
     return None
 
@@ -175,7 +173,7 @@ def elf_core_dump(k: Kernel, t: int, name: str, signal: int, eip: int, times_ns:
     return CoreDump(
         name=name,
         pid=int(task.pid),
-        ppid=1,
+        ppid=int(k.tasks[task.parent].pid) if task.parent else 1,
         root=bool(task.root),
         nice=int(task.nice),
         flags=int(task.flags),

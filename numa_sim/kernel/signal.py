@@ -26,6 +26,7 @@ from numa_sim.state.constants import (
     SIGSEGV,
     SIGTRAP,
     TASK_DEAD,
+    TASK_ZOMBIE,
 )
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
@@ -79,7 +80,7 @@ def send_sig(k: Kernel, t: int, signal: int, code: int = SI_USER, address: int =
     Not if the task ignores or blocks it, has it pending already, or is dead.
     """
     task, bit = k.tasks[t], 1 << signal
-    if task.state == TASK_DEAD or _is_ignored(k, t, signal) or int(task.pending) & bit:
+    if task.state in (TASK_DEAD, TASK_ZOMBIE) or _is_ignored(k, t, signal) or int(task.pending) & bit:
         return False
     task.pending = int(task.pending) | bit
     task.si_code, task.si_addr = code, address

@@ -150,7 +150,7 @@ def test_a_shared_address_space_is_dumped_by_the_latest_kernel_only(profile: int
     assert mm != NIL
     k.vm[0].profile, k.tasks[2].rlim_core = profile, PAGE
     assert refuses(k, 2) is None
-    k.tasks[3].mm, k.tasks[3].state = mm, k.tasks[2].state
+    k.mms[mm].mm_users = 2
     assert (refuses(k, 2) is None) == (profile >= KERNEL_2_4_37)
 
 
