@@ -52,6 +52,11 @@ class View(StrEnum):
     numastat = "numastat"
     disks = "disks"
     swaps = "swaps"
+    maps = "maps"
+    smaps = "smaps"
+    numa_maps = "numa_maps"
+    status = "status"
+    statm = "statm"
     schema = "schema"
     config = "config"
 
@@ -98,11 +103,13 @@ def show(
         Path | None, typer.Argument(metavar="CONFIG", help="Configuration; not needed for schema.", show_default=False)
     ] = None,
     overrides: Overrides = None,
+    at: Annotated[str | None, typer.Option(help='Simulated time, like "5ms"; else after boot.')] = None,
+    task: Annotated[str | None, typer.Option(help="Whose maps, smaps, numa_maps, status, statm.")] = None,
 ) -> None:
-    """Show the machine of CONFIG as its kernel would after boot, or the configuration itself."""
-    from numa_sim.cli.showing import view_text
+    """Show the machine of CONFIG as its kernel would, after boot or at a moment of the run, or the configuration."""
+    from numa_sim.cli.showing import Moment, view_text
 
-    typer.echo(view_text(view.value, config, overrides or ()), nl=False)
+    typer.echo(view_text(view.value, config, overrides or (), Moment.of(at, task)), nl=False)
 
 
 @app.command()

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numa_sim.errors import ConfigError
-from numa_sim.units import PAGE_BYTES, format_bytes
+from numa_sim.units import PAGE_BYTES, format_bytes, format_ns, parse_ns
 
 if TYPE_CHECKING:
     from numa_sim.config.model import Config
+    from numa_sim.processes.machine import Machine
 
 
-def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Moment:
+    """When to look, ns (0: after boot), and at which task."""
+
+    at_ns: int = 0
+    task: str | None = None
+
+    @classmethod
+    def of(cls, at: str | None, task: str | None) -> Moment:
+        """From the options ``--at`` and ``--task``."""
+        try:
+            return cls(parse_ns(at) if at is not None else 0, task)
+        except ValueError as error:
+            raise ConfigError("--at", "", str(error)) from error
+
+
+_OF_A_TASK = ("maps", "smaps", "numa_maps", "status", "statm")
+AFTER_BOOT = Moment()
+
+
+def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Moment = AFTER_BOOT) -> str:
     """Text of one view, ending in a newline.
 
     Raises
@@ -43,7 +65,23 @@ def view_text(view: str, file: Path | None, settings: Iterable[str]) -> str:
         return _ended(describe(topology)) + _ended(to_numactl(topology))
     from numa_sim.processes.machine import Machine
 
-    return Machine(config).procfs(view)
+    machine = Machine(config)
+    machine.run_until(moment.at_ns)
+    return machine.procfs(f"{_watched(machine, moment)}/{view}" if view in _OF_A_TASK else view)
+
+
+def _watched(machine: Machine, moment: Moment) -> str:
+    """Number of the task to look at: the one that was named, or the only one; it must have memory by then."""
+    known = tuple(task.name for task in machine.tasks)
+    if moment.task is None and len(known) != 1:
+        raise ConfigError("--task", "", "needs the name of a task", known)
+    chosen = [task for task in machine.tasks if moment.task in (None, task.name, str(task.record.pid))]
+    if not chosen:
+        raise ConfigError("--task", "", f"there is no task {moment.task!r}", known)
+    if chosen[0].record.mm < 0:
+        now = format_ns(moment.at_ns)
+        raise ConfigError("--at", "", f"task {chosen[0].name} has no memory at {now}: not started yet, or ended")
+    return str(chosen[0].record.pid)
 
 
 def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterator[str]:

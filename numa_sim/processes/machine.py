@@ -26,7 +26,7 @@ from numa_sim.kernel.coredump import CoreDump
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_page, end_request
-from numa_sim.observe import procfs
+from numa_sim.observe import proc_pid, procfs
 from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRow
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
@@ -45,6 +45,7 @@ from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
 from numa_sim.processes.task_rows import TaskRows
+from numa_sim.processes.watched import process_named, process_texts
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     IO_WRITE,
@@ -384,12 +385,16 @@ class Machine(simpy.Environment):
         ----------
         name : str
             ``meminfo``, ``vmstat``, ``zoneinfo``, ``buddyinfo``, ``slabinfo``, ``numastat``, ``swaps``, ...: see
-            `numa_sim.observe.procfs.FILES`; or of one node: ``node0/meminfo``, ``node0/numastat``, ``node0/vmstat``.
+            `numa_sim.observe.procfs.FILES`; or of one node: ``node0/meminfo``, ``node0/numastat``, ``node0/vmstat``;
+            or of one task, by its name or pid: ``100/maps``, ``db/smaps``, ``db/numa_maps``, ``db/status``.
 
         Examples
         --------
         >>> print(machine.procfs("meminfo"))     # doctest: +SKIP
         """
+        who, _, file = name.rpartition("/")
+        if who and file in proc_pid.FILES:
+            return proc_pid.FILES[file](self.kernel, process_named(self, who))
         return procfs.text(self.kernel, name, self.swap.names_by_index())
 
     def warn(self, message: str) -> None:
@@ -415,7 +420,8 @@ class Machine(simpy.Environment):
             self.process(self._snapshot(int(self.config.run.snapshot)))
         everybody = self._all_ended
         limit = self.config.run.until
-        end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(int(limit))])
+        rest_ns = max(0, int(limit) - self.now_ns) if limit is not None else 0
+        end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(rest_ns)])
         gc.freeze()  # the compiler's objects need not be looked at again and again while events come and go
         try:
             super().run(until=end)
@@ -436,6 +442,11 @@ class Machine(simpy.Environment):
         elif self._living == 0:
             self._all_ended.succeed()
 
+    def run_until(self, time_ns: int) -> None:
+        """Run up to `time_ns` and no further, to look at the machine as it is then (`procfs`, ``kernel``)."""
+        if time_ns > self.now_ns:
+            super().run(until=time_ns)
+
     def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
         while True:
             yield self.timeout(int(self.config.run.sample))
@@ -448,7 +459,8 @@ class Machine(simpy.Environment):
     def _snapshot(self, interval_ns: int) -> Any:
         while True:
             yield self.timeout(interval_ns)
-            self._snapshots.append(Snapshot(self.now_ns, procfs.texts(self.kernel, self.swap.names_by_index())))
+            texts = procfs.texts(self.kernel, self.swap.names_by_index())
+            self._snapshots.append(Snapshot(self.now_ns, texts | process_texts(self)))
 
     def _close_accounts(self) -> None:
         """Tasks still alive: their accounts end at the instant up to which their time is charged."""

@@ -157,3 +157,39 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [("maps", "[stack]"), ("smaps", "Pss_Dirty:"), ("numa_maps", " N0="), ("status", "Name:\ta\n"), ("statm", " 0\n")],
+)
+def test_show_a_task_at_a_moment(config: Path, capsys: pytest.CaptureFixture[str], view: str, said: str) -> None:
+    assert _run("show", view, str(config), "--task", "a", "--at", "100us") == 0
+    assert said in capsys.readouterr().out
+
+
+def test_show_the_machine_at_a_moment(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("show", "vmstat", str(config), "--at", "100us") == 0
+    assert "pgfault 0\n" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--task", "b", "--at", "1ms"), "--task: there is no task 'b' (allowed: a)"),
+        (("--at", "5"), "--at: '5': a unit is missing"),
+        (("--at", "-5ms"), "--at: "),
+        ((), "task a has no memory at 0ns"),
+        (("--at", "1h"), "task a has no memory at 3600s"),
+    ],
+)
+def test_show_a_task_that_cannot_be_shown(
+    config: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], said: str
+) -> None:
+    assert _run("show", "maps", str(config), *options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_show_needs_a_task_when_there_are_several(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("show", "maps", str(config), "--set", "workload.0.count=2", "--at", "1ms") == 2
+    assert "--task: needs the name of a task (allowed: a-0, a-1)" in capsys.readouterr().err

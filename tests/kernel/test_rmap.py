@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from kernel.file_machine import TASK, FileMachine
+from observe.page_scan import scanned
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import anon_vma, pgtable, rmap, swap_out, swapfile
-from numa_sim.kernel.buddy import check_bug, is_reserved
-from numa_sim.kernel.mmap import _insert_vma, _new_vma, do_mmap, do_munmap, mm_alloc, mmput
+from numa_sim.kernel import fork as kernel_fork
+from numa_sim.kernel import pgtable, rmap, swap_out
+from numa_sim.kernel.buddy import check_bug
+from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.state.constants import (
     FAULT_SIGBUS,
+    FORK_DONE,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,
     PTE_PRESENT,
-    PTE_RW,
     VM_LOCKED,
     VM_READ,
     VM_SEQ_READ,
@@ -42,33 +43,11 @@ TASKS = (2, 3, 4, 5)
 RW = VM_READ | VM_WRITE
 FILE_PAGES = 12
 
-anon_vma_fork = entry(anon_vma.anon_vma_fork)
 get_pte = entry(pgtable.get_pte)
-leaf_row = entry(pgtable.leaf_row)
 page_referenced = entry(rmap.page_referenced)
 try_to_unmap = entry(rmap.try_to_unmap)
 vma_address = entry(rmap.vma_address)
-reserved = entry(is_reserved)
 swap_out_some = entry(swap_out.swap_out)
-
-
-def scanned(k: Kernel) -> dict[int, set[tuple[int, int]]]:
-    """Every frame that some page table maps, with its (mm, vpn): all tables gone through, level by level."""
-    found: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    bits = int(k.vm[0].entry_bits)
-
-    def descend(mm: int, row: int, level: int, vpn: int) -> None:
-        for index in np.flatnonzero(k.tables[row] & PTE_PRESENT).tolist():
-            pte, here = int(k.tables[row, index]), vpn << bits | index
-            if level:
-                descend(mm, pte >> PAGE_SHIFT, level - 1, here)
-            elif pte >> PAGE_SHIFT != k.vm[0].zero_pfn and not reserved(k, pte >> PAGE_SHIFT):
-                found[pte >> PAGE_SHIFT].add((mm, here))
-
-    for mm in range(1, len(k.mms)):
-        if k.mms[mm].used and k.mms[mm].pgd != NIL:
-            descend(mm, int(k.mms[mm].pgd), int(k.vm[0].levels) - 1, 0)
-    return found
 
 
 def walked(k: Kernel) -> dict[int, set[tuple[int, int]]]:
@@ -128,7 +107,9 @@ class Machine(FileMachine):
         mmput(self.k, t)
 
     def fork(self, t: int, child: int) -> None:
-        fork(self.k, t, child)
+        self.be(t)
+        assert kernel_fork.dup_mmap(self.k, t, child)
+        assert int(copy_areas(self.k, t)) == FORK_DONE
 
     def pfn(self, t: int, vpn: int) -> int:
         return int(get_pte(self.k, self.k.tasks[t].mm, vpn)) >> PAGE_SHIFT
@@ -151,39 +132,7 @@ class Machine(FileMachine):
 
 
 k_first, k_next, k_vma = entry(rmap.rmap_first), entry(rmap.rmap_next), entry(rmap.rmap_vma)
-set_pte = entry(pgtable.set_pte)
-make_tables = entry(pgtable.pte_alloc)
-swap_duplicate = entry(swapfile.swap_duplicate)
-dup = entry(rmap.page_dup_rmap)
-
-
-def fork(k: Kernel, t: int, child: int) -> None:
-    """dup_mmap and copy_page_range, as simply as can be."""
-    parent = int(k.tasks[t].mm)
-    mm = mm_alloc(k, child)
-    vma = int(k.mms[parent].mmap)
-    while vma != NIL:
-        area = k.vmas[vma]
-        flags, file = int(area.vm_flags), int(area.vm_file)
-        copy = _new_vma(k, mm, int(area.vm_start), int(area.vm_end), flags, file, int(area.vm_pgoff))
-        anon_vma_fork(k, copy, vma)
-        _insert_vma(k, mm, copy)
-        for vpn in range(int(area.vm_start), int(area.vm_end)):
-            pte = int(get_pte(k, parent, vpn))
-            if not pte:
-                continue
-            row, index = int(leaf_row(k, parent, vpn)), vpn & 511
-            if not pte & PTE_PRESENT:
-                swap_duplicate(k, pte)
-            elif pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
-                if not flags & VM_SHARED:
-                    pte &= ~PTE_RW
-                    k.tables[row, index] = pte
-                k.pages[pte >> PAGE_SHIFT].count += 1
-                dup(k, pte >> PAGE_SHIFT)
-                k.mms[mm].rss += 1
-            set_pte(k, int(make_tables(k, child, mm, vpn)), index, pte)
-        vma = int(area.vm_next)
+copy_areas = entry(kernel_fork.copy_areas)
 
 
 @pytest.mark.row("S4-15", "S4-10")
