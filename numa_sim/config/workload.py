@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from numa_sim.config.file_operations import (
     Write,
 )
 from numa_sim.config.patterns import Accesses, Pattern
-from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse
+from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse, size
 
 MAX_TASKS = 4096
 MAX_NESTING = 8
@@ -125,6 +125,18 @@ class Exit(Section):
     """End the task; a program without it ends after its last operation."""
 
     op: Literal["exit"]
+    status: int = Field(0, ge=0, le=255, description="what the parent's wait gives")
+
+
+class Wait(Section):
+    """Sleep until a child has ended, or all have; with no child the program goes on at once."""
+
+    op: Literal["wait"]
+    all: bool = Field(False, description="wait until no child is left")
+
+
+Steps = Annotated[tuple["Operation", ...], Field(strict=False)]
+"""A program within a program."""
 
 
 class Repeat(Section):
@@ -132,9 +144,67 @@ class Repeat(Section):
 
     op: Literal["repeat"]
     times: int = Field(ge=1, le=1_000_000_000, description="how often")
-    program: Annotated[tuple[Operation, ...], Field(strict=False)] = Field(
-        min_length=1, max_length=10_000, description="operations to repeat"
+    program: Steps = Field(min_length=1, max_length=10_000, description="operations to repeat")
+
+
+ChildName = Annotated[str, Field(min_length=1, max_length=64, pattern="^[^/]*$")]
+
+
+class Fork(Section):
+    """Make a child in a copy of the address space; the run goes on, with a warning, if that fails."""
+
+    op: Literal["fork"]
+    name: ChildName = Field("child", description="the child's name is its parent's, a slash, this and a number")
+    program: Steps | None = Field(
+        None, min_length=1, max_length=10_000, description="the child's operations; else those that follow here"
     )
+
+
+class Clone(Section):
+    """Make a thread: a child in this very address space; the run goes on, with a warning, if that fails."""
+
+    op: Literal["clone"]
+    name: ChildName = Field("thread", description="the thread's name is its parent's, a slash, this and a number")
+    program: Steps = Field(min_length=1, max_length=10_000, description="the thread's operations")
+
+
+class Vfork(Section):
+    """Make a child in this very address space, and sleep until it execs or exits."""
+
+    op: Literal["vfork"]
+    name: ChildName = Field("child", description="the child's name is its parent's, a slash, this and a number")
+    program: Steps = Field(min_length=1, max_length=10_000, description="the child's operations")
+
+
+class Exec(Section):
+    """Run another program in a new address space, instead of this one; the last operation of its program."""
+
+    op: Literal["exec"]
+    program: Steps = Field(min_length=1, max_length=10_000, description="operations of the new program")
+    file: OpenName | None = Field(
+        None, description='open file it is in: the regions "text", "data" and "bss" are its parts'
+    )
+    text: Size = Field(0, description="code: the file's first bytes, mapped for reading")
+    data: Size = Field(0, description="initialised data: the file's next bytes, private")
+    bss: Size = Field(0, description="zeros behind the data")
+    arguments: Annotated[int, size(0, 32 * PAGE_BYTES)] = Field(
+        0, description="arguments and environment, copied to the stack: at most 32 pages"
+    )
+
+    @model_validator(mode="after")
+    def _parts_of_a_file(self) -> Self:
+        if self.file is None:
+            for name in ("text", "data", "bss"):
+                if getattr(self, name):
+                    raise refuse("goes with a file only", ("remove it",), name)
+        elif not self.text:
+            raise refuse("missing: a program has code", ("above 0",), "text")
+        return self
+
+    def regions(self) -> dict[str, int | None]:
+        """Sizes of the regions the new program begins with, whole pages."""
+        parts = {"text": self.text, "data": self.data, "bss": self.bss}
+        return {name: -(-part // PAGE_BYTES) * PAGE_BYTES for name, part in parts.items() if part}
 
 
 Operation = Annotated[
@@ -144,6 +214,11 @@ Operation = Annotated[
     | Sleep
     | Compute
     | Exit
+    | Fork
+    | Vfork
+    | Clone
+    | Exec
+    | Wait
     | Repeat
     | Open
     | Read
@@ -157,7 +232,8 @@ Operation = Annotated[
     | Swapoff,
     Field(discriminator="op"),
 ]
-Repeat.model_rebuild()
+for _section in (Repeat, Fork, Vfork, Clone, Exec):
+    _section.model_rebuild()
 
 
 class Trace(Section):
@@ -199,14 +275,14 @@ class Workload(Section):
 class _Reader:
     """Follows a program's regions and files, so that a name or range that cannot be meant is refused before the run."""
 
-    def __init__(self) -> None:
-        self._sizes: dict[str, int | None] = {}  # None: up to the end of a file
-        self._open: set[str] = set()
+    def __init__(self, sizes: dict[str, int | None] | None = None, opened: Iterable[str] = ()) -> None:
+        self._sizes = dict(sizes or {})  # None: up to the end of a file
+        self._open = set(opened)
 
     def read(self, program: tuple[Operation, ...], path: str, depth: int) -> None:
         """Check `program`, which stands at `path` of its workload."""
         if depth > MAX_NESTING:
-            raise refuse("repeats are nested too deep", (f"at most {MAX_NESTING} levels",), path)
+            raise refuse("programs are nested too deep", (f"at most {MAX_NESTING} levels",), path)
         for index, operation in enumerate(program):
             here = f"{path}.{index}"
             if isinstance(operation, Mmap):
@@ -221,6 +297,15 @@ class _Reader:
                 # twice is enough to see what a second round meets that the first did not
                 for _ in range(min(operation.times, 2)):
                     self.read(operation.program, f"{here}.program", depth + 1)
+            elif isinstance(operation, Fork | Vfork | Clone):
+                if operation.program is not None:
+                    _Reader(self._sizes, self._open).read(operation.program, f"{here}.program", depth + 1)
+            elif isinstance(operation, Exec):
+                if operation is not program[-1]:
+                    raise refuse("what follows an exec is never reached", ("exec as the last operation",), here)
+                if operation.file is not None:
+                    self._check_open(operation.file, f"{here}.file")
+                _Reader(operation.regions(), self._open).read(operation.program, f"{here}.program", depth + 1)
 
     def _map(self, operation: Mmap, path: str) -> None:
         if operation.as_ in self._sizes:
@@ -262,19 +347,23 @@ class _Reader:
             )
 
 
-def opened(program: tuple[Operation, ...], path: str) -> Iterator[tuple[str, str]]:
+def opened(program: Steps, path: str) -> Iterator[tuple[str, str]]:
     """Path and name of every file a program opens."""
-    for index, operation in enumerate(program):
+    for here, operation in _everything(program, path):
         if isinstance(operation, Open):
-            yield f"{path}.{index}.file", operation.file
-        elif isinstance(operation, Repeat):
-            yield from opened(operation.program, f"{path}.{index}.program")
+            yield f"{here}.file", operation.file
 
 
-def switched(program: tuple[Operation, ...], path: str) -> Iterator[tuple[str, str]]:
+def switched(program: Steps, path: str) -> Iterator[tuple[str, str]]:
     """Path and name of every swap area a program switches on or off."""
-    for index, operation in enumerate(program):
+    for here, operation in _everything(program, path):
         if isinstance(operation, Swapon | Swapoff):
-            yield f"{path}.{index}.area", operation.area
-        elif isinstance(operation, Repeat):
-            yield from switched(operation.program, f"{path}.{index}.program")
+            yield f"{here}.area", operation.area
+
+
+def _everything(program: Steps, path: str) -> Iterator[tuple[str, Operation]]:
+    """Every operation with its path, those of programs within the program included."""
+    for index, operation in enumerate(program):
+        yield f"{path}.{index}", operation
+        if isinstance(operation, Repeat | Fork | Vfork | Clone | Exec) and operation.program is not None:
+            yield from _everything(operation.program, f"{path}.{index}.program")

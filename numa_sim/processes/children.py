@@ -98,6 +98,7 @@ def _fork(task: TaskProcess, operation: Fork) -> Steps:
     if operation.flags & CLONE_VM:
         share_mm(k, task.index, row)
     elif not (yield from _copy_mm(task, row)):
+        machine.warn(f"task {task.name}: fork failed (ENOMEM)")
         return _error(ENOMEM)
     forked(k, task.index, row)
     machine.attend()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ PATTERNS: dict[str, Callable[[Any], Pattern]] = {
 
 OPERATIONS = (
     "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
+    "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
 )  # fmt: skip
 
@@ -64,64 +66,115 @@ def program_from_config(workload: Any, folder: Path | None = None) -> Program:
             limit=t.limit,
             instructions=t.instructions,
         )
-    operations = tuple(workload.program)
+    return _program(_Position([_Frame(tuple(workload.program))], {}, {}))
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A list of operations being gone through: which is next, and in how many rounds."""
+
+    operations: tuple[Any, ...]
+    rounds: int = 1
+    at: int = 0
+
+
+@dataclass(slots=True)
+class _Position:
+    """Where a program stands: in its list and the repeats around it; what it has mapped and opened."""
+
+    frames: list[_Frame]
+    regions: dict[str, Region]
+    files: dict[str, OpenFile]
+
+    def next(self) -> Any:
+        """The next operation that is not a repeat; None at the end."""
+        while self.frames:
+            frame = self.frames[-1]
+            if frame.at == len(frame.operations):
+                frame.rounds, frame.at = frame.rounds - 1, 0
+                if not frame.rounds:
+                    self.frames.pop()
+                continue
+            operation = frame.operations[frame.at]
+            frame.at += 1
+            if operation.op != "repeat":
+                return operation
+            self.frames.append(_Frame(tuple(operation.program), operation.times))
+        return None
+
+    def of_child(self, program: Iterable[Any] | None) -> _Position:
+        """Where a child begins: at `program`, or here, like its parent."""
+        frames = [replace(frame) for frame in self.frames] if program is None else [_Frame(tuple(program))]
+        return _Position(frames, dict(self.regions), dict(self.files))
+
+
+def _program(start: _Position) -> Program:
+    """A program that goes on from `start`."""
 
     def program(task: TaskHandle) -> Generator[Operation, Any, None]:
-        yield from _run(task, operations, {}, {})
+        here = start.of_child(None)  # each task its own
+        here.regions.update(task.regions)
+        while (operation := here.next()) is not None:
+            yield from _carry_out(task, operation, here)
 
     return program
 
 
-def _run(
-    task: TaskHandle, operations: Iterable[Any], regions: dict[str, Region], files: dict[str, OpenFile]
-) -> Generator[Operation, Any, bool]:
-    """Yield `operations` in order; return True if one of them was an exit."""
-    for op in operations:
-        match op.op:
-            case "mmap":
-                file = None if op.file is None else files[op.file]
-                regions[op.as_] = yield task.mmap(
-                    op.size, op.at_bytes(), op.as_, file=file, shared=op.shared, offset=op.offset
-                )
-            case "touch":
-                yield task.touch(
-                    regions[op.on],
-                    pattern_from_config(op.pattern),
-                    op.accesses,
-                    op.write,
-                    op.lines,
-                    op.compute,
-                    op.offset,
-                    op.length,
-                )
-            case "munmap":
-                yield task.munmap(regions[op.on], op.offset, op.length)
-            case "sleep":
-                yield task.sleep(op.for_)
-            case "compute":
-                yield task.compute(op.for_)
-            case "repeat":
-                for _ in range(op.times):
-                    if (yield from _run(task, op.program, regions, files)):
-                        return True
-            case "exit":
-                yield task.exit()
-                return True
-            case "msync":
-                yield task.msync(regions[op.on], op.offset, op.length)
-            case "madvise":
-                yield task.madvise(regions[op.on], op.advice, op.offset, op.length)
-            case "swapon" | "swapoff":
-                call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
-                with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
-                    yield call
-            case "open":
-                files[op.as_] = yield task.open(op.file)
-            case "read" | "write" | "fsync" | "truncate" | "close":
-                yield _file_operation(task, files[op.on], op)
-            case _:
-                raise ConfigError("", "program.op", f"no operation {op.op!r}", OPERATIONS)
-    return False
+def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operation, Any, None]:
+    """Yield one operation of a program that stands `here`."""
+    regions, files = here.regions, here.files
+    match op.op:
+        case "mmap":
+            file = None if op.file is None else files[op.file]
+            regions[op.as_] = yield task.mmap(
+                op.size, op.at_bytes(), op.as_, file=file, shared=op.shared, offset=op.offset
+            )
+        case "touch":
+            yield task.touch(
+                regions[op.on],
+                pattern_from_config(op.pattern),
+                op.accesses,
+                op.write,
+                op.lines,
+                op.compute,
+                op.offset,
+                op.length,
+            )
+        case "munmap":
+            yield task.munmap(regions[op.on], op.offset, op.length)
+        case "sleep":
+            yield task.sleep(op.for_)
+        case "compute":
+            yield task.compute(op.for_)
+        case "exit":
+            yield task.exit(op.status)
+        case "fork" | "vfork" | "clone":
+            child = _program(here.of_child(op.program))
+            with suppress(OSError):  # the machine has warned
+                yield getattr(task, op.op)(child, op.name)
+        case "exec":
+            program = _program(_Position([_Frame(tuple(op.program))], {}, dict(files)))
+            file = None if op.file is None else files[op.file]
+            yield task.exec(program, file, op.text, op.data, op.bss, op.arguments)
+        case "wait":
+            with suppress(OSError):  # no child is left
+                yield task.wait()
+                while op.all:
+                    yield task.wait()
+        case "msync":
+            yield task.msync(regions[op.on], op.offset, op.length)
+        case "madvise":
+            yield task.madvise(regions[op.on], op.advice, op.offset, op.length)
+        case "swapon" | "swapoff":
+            call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
+            with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
+                yield call
+        case "open":
+            files[op.as_] = yield task.open(op.file)
+        case "read" | "write" | "fsync" | "truncate" | "close":
+            yield _file_operation(task, files[op.on], op)
+        case _:
+            raise ConfigError("", "program.op", f"no operation {op.op!r}", OPERATIONS)
 
 
 def _file_operation(task: TaskHandle, file: OpenFile, op: Any) -> Operation:
