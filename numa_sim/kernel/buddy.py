@@ -51,6 +51,7 @@ BUG_WRONG_ORDER = 2
 BUG_MISALIGNED = 3
 BUG_IN_USE = 4
 BUG_NO_ZONE = 5
+BUG_OBJECT = 11
 BUGS = (
     "none",
     "page is free already, or is not the first page of an allocated block",
@@ -63,6 +64,7 @@ BUGS = (
     "page is put on an LRU list without being locked",
     "page is put into a cache though it is in one",
     "the reverse map has no record left: more areas times generations of forks than it has room for",
+    "no allocated object of this slab cache begins there",
 )
 """What `vm.bug` says about the page `vm.bug_pfn`."""
 
@@ -205,7 +207,7 @@ def insert_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
 
 
 @rule
-def _refuse(k: Kernel, pfn: int, kind: int) -> None:
+def refuse_free(k: Kernel, pfn: int, kind: int) -> None:
     """Note a free that must not happen; the first one stays in ``vm.bug``."""
     vm = k.vm[0]
     if vm.bug == BUG_NONE:
@@ -249,7 +251,7 @@ def free_pages_ok(k: Kernel, pfn: int, order: int) -> None:
     """
     kind = _bad_free(k, pfn, order)
     if kind != BUG_NONE:
-        _refuse(k, pfn, kind)
+        refuse_free(k, pfn, kind)
         return
     vm = k.vm[0]
     page = k.pages[pfn]
@@ -293,7 +295,7 @@ def free_pages(k: Kernel, pfn: int, order: int) -> None:
     detected, see `free_pages_ok`.
     """
     if pfn < 0 or pfn >= k.vm[0].nr_frames:
-        _refuse(k, pfn, BUG_NO_ZONE)
+        refuse_free(k, pfn, BUG_NO_ZONE)
         return
     page = k.pages[pfn]
     if page.count > 1:
@@ -303,7 +305,7 @@ def free_pages(k: Kernel, pfn: int, order: int) -> None:
     if is_reserved(k, pfn) != 0:
         return
     if page.count < 1:
-        _refuse(k, pfn, BUG_DOUBLE_FREE)
+        refuse_free(k, pfn, BUG_DOUBLE_FREE)
         return
     free_pages_ok(k, pfn, order)
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from numa_sim.compiled import rule
+from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
 from numa_sim.kernel.filemap import find_page
 from numa_sim.state.constants import (
     BUF_CLEAN,
@@ -69,6 +70,7 @@ PROBLEMS: Final = (
     "the gauges of dirty and file pages differ from the pages",
     "a page that somebody may write to without a fault is somebody else's, too",
     "mm_users differs from the tasks that use an address space",
+    "a slab cache, its slabs and its counts disagree",
 )
 """What each code of the checks means."""
 _WRITABLE_ONCE: Final = 1 << 32
@@ -77,6 +79,7 @@ _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
     _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
     FREE_SLOTS, FREE_IN_USE, PAGE_LIST, PAGE_HASH, NOT_ON_LRU, BUFFER_LIST, BUFFER_COUNTERS, INODE_QUEUE, GAUGES,
     WRITABLE, USERS,
+    SLABS,
 ) = range(len(PROBLEMS))  # fmt: skip
 
 
@@ -147,7 +150,10 @@ def _count_tables(
     owners[k.table_info[row].pfn] += 1
     used = 0
     rss = 0
-    for index in range(k.tables.shape[1]):
+    entries = k.tables.shape[1]
+    if level == k.vm[0].levels - 1 and row != k.mms[0].pgd:
+        entries = k.vm[0].task_size_vpn >> (level * k.vm[0].entry_bits)  # the rest is init_mm's
+    for index in range(entries):
         pte = k.tables[row, index]
         if pte == 0:
             continue
@@ -251,6 +257,8 @@ def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[in
             owners[task.wait_pfn] += 1
         if task.got_pfn != NIL:
             owners[task.got_pfn] += 1
+            for pfn in range(task.got_pfn + 1, task.got_pfn + (1 << k.pages[task.got_pfn].order)):
+                owners[pfn] = PART_OF_BLOCK
         if task.file_pfn != NIL:
             owners[task.file_pfn] += 1
         if task.readahead_left > 0:
@@ -419,12 +427,12 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     for pfn in range(k.pages.shape[0]):
         if owners[pfn] == -1 and (k.pages[pfn].count != 0 or k.pages[pfn].mapping != 0):
             return FREE_IN_USE, pfn
-    for mm in range(1, k.mms.shape[0]):
+    for mm in range(k.mms.shape[0]):
         if k.mms[mm].used != 0 and k.mms[mm].pgd != NIL:
             rss, where = _count_tables(k, k.mms[mm].pgd, k.vm[0].levels - 1, owners, slots, mapped)
             if rss < 0:
                 return -rss, where
-            if rss != k.mms[mm].rss:
+            if mm != 0 and rss != k.mms[mm].rss:
                 return RSS, mm
     problem, where = _check_sharing(k, slots, mapped)
     if problem != 0:
@@ -432,6 +440,12 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     problem, where = _count_holders(k, owners, slots)
     if problem != 0:
         return problem, where
+    problem, where = check_slabs(k)
+    if problem != SOUND:
+        return SLABS, where
+    where = mark_blocks(k, owners)
+    if where != NIL:
+        return FREE_IN_USE, where
     for pfn in range(k.pages.shape[0]):
         z = k.section_zone[pfn >> k.vm[0].section_shift]
         page = k.pages[pfn]

@@ -31,6 +31,7 @@ from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
+from numa_sim.kernel.vmalloc import kernel_fault
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     ANON_WRITE_FAULTS,
@@ -269,12 +270,15 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     Returns
     -------
     int
-        FAULT_MINOR or FAULT_MAJOR (done); FAULT_WAIT, FAULT_RECLAIM (call again); FAULT_SEGV, FAULT_SIGBUS, FAULT_OOM.
+        FAULT_MINOR or FAULT_MAJOR (done); FAULT_WAIT, FAULT_RECLAIM (call again); FAULT_SEGV, FAULT_SIGBUS, FAULT_OOM;
+        above user space what `kernel_fault` answers.
     """
     task = k.tasks[t]
     mm = task.mm
     vma = find_vma(k, mm, vpn)
     if vma == NIL or k.vmas[vma].vm_start > vpn or (write != 0 and k.vmas[vma].vm_flags & VM_WRITE == 0):
+        if vpn >= k.vm[0].task_size_vpn:
+            return kernel_fault(k, t, mm, vpn, write)
         log_event(k, EV_SEGV, vpn, write)
         return FAULT_SEGV
     spin_for(k, page_table_lock(k, mm), k.costs[0].page_table_lock_ns)
@@ -320,7 +324,7 @@ def abandon_fault(k: Kernel, t: int) -> None:
     """Drop what a fault that will not be completed still holds (the task is being killed)."""
     task = k.tasks[t]
     if task.got_pfn != NIL:
-        free_pages(k, task.got_pfn, 0)
+        free_pages(k, task.got_pfn, k.pages[task.got_pfn].order)
         task.got_pfn = NIL
     _drop_what_it_slept_for(k, t)
     task.alloc_failed = 0

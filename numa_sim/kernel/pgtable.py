@@ -78,9 +78,9 @@ def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
     if task.got_pfn != NIL:
         pfn = task.got_pfn
         task.got_pfn = NIL
-        if task.got_gfp == gfp:
+        if task.got_gfp == gfp and k.pages[pfn].order == 0:
             return pfn
-        free_pages(k, pfn, 0)
+        free_pages(k, pfn, k.pages[pfn].order)
     pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, 0)
     task.got_gfp = gfp
     if pfn < ALLOC_FAIL:

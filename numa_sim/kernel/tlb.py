@@ -9,8 +9,9 @@ Simplified: an interrupted CPU loses the handler's time after its current access
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.state.constants import (
+    EV_FLUSH_TLB_ALL,
     EV_FLUSH_TLB_MM,
     EV_FLUSH_TLB_PAGE,
     NIL,
@@ -61,6 +62,36 @@ def invalidate_all(k: Kernel, cpu: int) -> None:
     k.cpus[cpu].tlb_flushes += 1
 
 
+@part
+def _interrupt(k: Kernel, here: int, cpu: int) -> int:
+    """Send `cpu` an interrupt, which takes its time; when it has answered, ns."""
+    costs = k.costs[0]
+    target = k.cpus[cpu]
+    k.cpus[here].ipis_sent += 1
+    target.ipis_received += 1
+    if target.running != 0:
+        target.clock_ns += costs.ipi_handler_ns
+        k.time_parts[target.task, PART_SHOOTDOWN] += costs.ipi_handler_ns
+    return costs.ipi_ns * k.distance[k.cpus[here].node, target.node] // 10 + costs.ipi_handler_ns
+
+
+@part
+def _wait_for_answers(k: Kernel, cost: int, slowest_ns: int) -> int:
+    """What a flush costs its initiator: its own work so far, the machine-wide lock, the slowest answer."""
+    vm = k.vm[0]
+    if slowest_ns > 0:
+        # The machine-wide lock: wait for the shoot-down before ours to end, unless our own work so far took longer.
+        now_ns = vm.now_ns + cost
+        if vm.current_task >= 0:
+            now_ns += k.tasks[vm.current_task].cost_ns
+        if vm.tlbstate_lock_until_ns > now_ns:
+            cost += vm.tlbstate_lock_until_ns - now_ns
+            now_ns = vm.tlbstate_lock_until_ns
+        vm.tlbstate_lock_until_ns = now_ns + slowest_ns
+        cost += slowest_ns
+    return cost
+
+
 @rule
 def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
     """Flush `vpn` (NIL = everything of `mm`) on every CPU that may hold it; return the initiator's cost in ns."""
@@ -85,11 +116,7 @@ def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
                 invalidate_page(k, cpu, vpn)
                 cost += costs.invlpg_ns
             continue
-        k.cpus[here].ipis_sent += 1
-        target.ipis_received += 1
-        ack_ns = costs.ipi_ns * k.distance[k.cpus[here].node, target.node] // 10 + costs.ipi_handler_ns
-        if ack_ns > slowest_ns:
-            slowest_ns = ack_ns
+        slowest_ns = max(slowest_ns, _interrupt(k, here, cpu))
         if target.lazy != 0 or target.mm != mm:
             clear_cpu_mask(k, mm, cpu)
             invalidate_all(k, cpu)
@@ -97,20 +124,7 @@ def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
             invalidate_all(k, cpu)
         else:
             invalidate_page(k, cpu, vpn)
-        if target.running != 0:
-            target.clock_ns += costs.ipi_handler_ns
-            k.time_parts[target.task, PART_SHOOTDOWN] += costs.ipi_handler_ns
-    if slowest_ns > 0:
-        # The machine-wide lock: wait for the shoot-down before ours to end, unless our own work so far took longer.
-        now_ns = vm.now_ns + cost
-        if vm.current_task >= 0:
-            now_ns += k.tasks[vm.current_task].cost_ns
-        if vm.tlbstate_lock_until_ns > now_ns:
-            cost += vm.tlbstate_lock_until_ns - now_ns
-            now_ns = vm.tlbstate_lock_until_ns
-        vm.tlbstate_lock_until_ns = now_ns + slowest_ns
-        cost += slowest_ns
-    return cost
+    return _wait_for_answers(k, cost, slowest_ns)
 
 
 @rule
@@ -127,6 +141,21 @@ def flush_tlb_mm(k: Kernel, mm: int) -> None:
     """flush_tlb_mm / flush_tlb_range @2.4 SMP: everything of `mm`, everywhere."""
     cost = _shoot_down(k, mm, NIL)
     log_event(k, EV_FLUSH_TLB_MM, mm, 0)
+    if k.vm[0].current_task >= 0:
+        k.tasks[k.vm[0].current_task].cost_ns += cost
+
+
+@rule
+def flush_tlb_all(k: Kernel) -> None:
+    """flush_tlb_all @2.4 SMP: everything, everywhere, for a change of the kernel's own mappings."""
+    here = k.vm[0].current_cpu + 0
+    slowest_ns = 0
+    for cpu in range(k.vm[0].nr_cpus):
+        if cpu != here:
+            slowest_ns = max(slowest_ns, _interrupt(k, here, cpu))
+        invalidate_all(k, cpu)
+    cost = _wait_for_answers(k, k.costs[0].tlb_flush_ns, slowest_ns)
+    log_event(k, EV_FLUSH_TLB_ALL, here, 0)
     if k.vm[0].current_task >= 0:
         k.tasks[k.vm[0].current_task].cost_ns += cost
 

@@ -20,6 +20,7 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import block_write_full_page, must_wait_on_buffer, try_to_release_page
 from numa_sim.kernel.costs import charge
+from numa_sim.kernel.dcache import shrink_vfs
 from numa_sim.kernel.filemap import (
     clear_page_dirty,
     in_swap_cache,
@@ -32,7 +33,7 @@ from numa_sim.kernel.filemap import (
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for, spin_lock, spin_unlock
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
-from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
+from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.swap import (
     add_page_to_inactive_list,
     del_page_from_active_list,

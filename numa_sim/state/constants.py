@@ -61,6 +61,8 @@ PG_table: Final = 1 << 17
 """Ours: the frame holds a page table (kernels of 2.4 cannot tell)."""
 PG_buddy: Final = 1 << 18
 """Ours: first page of a free block, so that a double free is detected (2.6 has PG_buddy)."""
+PG_kernel: Final = 1 << 19
+"""Ours: every page of a block that somebody holds by its address (`get_free_pages`)."""
 
 # Page ageing, include/linux/swap.h @2.4.0 ----------------------------------------------------------------------------
 PAGE_AGE_START: Final = 2
@@ -224,6 +226,8 @@ FAULT_RECLAIM: Final = 5
 """An allocation needs reclaim: run it, call `alloc_after_reclaim`, then call again."""
 FAULT_SIGBUS: Final = 6
 """Beyond the end of a mapped file, or its block cannot be read."""
+FAULT_OOPS: Final = 7
+"""The kernel itself touched an address that nothing maps."""
 
 # What a step of a file operation answers -----------------------------------------------------------------------------
 FILE_DONE: Final = 0
@@ -261,6 +265,24 @@ CLONE_VFORK: Final = 0x4000
 FLUSH_SLEEP: Final = 0
 FLUSH_AGAIN: Final = 1
 """What `bdflush_step` and `kupdate_step` answer: sleep until woken or the next interval, or call again."""
+
+# Slab caches, include/linux/slab.h and mm/slab.c @2.4.0 ---------------------------------------------------------------
+SLAB_NO_REAP: Final = 0x00001000
+SLAB_HWCACHE_ALIGN: Final = 0x00002000
+SLAB_CACHE_DMA: Final = 0x00004000
+CFLGS_OFF_SLAB: Final = 0x00010000
+SLABS_FULL: Final = 0
+SLABS_PARTIAL: Final = 1
+SLABS_FREE: Final = 2
+"""The three groups of a cache's slabs, in the order of its list."""
+PLACE_FIRST: Final = 0
+PLACE_BEST: Final = 1
+PLACE_WORST: Final = 2
+"""``vm.vmalloc_placement``: the first gap an area fits into, as the kernel does; the smallest; the largest."""
+LAST_PKMAP: Final = 1024
+"""Slots of kmap (512 with PAE)."""
+CACHE_CACHE: Final = 0
+"""Row of the cache the caches themselves come from, the first of the chain."""
 
 # Why the access loop stopped -----------------------------------------------------------------------------------------
 STOP_HORIZON: Final = 0
@@ -315,6 +337,8 @@ VMSTAT: Final = (
     "rmap_pages", "rmap_walked_areas", "rmap_unmapped",
     "policy_file_victims",
     "forks", "fork_ptes", "fork_copies", "cow_reuses",
+    "nr_slab", "slabs_scanned", "slab_reaped", "slab_grown", "dentries_pruned", "inodes_pruned",
+    "nr_vmalloc", "vmalloc_faults", "kmap_maps", "kmap_flushes", "kmap_waits", "oops",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -335,6 +359,8 @@ VMSTAT: Final = (
     RMAP_PAGES, RMAP_WALKED_AREAS, RMAP_UNMAPPED,
     POLICY_FILE_VICTIMS,
     FORKS, FORK_PTES, FORK_COPIES, COW_REUSES,
+    NR_SLAB, SLABS_SCANNED, SLAB_REAPED, SLAB_GROWN, DENTRIES_PRUNED, INODES_PRUNED,
+    NR_VMALLOC, VMALLOC_FAULTS, KMAP_MAPS, KMAP_FLUSHES, KMAP_WAITS, OOPS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -365,6 +391,8 @@ EVENTS: Final = (
     "swapon", "swapoff", "try_to_unuse",
     "send_sig", "do_signal",
     "fork", "exec", "wait", "elf_core_dump",
+    "kmem_cache_grow", "kmem_slab_destroy", "vmalloc", "vfree", "vmalloc_fault", "oops", "flush_all_zero_pkmaps",
+    "kmap_high", "flush_tlb_all",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -383,6 +411,8 @@ EVENTS: Final = (
     EV_SWAPON, EV_SWAPOFF, EV_TRY_TO_UNUSE,
     EV_SEND_SIG, EV_DO_SIGNAL,
     EV_FORK, EV_EXEC, EV_WAIT, EV_ELF_CORE_DUMP,
+    EV_KMEM_CACHE_GROW, EV_KMEM_SLAB_DESTROY, EV_VMALLOC, EV_VFREE, EV_VMALLOC_FAULT, EV_OOPS,
+    EV_FLUSH_ALL_ZERO_PKMAPS, EV_KMAP_HIGH, EV_FLUSH_TLB_ALL,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numa_sim.compiled import COMPILED
-from numa_sim.state import hardware_layout, layout, rmap_layout, storage_layout
+from numa_sim.state import hardware_layout, kmem_layout, layout, rmap_layout, storage_layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
     FIXED_LOCKS,
     KERNEL_2_4_37,
+    LAST_PKMAP,
     MAPPING_SWAP,
     MAX_ORDER,
     MAX_SWAPFILES,
@@ -32,6 +33,8 @@ from numa_sim.state.constants import (
 )
 
 _LAZY_BYTES = 1 << 22
+MAX_SLABS = 1 << 18
+"""Slabs a machine has room for; beyond that no cache grows."""
 _MAP_NORESERVE = 0x4000  # Linux; Python has had a name for it since 3.12
 _LINKS_PER_AREA = 16
 """An area has one link per generation of forks before it; most have one or two."""
@@ -116,6 +119,13 @@ class Kernel:
     rmap: Any  # RMAP [frames if vm.rmap, else 1]: which file or anon_vma each frame's page is mapped for
     anon_vmas: Any  # ANON_VMA [vmas if vm.rmap, else 1]
     anon_vma_chains: Any  # ANON_VMA_CHAIN [16 * vmas if vm.rmap, else 1]
+    kmem_caches: Any  # KMEM_CACHE [64]: slab caches
+    slabs: Any  # SLAB [slabs]
+    slab_bufctl: Any  # i2 [slabs, MAX_OBJECTS]: of each object the next free one, or BUFCTL_*
+    cpucache: Any  # i4 [cpus, caches, CPUCACHE_ENTRIES]: objects each CPU keeps: their number, then they
+    vm_structs: Any  # VM_STRUCT [areas]
+    pkmap: Any  # i4 [1024, 2]: kmap's slots: count, frame
+    dentries: Any  # DENTRY [names]
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -160,6 +170,9 @@ class Sizes:
     disk_blocks: int = 1
     track_use: bool = False
     rmap: bool = False
+    slabs: int | None = None  # None: as many as the frames could ever need, at most MAX_SLABS
+    vm_structs: int = 4096
+    names: int = 1 << 14
 
 
 def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
@@ -192,6 +205,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
     """
     n, c = sizes.nodes, sizes.cpus
     tables = sizes.tables if sizes.tables is not None else min(sizes.frames, sizes.frames // 128 + (1 << 16))
+    slabs = sizes.slabs if sizes.slabs is not None else min(sizes.frames, MAX_SLABS)
     k = Kernel(
         vm=zeros(1, layout.VM),
         pages=zeros(sizes.frames, layout.PAGE),
@@ -242,8 +256,16 @@ def new_kernel(sizes: Sizes) -> Kernel:
         rmap=zeros(sizes.frames if sizes.rmap else 1, rmap_layout.RMAP),
         anon_vmas=zeros(sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA),
         anon_vma_chains=zeros(_LINKS_PER_AREA * sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA_CHAIN),
+        kmem_caches=zeros(kmem_layout.MAX_CACHES, kmem_layout.KMEM_CACHE),
+        slabs=zeros(slabs, kmem_layout.SLAB),
+        slab_bufctl=zeros((slabs, kmem_layout.MAX_OBJECTS), np.int16),
+        cpucache=zeros((c, kmem_layout.MAX_CACHES, kmem_layout.CPUCACHE_ENTRIES), np.int32),
+        vm_structs=zeros(sizes.vm_structs, kmem_layout.VM_STRUCT),
+        pkmap=zeros((LAST_PKMAP, 2), np.int32),
+        dentries=zeros(sizes.names, kmem_layout.DENTRY),
     )
     _set_links(k, sizes)
+    _set_kmem_links(k)
     return k
 
 
@@ -306,6 +328,16 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mappings[MAPPING_SWAP].kind = 1
     k.mappings[MAPPING_SWAP].writepage = WRITEPAGE_SWAP
     assert k.zones.free_head.shape[1] == MAX_ORDER
+
+
+def _set_kmem_links(k: Kernel) -> None:
+    """What is not zero of the kernel's own memory while there is none."""
+    vm = k.vm[0]
+    vm.nr_pkmap = LAST_PKMAP
+    vm.cache_chain = vm.slab_free = vm.vmlist = vm.free_vm_struct = NIL
+    vm.dentry_unused_head = vm.dentry_unused_tail = vm.inode_unused_head = vm.inode_unused_tail = NIL
+    k.kmem_caches.next = k.kmem_caches.slabp_cache = NIL
+    k.kmem_caches.list_head = k.kmem_caches.list_tail = NIL
 
 
 def bytes_per_frame(k: Kernel) -> float:

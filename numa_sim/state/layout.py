@@ -209,6 +209,27 @@ VM = np.dtype(
         ("avc_free", "i8"),
         ("avc_used", "i8"),  # records ever used
         ("copy_on_write", "i8"),  # 1; 0 = fork copies every private page at once
+        # slab, vmalloc, kmap: mm/slab.c, mm/vmalloc.c, mm/highmem.c
+        ("cache_chain", "i8"),  # first cache of the chain, NIL before kmem_cache_init
+        ("slab_clock", "i8"),  # clock_searchp: where kmem_cache_reap looks first
+        ("slab_free", "i8"),  # free list of `slabs`
+        ("slab_used", "i8"),  # rows of `slabs` ever used
+        ("slab_objects", "i8"),  # 1: the kernel's own structures come from slabs; 0: they take no memory
+        ("vmlist", "i8"),  # first area of vmalloc by address
+        ("free_vm_struct", "i8"),  # free list of `vm_structs`
+        ("vm_structs_used", "i8"),  # rows of `vm_structs` ever used
+        ("vmalloc_start", "i8"),  # VMALLOC_START and VMALLOC_END as virtual page numbers
+        ("vmalloc_end", "i8"),
+        ("vmalloc_placement", "i8"),  # PLACE_*: which gap get_vm_area takes
+        ("nr_pkmap", "i8"),  # LAST_PKMAP: slots of kmap
+        ("last_pkmap", "i8"),  # last_pkmap_nr
+        ("pkmap_waiters", "i8"),  # tasks asleep on pkmap_map_wait
+        ("dentry_unused_head", "i8"),
+        ("dentry_unused_tail", "i8"),
+        ("nr_dentry_unused", "i8"),
+        ("inode_unused_head", "i8"),
+        ("inode_unused_tail", "i8"),
+        ("nr_inode_unused", "i8"),
     ],
     align=True,
 )
@@ -317,6 +338,9 @@ TASK = np.dtype(
         ("fork_vpn", "i8"),  # the next page whose entry is to be copied
         ("esp", "i8"),  # bytes: stack pointer at the last access that gave one, 0 = none
         ("used_math", "i8"),  # it has used the FPU
+        # the kernel's own memory
+        ("growing_cache", "i8"),  # cache it waits for pages for + 1, 0 = none
+        ("kernel_mode", "i8"),  # 1: its accesses are the kernel's own, e.g. to vmalloc areas
     ],
     align=True,
 )
