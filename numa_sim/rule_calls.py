@@ -183,7 +183,8 @@ class DeclaredRule:
 
     @global_compiler_lock
     def _compile(self) -> Any:
-        options = OPTIONS | {"no_cpython_wrapper": not self.python_calls_it}
+        # LLVM would leave long parts as functions of their own: a call, and twenty registers saved and restored.
+        options = OPTIONS | {"no_cpython_wrapper": not self.python_calls_it, "forceinline": self._into_callers}
         dispatcher: Any = numba.njit(**options)(self.function)
         return dispatcher._compiler.compile(self.signature.args, self.signature.return_type)
 
