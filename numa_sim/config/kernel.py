@@ -16,10 +16,21 @@ _KNOBS_OF_2_4_37 = (
     *(("sysctl", name) for name in _LATE_SYSCTLS), ("", "lower_zone_reserve_ratio"), ("", "oom_killer"),
 )  # fmt: skip
 _SWITCHES_OF_2_4_0 = (("switches", "page_aging"), ("switches", "kreclaimd"), ("switches", "launder"))
+_SWITCHES_OF_2_2 = (("switches", "hysteresis"), ("switches", "second_chance"))
 FOREIGN_KNOBS = {
-    "linux-2.4.0": (*_KNOBS_OF_2_4_37, ("switches", "local_pages"), ("bdflush", "nfract_stop")),
-    "linux-2.4.22": (*_KNOBS_OF_2_4_37, *_SWITCHES_OF_2_4_0),
-    "linux-2.4.37": _SWITCHES_OF_2_4_0,
+    "linux-2.2": (
+        *_KNOBS_OF_2_4_37,
+        *_SWITCHES_OF_2_4_0,
+        ("switches", "local_pages"),
+        ("switches", "drop_behind"),
+        ("bdflush", "nfract_sync"),
+        ("bdflush", "nfract_stop"),
+        ("", "memfrac"),
+        ("", "numa_fallback"),
+    ),
+    "linux-2.4.0": (*_KNOBS_OF_2_4_37, ("switches", "local_pages"), ("bdflush", "nfract_stop"), *_SWITCHES_OF_2_2),
+    "linux-2.4.22": (*_KNOBS_OF_2_4_37, *_SWITCHES_OF_2_4_0, *_SWITCHES_OF_2_2),
+    "linux-2.4.37": (*_SWITCHES_OF_2_4_0, *_SWITCHES_OF_2_2),
 }
 """What each kernel does not have, as (table below ``[kernel]``, key)."""
 
@@ -71,7 +82,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 class Bdflush(Section):
     """Table ``[kernel.bdflush]``: bdf_prm of fs/buffer.c; what is not given is the profile's own."""
 
-    nfract: Percent | None = Field(None, description="percent of dirty buffers that wakes bdflush; 30")
+    nfract: Percent | None = Field(None, description="percent of dirty buffers that wakes bdflush; 30, 2.2: 40")
     ndirty: int | None = Field(
         None, ge=1, le=50_000, description="buffers bdflush writes in a round; 2.4.0: 64, later 500"
     )
@@ -80,7 +91,7 @@ class Bdflush(Section):
         None, description="age at which kupdate writes a dirty buffer; 30 s"
     )
     nfract_sync: Percent | None = Field(None, description="percent from which the writer writes itself; 60")
-    nfract_stop: Percent | None = Field(None, description="percent at which bdflush stops; 20, 2.4.0 has none")
+    nfract_stop: Percent | None = Field(None, description="percent at which bdflush stops; 20, older kernels have none")
 
     def given(self) -> dict[str, int]:
         """What is given, under its name in the state's VM record (``bdf_interval_ns``)."""
@@ -108,6 +119,8 @@ class Switches(Section):
     kreclaimd: bool = Field(True, description="false: nobody frees clean pages of 2.4.0 for atomic requests")
     launder: bool = Field(True, description="false: page_launder of 2.4.0 writes a dirty page at first sight")
     copy_on_write: bool = Field(True, description="false: fork copies every private page at once")
+    hysteresis: bool = Field(True, description="false: who reclaims under 2.2 stops above min, not at high")
+    second_chance: bool = Field(True, description="false: the clock of 2.2 frees cached pages, lately used or not")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
 
 
@@ -117,7 +130,7 @@ Ratio = Annotated[int, Field(ge=1, le=RATIO_MAX)]
 class Kernel(Section):
     """Table ``[kernel]``."""
 
-    profile: Literal["linux-2.4.0", "linux-2.4.22", "linux-2.4.37"] = Field(
+    profile: Literal["linux-2.2", "linux-2.4.0", "linux-2.4.22", "linux-2.4.37"] = Field(
         "linux-2.4.37", description="which kernel's rules and constants"
     )
     numa_fallback: Literal["strict24", "nearest"] = Field(
@@ -161,7 +174,7 @@ class Kernel(Section):
                 alias = type(section).model_fields[name].alias or name
                 path = f"{table}.{alias}" if table else name
                 raise refuse(f"{self.profile} has no such knob", ("remove it",), path)
-        if self.profile == "linux-2.4.0" and self.reclaim != "kernel":
+        if self.profile in ("linux-2.2", "linux-2.4.0") and self.reclaim != "kernel":
             raise refuse("policies stand in for the reclaim of late 2.4 only", ("kernel",), "reclaim")
         return self
 

@@ -9,6 +9,9 @@ bdflush(2); `bdflush_defaults` gives a profile's own.
 after each FLUSH_AGAIN the devices take their requests and the cost is charged.
 @2.4.0 bdflush also launders pages while there is a free shortage: the process sees to that.
 
+2.2 (its flushing was not read closely, spec D-8): dirty buffers beyond ``bdf_nfract`` percent of the memory that is
+free or caches files make the writer wait for bdflush; here he starts writes himself.
+
 Simplified: super blocks and inodes themselves take no I/O.
 """
 
@@ -31,6 +34,7 @@ from numa_sim.state.constants import (
     FLUSH_SLEEP,
     GFP_USER,
     GFP_ZONEMASK,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
     KUPDATE_WRITES,
@@ -52,12 +56,12 @@ NRSYNC = 32
 def bdflush_defaults(k: Kernel) -> None:
     """Set the parameters the profile's kernel boots with (bdf_prm; HZ = 100)."""
     vm = k.vm[0]
-    vm.bdf_nfract = 30
+    vm.bdf_nfract = 40 if vm.profile == KERNEL_2_2 else 30
     vm.bdf_ndirty = 64 if vm.profile == KERNEL_2_4_0 else 500
     vm.bdf_interval_ns = 5_000_000_000
     vm.bdf_age_buffer_ns = 30_000_000_000
-    vm.bdf_nfract_sync = 60
-    vm.bdf_nfract_stop = 0 if vm.profile == KERNEL_2_4_0 else 20
+    vm.bdf_nfract_sync = 40 if vm.profile == KERNEL_2_2 else 60
+    vm.bdf_nfract_stop = 0 if vm.profile <= KERNEL_2_4_0 else 20
 
 
 # How much is dirty ---------------------------------------------------------------------------------------------------
@@ -88,12 +92,15 @@ def _buffer_pages_of_node(k: Kernel, node: int) -> int:
 def nr_free_buffer_pages(k: Kernel) -> int:
     """Pages buffers could have without any process losing memory; what "percent dirty" is of.
 
+    @2.2: what is free or in the page cache.
     @2.4.0: what is free or nearly so, or should be, and a sixteenth of the active pages.
     """
     vm = k.vm[0]
     if vm.profile == KERNEL_2_4_0:
         easy = nr_free_pages(k) + nr_inactive_clean_pages(k) + vm.nr_inactive_dirty_pages
         return max(easy, vm.freepages_high + inactive_target(k)) + vm.nr_active_pages // 16
+    if vm.profile == KERNEL_2_2:
+        return vm.nr_free_pages + vm.page_cache_size
     total = 0
     for node in range(vm.nr_nodes):
         total += _buffer_pages_of_node(k, node)
@@ -111,7 +118,7 @@ def balance_dirty_state(k: Kernel) -> int:
     total = nr_free_buffer_pages(k)
     if dirty > total * vm.bdf_nfract_sync:
         may_io = vm.current_task == NIL or k.tasks[vm.current_task].flags & PF_NOIO == 0
-        if vm.profile == KERNEL_2_4_0 or may_io:
+        if vm.profile <= KERNEL_2_4_0 or may_io:
             return 1
     if dirty > total * vm.bdf_nfract:
         return 0
@@ -156,7 +163,7 @@ def balance_dirty(k: Kernel) -> None:
     vm.bdflush_wanted = 1
     log_event(k, EV_BALANCE_DIRTY, state, vm.nr_buffers_type[BUF_DIRTY])
     if state > 0:
-        most = vm.bdf_ndirty + 0 if vm.profile == KERNEL_2_4_0 else NRSYNC
+        most = vm.bdf_ndirty + 0 if vm.profile <= KERNEL_2_4_0 else NRSYNC
         write_some_buffers(k, most, BALANCE_DIRTY_WRITES, NIL)
 
 
@@ -164,13 +171,13 @@ def balance_dirty(k: Kernel) -> None:
 def bdflush_step(k: Kernel) -> int:
     """One step of bdflush: FLUSH_AGAIN, or FLUSH_SLEEP.
 
-    @2.4.0 it writes ``bdf_ndirty`` and sleeps when there were none or the machine is in balance; later kernels write in
-    groups of 32 and stop when the list is empty or ``bdf_nfract_stop`` is reached.
+    @2.4.0 and @2.2 it writes ``bdf_ndirty`` and sleeps when there were none or the machine is in balance; later
+    kernels write in groups of 32 and stop when the list is empty or ``bdf_nfract_stop`` is reached.
     """
     vm = k.vm[0]
     if io_ring_is_full(k):
         return FLUSH_AGAIN
-    if vm.profile == KERNEL_2_4_0:
+    if vm.profile <= KERNEL_2_4_0:
         written = write_some_buffers(k, vm.bdf_ndirty, BDFLUSH_WRITES, NIL)
         return FLUSH_SLEEP if written == 0 or balance_dirty_state(k) < 0 else FLUSH_AGAIN
     written = write_some_buffers(k, NRSYNC, BDFLUSH_WRITES, NIL)

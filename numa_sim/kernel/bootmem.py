@@ -22,7 +22,8 @@ from numa_sim.kernel.mmzone import (
     zone_sizes,
 )
 from numa_sim.kernel.profiles import Profile, get
-from numa_sim.state.constants import NIL, PAGE_SHIFT, PAGE_SIZE, ZONE_HIGHMEM, PG_reserved
+from numa_sim.kernel.v2_2.boot import mem_init
+from numa_sim.state.constants import KERNEL_2_2, NIL, PAGE_SHIFT, PAGE_SIZE, ZONE_HIGHMEM, PG_reserved
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.layout import MAX_VIRGIN_RUNS
 
@@ -349,11 +350,17 @@ def boot(
         map_start = free_area_init_node(
             k, node, start_pfn, sizes, profile, None, memfrac, lower_zone_reserve, map_start
         )
+        if profile.kernel == KERNEL_2_2:
+            if sizes[ZONE_HIGHMEM]:
+                raise TopologyError("machine", "memory", "linux-2.2 on i386 uses 896 MiB; the machine has more")
+            continue
         pages = 0
         if frames:
             low = (start_pfn, start_pfn + frames - sizes[ZONE_HIGHMEM])
             pages = _boot_node(k, node, low, start_pfn + frames, arch, profile)
         k.nodes[node].reserved_pages = frames - pages
+    if profile.kernel == KERNEL_2_2:
+        mem_init(k, nodes, arch, profile)
     if misaligned_zones(k):
         raise TopologyError("machine", "nodes", f"zones {misaligned_zones(k)} do not start at {ZONE_ALIGN_PAGES} pages")
     build_zonelists(k, numa_fallback == "nearest")

@@ -14,10 +14,12 @@ from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
 from numa_sim.kernel.locks import spin_for, zone_lock
 from numa_sim.kernel.swap import lru_cache_del
+from numa_sim.kernel.v2_2.buddy import insert_block as insert_block_2_2
 from numa_sim.kernel.v2_4_0.pressure import page_was_freed
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     EV_BAD_PAGE,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_NONE,
     MAX_ORDER,
@@ -268,6 +270,9 @@ def free_pages_ok(k: Kernel, pfn: int, order: int) -> None:
         task.cost_ns += k.costs[0].free_page_ns
     zone_id = page_zone(k, pfn)
     count(k, k.zones[zone_id].node, PGFREE, 1 << order)
+    if vm.profile == KERNEL_2_2:
+        insert_block_2_2(k, pfn, order)
+        return
     insert_block(k, zone_id, pfn, order)
     if vm.profile == KERNEL_2_4_0:
         page_was_freed(k)

@@ -87,8 +87,9 @@ def _reuse(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> int:
 def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> int:
     """Write to a write-protected page: reuse it if nobody else has it, else copy it (ZERO_PAGE: a cleared page).
 
-    2.2 allocates the copy before it looks, and gives it back if none is needed.  The allocation may sleep: the fault
-    is then begun anew, so that what another thread has done to the entry meanwhile is seen.
+    2.2 allocates the copy before it looks, and gives it back if none is needed (nor does it matter then that there was
+    none).  The allocation may sleep: the fault is then begun anew, so that what another thread has done to the entry
+    meanwhile is seen.
 
     Returns
     -------
@@ -99,11 +100,12 @@ def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> in
     if k.vm[0].profile != KERNEL_2_2 and may_reuse(k, old):
         return _reuse(k, t, mm, row, index, vpn)
     new = page_for_fault(k, t)
+    if k.vm[0].profile == KERNEL_2_2 and new != -FAULT_RECLAIM and may_reuse(k, old):
+        if new >= 0:
+            free_pages(k, new, 0)
+        return _reuse(k, t, mm, row, index, vpn)
     if new < 0:
         return -new
-    if k.vm[0].profile == KERNEL_2_2 and may_reuse(k, old):
-        free_pages(k, new, 0)
-        return _reuse(k, t, mm, row, index, vpn)
     task = k.tasks[t]
     costs = k.costs[0]
     node = k.cpus[k.vm[0].current_cpu].node

@@ -12,6 +12,7 @@ import numpy as np
 from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
 from numa_sim.kernel.filemap import find_page
+from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.state.constants import (
     BUF_CLEAN,
     BUF_DIRTY,
@@ -19,6 +20,7 @@ from numa_sim.state.constants import (
     BUFFERS_NONE,
     BUFFERS_REDIRTIED,
     DIRTY_PAGES,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
     MAPPING_SWAP,
@@ -86,7 +88,10 @@ _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
 @rule
 def check_zones(k: Kernel) -> tuple[int, int]:
     """Cheap checks: (0, 0), or (problem, zone)."""
-    for z in range(k.zones.shape[0]):
+    old = k.vm[0].profile == KERNEL_2_2
+    if old and not free_lists_agree(k):
+        return FREE_PAGES, 0
+    for z in range(0 if old else k.zones.shape[0]):
         zone = k.zones[z]
         free = 0
         for order in range(MAX_ORDER):
@@ -98,8 +103,8 @@ def check_zones(k: Kernel) -> tuple[int, int]:
         if area.flags == SWP_WRITEOK:
             free_slots += area.pages - area.inuse_pages
         elif area.flags == SWP_USED:
-            # Being swapped off: its free slots do not count any more, each slot that gets free does.
-            free_slots -= area.inuse_pages
+            # Being swapped off: its free slots do not count any more, each slot that gets free does (@2.2 all count).
+            free_slots += (area.pages if old else 0) - area.inuse_pages
     if free_slots != k.vm[0].nr_swap_pages:
         return FREE_SLOTS, free_slots
     return 0, 0
@@ -108,6 +113,9 @@ def check_zones(k: Kernel) -> tuple[int, int]:
 @rule
 def _mark_free(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
     """Mark frames of free blocks with -1."""
+    if k.vm[0].profile == KERNEL_2_2:
+        wrong = mark_free(k, owners)
+        return (0, 0) if wrong == NIL else (FREE_BLOCK, wrong)
     for z in range(k.zones.shape[0]):
         zone = k.zones[z]
         for order in range(MAX_ORDER):
@@ -308,7 +316,7 @@ def _check_page_list(k: Kernel, mapping: int, which: int, seen: np.ndarray) -> t
         misplaced = page.flags & PG_dirty != 0 and which != DIRTY_PAGES
         if page.mapping != mapping or seen[pfn] != 0 or page.list_prev != last or misplaced:
             return PAGE_LIST, pfn
-        if page.flags & _ANY_LRU == 0 and not _being_stripped(k, pfn):
+        if page.flags & _ANY_LRU == 0 and k.vm[0].profile != KERNEL_2_2 and not _being_stripped(k, pfn):
             return NOT_ON_LRU, pfn
         if find_page(k, mapping, page.index) != pfn:
             return PAGE_HASH, pfn
@@ -463,6 +471,9 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     for slot in range(k.swap_map.shape[0]):
         if k.swap_map[slot] != SWAP_MAP_BAD and k.swap_map[slot] != slots[slot]:
             return SLOT, slot
+    where = unlocked_slot_page(k)
+    if where != NIL:
+        return CACHE, where
     problem, where = _check_files(k)
     if problem != 0:
         return problem, where

@@ -21,6 +21,7 @@ from numa_sim.state.constants import (
     DIRTY_PAGES,
     EV_FREED,
     EV_SET_PAGE_DIRTY,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
     KIND_SWAP,
@@ -150,16 +151,21 @@ def note_use(k: Kernel, pfn: int) -> None:
 
 @part
 def page_was_found(k: Kernel, pfn: int) -> None:
-    """A look-up on behalf of a user found the page: that is a use @2.4.0; later kernels wait for `page_was_used`."""
+    """A look-up on behalf of a user found the page: that is a use @2.4.0, and sets REFERENCED @2.2.
+
+    Later kernels wait for `page_was_used`.
+    """
     if k.vm[0].profile == KERNEL_2_4_0:
         touch_found_page(k, pfn)
+    elif k.vm[0].profile == KERNEL_2_2:
+        k.pages[pfn].flags |= PG_referenced
 
 
 @part
 def page_was_used(k: Kernel, pfn: int) -> None:
     """A page has been read, or mapped by a fault: its first use sets REFERENCED, its second activates it."""
     note_use(k, pfn)
-    if k.vm[0].profile != KERNEL_2_4_0:
+    if k.vm[0].profile > KERNEL_2_4_0:
         mark_page_accessed(k, pfn)
 
 

@@ -29,6 +29,7 @@ from numa_sim.kernel.swap_state import (
 )
 from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
 from numa_sim.kernel.tlb import flush_tlb_mm
+from numa_sim.kernel.v2_2.memory import do_swap_page as do_swap_page_2_2
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
 from numa_sim.kernel.vmalloc import kernel_fault
@@ -51,6 +52,7 @@ from numa_sim.state.constants import (
     FAULT_WAIT,
     FILE_FAULTS,
     FILE_FAULTS_READ,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
@@ -114,7 +116,7 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
         return -pfn
     k.tags[pfn] = 0
     k.mms[mm].rss += 1
-    if vm.profile != KERNEL_2_4_0:
+    if vm.profile > KERNEL_2_4_0:
         if vm.vm_anon_lru != 0:
             lru_cache_add(k, pfn)
         mark_page_accessed(k, pfn)
@@ -294,6 +296,8 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     elif pte & PTE_PRESENT == 0:
         if k.vm[0].profile == KERNEL_2_4_0:
             status = do_swap_page_2_4_0(k, t, mm, row, index, vpn, write)
+        elif k.vm[0].profile == KERNEL_2_2:
+            status = do_swap_page_2_2(k, t, mm, row, index, vpn, write)
         else:
             status = do_swap_page(k, t, mm, row, index, vpn, write)
     elif write != 0 and pte & PTE_RW == 0:

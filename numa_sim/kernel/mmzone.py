@@ -13,6 +13,7 @@ from numa_sim.kernel.profiles import Profile
 from numa_sim.state.constants import (
     GFP_DMA_BIT,
     GFP_HIGHMEM_BIT,
+    KERNEL_2_2,
     MAX_ORDER,
     NIL,
     NR_ZONES,
@@ -179,8 +180,9 @@ def free_area_init_node(
             map_start += ((frames - 1) >> (order + 1)) + 1
         k.section_zone[start_pfn >> shift : (start_pfn + frames - 1 >> shift) + 1] = zone_id
         start_pfn += frames
-    setup_watermarks(k, node, ratios, reserves, profile)
-    _add_to_freepages(k, node)
+    if profile.kernel != KERNEL_2_2:
+        setup_watermarks(k, node, ratios, reserves, profile)
+        _add_to_freepages(k, node)
     return map_start
 
 
@@ -223,11 +225,15 @@ def build_zonelists(k: Kernel, nearest: bool = False) -> None:
     Real 2.4 (`build_zonelists` and mm/numa.c): a zonelist holds the node's own zones only, and the nodes are tried
     one after the other. Nearest: a zonelist goes on with the other nodes' zones, and it is the only one tried; a zone
     without marks for some class (its node lacks that class's zone) gets them from the next lower class it knows.
+    2.2 has no zonelists, and each node stands for the whole machine.
     """
     ring = pgdat_order(k)
     k.vm[0].numa_nearest = int(nearest)
     k.zonelists[:] = NIL
     k.node_order[:] = NIL
+    if k.vm[0].profile == KERNEL_2_2:
+        k.node_order[:, 0] = range(len(k.nodes))
+        return
     for node in range(len(k.nodes)):
         at = ring.index(node)
         sources = nearest_order(k, node) if nearest else [node]

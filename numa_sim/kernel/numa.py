@@ -4,6 +4,7 @@
 the preferred node, its successors in pgdat_list to the end, then pgdat_list from its head.  `nearest` (spec C-1, as
 later kernels): one attempt over a zonelist that continues over the other nodes.  Both come out of the same rules,
 because the boot writes `node_order` and `zonelists` accordingly (see `numa_sim.kernel.mmzone`).
+2.2 knows no nodes: one attempt, on all memory.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.page_alloc import alloc_attempt, attempt_after_reclaim
+from numa_sim.kernel.v2_2.page_alloc import alloc_attempt as alloc_attempt_2_2
+from numa_sim.kernel.v2_2.page_alloc import attempt_continue as attempt_continue_2_2
 from numa_sim.kernel.v2_4_0.page_alloc import alloc_attempt as alloc_attempt_2_4_0
 from numa_sim.kernel.v2_4_0.page_alloc import attempt_continue as attempt_continue_2_4_0
 from numa_sim.kernel.v2_4_22.page_alloc import alloc_attempt as alloc_attempt_2_4_22
 from numa_sim.kernel.v2_4_22.page_alloc import attempt_after_reclaim as attempt_after_reclaim_2_4_22
 from numa_sim.state.constants import (
     ALLOC_FAIL,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     KERNEL_2_4_22,
     LOCAL_NODE,
@@ -69,6 +73,8 @@ def _attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
         return alloc_attempt_2_4_0(k, t, node, gfp, order)
     if k.vm[0].profile == KERNEL_2_4_22:
         return alloc_attempt_2_4_22(k, t, node, gfp, order)
+    if k.vm[0].profile == KERNEL_2_2:
+        return alloc_attempt_2_2(k, t, node, gfp, order)
     return alloc_attempt(k, t, node, gfp, order)
 
 
@@ -141,6 +147,8 @@ def alloc_after_reclaim(k: Kernel, t: int, freed: int) -> int:
         pfn = attempt_continue_2_4_0(k, t)
     elif k.vm[0].profile == KERNEL_2_4_22:
         pfn = attempt_after_reclaim_2_4_22(k, t, freed)
+    elif k.vm[0].profile == KERNEL_2_2:
+        pfn = attempt_continue_2_2(k, t, freed)
     else:
         pfn = attempt_after_reclaim(k, t, freed)
     if pfn != ALLOC_FAIL:

@@ -20,11 +20,13 @@ from numa_sim.kernel.ll_rw_blk import count_transfer, submit_bh
 from numa_sim.kernel.swapfile import slot_index, swp_offset, swp_type
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
+    BUFFERS_NONE,
     EV_END_SWAP_READ,
     EV_END_SWAP_WRITE,
     EV_SWAP_READPAGE,
     EV_SWAP_WRITEPAGE,
     IO_READ,
+    KERNEL_2_2,
     PSWPIN,
     PSWPOUT,
     WRITEPAGE_SYNC,
@@ -37,10 +39,17 @@ from numa_sim.state.kernel import Kernel
 
 @part
 def _end_page_io(k: Kernel, pfn: int) -> None:
-    """The page is UPTODATE and unlocked, its buffers clean; @2.4.0 asynchronous I/O is counted off."""
+    """The page is UPTODATE and unlocked, its buffers clean; @2.4.0 asynchronous I/O is counted off.
+
+    @2.2 the buffers were the I/O's own and go with it, and so does the slot's lock.
+    """
     page = k.pages[pfn]
     page.flags |= PG_uptodate
     page.buffers = BUFFERS_CLEAN
+    if k.vm[0].profile == KERNEL_2_2:
+        page.buffers = BUFFERS_NONE
+        page.count -= 1
+        k.swap_lockmap[slot_index(k, page.index)] = 0
     if page.flags & PG_decr_after != 0:
         page.flags &= ~PG_decr_after
         k.vm[0].nr_async_pages -= 1

@@ -3,7 +3,8 @@
 The lists are global; the counters are per zone and cumulative per class: a page of zone z counts in z and in every
 higher zone slot of its node, so that ``zones[class].nr_inactive_pages`` is what an allocation of that class may use.
 
-2.4.0 has other lists, in `numa_sim.kernel.v2_4_0.swap`; `lru_cache_add` and `lru_cache_del` serve both.
+2.4.0 has other lists, in `numa_sim.kernel.v2_4_0.swap`, and 2.2 has none; `lru_cache_add` and `lru_cache_del` serve
+all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.lru_counters import delta_nr_active_pages, delta_nr_inactive_pages
 from numa_sim.kernel.v2_4_0.swap import lru_cache_add as lru_cache_add_2_4_0
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del as lru_cache_del_2_4_0
-from numa_sim.state.constants import KERNEL_2_4_0, PGACTIVATE, PG_active, PG_lru, PG_referenced
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, PGACTIVATE, PG_active, PG_lru, PG_referenced
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
@@ -55,7 +56,12 @@ def del_page_from_inactive_list(k: Kernel, pfn: int) -> None:
 
 @rule
 def lru_cache_add(k: Kernel, pfn: int) -> None:
-    """Put `pfn` at the head of the inactive list, unless it is on a list already (@2.4.0: the active list)."""
+    """Put `pfn` at the head of the inactive list, unless it is on a list already (@2.4.0: the active list).
+
+    Nothing happens @2.2.
+    """
+    if k.vm[0].profile == KERNEL_2_2:
+        return
     if k.vm[0].profile == KERNEL_2_4_0:
         spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].lru_lock_ns)
         lru_cache_add_2_4_0(k, pfn)

@@ -34,6 +34,7 @@ from numa_sim.state.constants import (
     GFP_HIGHUSER,
     IO_READ,
     IO_WRITE,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     NIL,
     PG_dirty,
@@ -87,13 +88,14 @@ def remove_exclusive_swap_page(k: Kernel, pfn: int) -> int:
 def is_page_shared(k: Kernel, pfn: int) -> bool:
     """Whether anybody but the caller has the page, by reference or by swap slot (is_page_shared @2.4.0).
 
-    The cache's reference and its use of the slot count for nobody, nor do buffers.
+    The cache's reference and its use of the slot count for nobody, nor do buffers (@2.2 I/O under way does).
     """
     page = k.pages[pfn]
     if page.flags & PG_reserved != 0:
         return True
     if in_swap_cache(k, pfn):
-        return users(k, pfn) + k.swap_map[slot_index(k, page.index)] - 2 > 1
+        references = page.count if k.vm[0].profile == KERNEL_2_2 else users(k, pfn)
+        return references + k.swap_map[slot_index(k, page.index)] - 2 > 1
     return page.count > 1
 
 
@@ -103,8 +105,8 @@ def can_share_swap_page(k: Kernel, pfn: int) -> int:
     page = k.pages[pfn]
     if page.count == 1:
         return 1 if page.flags & PG_reserved == 0 else 0
-    if k.vm[0].profile == KERNEL_2_4_0:
-        # With buffers on it the page is copied (do_wp_page @2.4.0).
+    if k.vm[0].profile <= KERNEL_2_4_0:
+        # With buffers on it the page is copied (do_wp_page @2.4.0; @2.2 with I/O under way).
         return 1 if page.count == 2 and in_swap_cache(k, pfn) and not is_page_shared(k, pfn) else 0
     if page.count > 3 or (page.count == 3 and page.buffers == BUFFERS_NONE) or not in_swap_cache(k, pfn):
         return 0
@@ -115,7 +117,7 @@ def can_share_swap_page(k: Kernel, pfn: int) -> int:
 def free_page_and_swap_cache(k: Kernel, pfn: int) -> None:
     """Drop a PTE's reference, and the cached copy with it if nobody else wants that."""
     if in_swap_cache(k, pfn) and try_lock_page(k, pfn):
-        if k.vm[0].profile != KERNEL_2_4_0:
+        if k.vm[0].profile > KERNEL_2_4_0:
             remove_exclusive_swap_page(k, pfn)
         elif not is_page_shared(k, pfn):
             lru_cache_del(k, pfn)
@@ -128,9 +130,9 @@ def free_page_and_swap_cache(k: Kernel, pfn: int) -> None:
 def free_swap_and_cache(k: Kernel, entry: int) -> None:
     """Drop a PTE's swap entry; a cached copy only the cache uses goes too, any if swap is more than half full.
 
-    @2.4.0 the copy stays, and ages out (spec C-12).
+    @2.4.0 and @2.2 the copy stays until reclaim meets it (spec C-12).
     """
-    if k.vm[0].profile == KERNEL_2_4_0:
+    if k.vm[0].profile <= KERNEL_2_4_0:
         swap_free(k, entry)
         return
     type_ = swap_info_get(k, entry)

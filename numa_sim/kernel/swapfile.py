@@ -1,6 +1,7 @@
 """Swap areas and their slots: mm/swapfile.c @2.4.37 (spec 6.1 to 6.5, 6.7, 6.10 and G-1 to G-5).
 
 2.4.0 differs in a few lines: bounds that are not tidied up when an area is full, and read-ahead that holds its slots.
+2.2 takes and frees slots by rules of its own, `numa_sim.kernel.v2_2.swapfile`; devices are chosen alike.
 Areas are added by `numa_sim.kernel.swapon` and emptied by `numa_sim.kernel.swapoff`.
 
 A swap entry is ``type << 1 | offset << 8`` (i386 encoding, used on every architecture here); 0 is no entry.  Area
@@ -15,7 +16,10 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.locks import SWAP_LIST_LOCK, sdev_lock, spin_for, spin_lock, spin_unlock
+from numa_sim.kernel.v2_2.swapfile import scan_swap_map as scan_swap_map_2_2
+from numa_sim.kernel.v2_2.swapfile import swap_free as swap_free_2_2
 from numa_sim.state.constants import (
+    KERNEL_2_2,
     KERNEL_2_4_0,
     NIL,
     SWAP_MAP_BAD,
@@ -91,6 +95,8 @@ def _new_cluster(k: Kernel, type_: int, length: int) -> int:
 @part
 def scan_swap_map(k: Kernel, type_: int) -> int:
     """Take a free slot of area `type_`: the running cluster, a new cluster, else the first free slot; 0 = full."""
+    if k.vm[0].profile == KERNEL_2_2:
+        return scan_swap_map_2_2(k, type_)
     si = k.swap_info[type_]
     length = k.vm[0].swapfile_cluster
     tidy = k.vm[0].profile != KERNEL_2_4_0
@@ -145,7 +151,7 @@ def _next_slot(k: Kernel) -> int:
     """`get_swap_page` with the swap_list_lock held."""
     vm = k.vm[0]
     type_ = vm.swap_list_next
-    if type_ < 0 or vm.nr_swap_pages == 0 or (vm.nr_swap_pages < 0 and vm.profile != KERNEL_2_4_0):
+    if type_ < 0 or vm.nr_swap_pages == 0 or (vm.nr_swap_pages < 0 and vm.profile > KERNEL_2_4_0):
         return 0
     wrapped = False
     while True:
@@ -214,6 +220,8 @@ def swap_entry_free(k: Kernel, type_: int, offset: int) -> int:
 @rule
 def swap_free(k: Kernel, entry: int) -> int:
     """Drop one use of a swap entry; return 1 if the kernel would have complained (wrong or unused entry)."""
+    if k.vm[0].profile == KERNEL_2_2:
+        return swap_free_2_2(k, swp_type(entry), swp_offset(entry)) if entry != 0 else 0
     type_ = swap_info_get(k, entry)
     if type_ == NIL:
         return 1 if entry != 0 else 0
@@ -311,7 +319,10 @@ def insert_swap(k: Kernel, type_: int) -> None:
 
 @rule
 def swapoff_begin(k: Kernel, type_: int) -> None:
-    """First part of sys_swapoff: no new slots from area `type_`; its slots in use stay readable."""
+    """First part of sys_swapoff: no new slots from area `type_`; its slots in use stay readable.
+
+    Its free slots count no longer; @2.2 they do until the end.
+    """
     vm = k.vm[0]
     si = k.swap_info[type_]
     if vm.swap_list_head == type_:
@@ -323,7 +334,8 @@ def swapoff_begin(k: Kernel, type_: int) -> None:
         k.swap_info[before].next = si.next
     if vm.swap_list_next == type_:
         vm.swap_list_next = vm.swap_list_head
-    vm.nr_swap_pages -= si.pages
+    if vm.profile != KERNEL_2_2:
+        vm.nr_swap_pages -= si.pages
     vm.total_swap_pages -= si.pages
     si.flags = SWP_USED
 
@@ -331,11 +343,15 @@ def swapoff_begin(k: Kernel, type_: int) -> None:
 @rule
 def swapoff_fail(k: Kernel, type_: int) -> None:
     """Sys_swapoff could not empty area `type_`: it goes back on the list, first of its equals."""
+    if k.vm[0].profile == KERNEL_2_2:
+        k.vm[0].nr_swap_pages -= k.swap_info[type_].pages
     insert_swap(k, type_)
 
 
 @rule
 def swapoff_end(k: Kernel, type_: int) -> None:
     """Last part of sys_swapoff: every slot is free, area `type_` is gone."""
+    if k.vm[0].profile == KERNEL_2_2:
+        k.vm[0].nr_swap_pages -= k.swap_info[type_].pages
     k.swap_info[type_].flags = 0
     k.swap_info[type_].max = 0

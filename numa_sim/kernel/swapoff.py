@@ -25,10 +25,12 @@ from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swap_state import delete_from_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import slot_index, swap_entry_free, swap_free, swp_entry, swp_offset, swp_type
+from numa_sim.kernel.v2_2.memory import read_swap_cache as read_swap_cache_2_2
 from numa_sim.kernel.v2_4_0.memory import read_swap_cache
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     EV_TRY_TO_UNUSE,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
@@ -78,7 +80,7 @@ def find_next_to_unuse(k: Kernel, type_: int, last: int) -> int:
 def _unuse_pte(k: Kernel, mm: int, vma: int, vpn: int, row: int, index: int, entry: int, pfn: int) -> None:
     """Map the page where its swap entry was, with the area's own protection: clean and old (@2.4.0 dirty and young)."""
     prot = k.vmas[vma].vm_page_prot
-    flags = prot | PTE_DIRTY if k.vm[0].profile == KERNEL_2_4_0 else prot & ~PTE_ACCESSED
+    flags = prot | PTE_DIRTY if k.vm[0].profile <= KERNEL_2_4_0 else prot & ~PTE_ACCESSED
     k.pages[pfn].count += 1
     set_pte(k, row, index, pfn << PAGE_SHIFT | flags)
     k.mms[mm].rss += 1
@@ -93,7 +95,7 @@ def unuse_process(k: Kernel, mm: int, entry: int, pfn: int) -> None:
     @2.4.0 a PTE that maps the page already becomes dirty: the page's copy on disk is about to go.
     """
     span = 1 << k.vm[0].entry_bits
-    old = k.vm[0].profile == KERNEL_2_4_0
+    old = k.vm[0].profile <= KERNEL_2_4_0
     vma = k.mms[mm].mmap + 0
     while vma != NIL:
         vpn = k.vmas[vma].vm_start + 0
@@ -181,6 +183,8 @@ def _page_of_slot(k: Kernel, t: int, entry: int) -> int:
         page_cache_release(k, pfn)
     if k.vm[0].profile == KERNEL_2_4_0:
         return read_swap_cache(k, t, entry)
+    if k.vm[0].profile == KERNEL_2_2:
+        return read_swap_cache_2_2(k, t, entry)
     return read_swap_cache_async(k, t, entry)
 
 
@@ -194,7 +198,7 @@ def try_to_unuse(k: Kernel, t: int) -> int:
         SWAPOFF_DONE, SWAPOFF_NO_MEMORY, SWAPOFF_WAIT, SWAPOFF_RECLAIM or SWAPOFF_YIELD.
     """
     task = k.tasks[t]
-    old = k.vm[0].profile == KERNEL_2_4_0
+    old = k.vm[0].profile <= KERNEL_2_4_0
     start_ns = task.cost_ns + 0
     quantum_ns = k.vm[0].reclaim_quantum_ns
     while True:

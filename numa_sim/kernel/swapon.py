@@ -1,4 +1,4 @@
-"""Adding a swap area: sys_swapon, mm/swapfile.c @2.4.37 and @2.4.0 (spec 6.9).
+"""Adding a swap area: sys_swapon, mm/swapfile.c @2.4.37, @2.4.0 and @2.2.1 (spec 6.9).
 
 Plain functions, called rarely.
 """
@@ -14,6 +14,7 @@ from numa_sim.kernel.inode import extents_of
 from numa_sim.kernel.swap_header import V1_MAX_PAGES, SwapHeader
 from numa_sim.kernel.swapfile import insert_swap
 from numa_sim.state.constants import (
+    KERNEL_2_2,
     KERNEL_2_4_0,
     MAX_SWAPFILES,
     NIL,
@@ -31,8 +32,8 @@ _insert_swap = entry(insert_swap)
 
 
 def max_swapfiles(k: Kernel) -> int:
-    """Areas this kernel can have at a time: MAX_SWAPFILES, 8 @2.4.0 and 32 later (spec G-1)."""
-    return _MAX_SWAPFILES_2_4_0 if k.vm[0].profile == KERNEL_2_4_0 else MAX_SWAPFILES
+    """Areas this kernel can have at a time: MAX_SWAPFILES, 8 @2.2 and @2.4.0, 32 later (spec G-1)."""
+    return _MAX_SWAPFILES_2_4_0 if k.vm[0].profile <= KERNEL_2_4_0 else MAX_SWAPFILES
 
 
 def sys_swapon(
@@ -59,7 +60,7 @@ def sys_swapon(
         Length of the device or file.
     swap_flags : int
         SWAP_FLAG_PREFER with a priority in its low 15 bits; without that flag the priority is -1, -2, ... in order of
-        the calls that succeed.
+        the calls that succeed (@2.2: of all calls).
     privileged : bool
         Whether the caller has CAP_SYS_ADMIN.
     writepage : int
@@ -89,19 +90,19 @@ def sys_swapon(
     type_ = next((t for t in range(limit) if k.swap_info[t].flags == 0), NIL)
     if type_ == NIL:
         raise SwapError(EPERM, f"swapon: all {limit} swap areas are in use")
+    vm, si = k.vm[0], k.swap_info[type_]
+    prio = swap_flags & SWAP_FLAG_PRIO_MASK if swap_flags & SWAP_FLAG_PREFER else int(vm.least_priority) - 1
+    if vm.profile == KERNEL_2_2:
+        # A call that fails further down has used its number up.
+        vm.least_priority = min(int(vm.least_priority), prio)
     _check_area(k, header, pages, type_ if device is None else device, start_block, file)
     start = _place(k, header.slots) if map_start is None else map_start
     if start + header.slots > len(k.swap_map):
         raise SwapError(ENOMEM, f"swapon: {header.slots} slots do not fit: swap_map has {len(k.swap_map) - start} left")
 
-    vm, si = k.vm[0], k.swap_info[type_]
     si.writepage, si.sync_ns, si.cluster_nr, si.inuse_pages = writepage, sync_ns, 0, 0
     si.device, si.start_block, si.file = type_ if device is None else device, start_block, file
-    if swap_flags & SWAP_FLAG_PREFER:
-        si.prio = swap_flags & SWAP_FLAG_PRIO_MASK
-    else:
-        vm.least_priority -= 1
-        si.prio = vm.least_priority
+    si.prio, vm.least_priority = prio, min(int(vm.least_priority), prio)
     _make_map(k, type_, header, start)
     vm.nr_swapfiles = max(vm.nr_swapfiles, type_ + 1)
     _insert_swap(k, type_)
@@ -163,15 +164,18 @@ def _place(k: Kernel, slots: int) -> int:
 
 
 def _make_map(k: Kernel, type_: int, header: SwapHeader, start: int) -> None:
-    """The area's swap_map and bounds, as the header has them."""
+    """The area's swap_map and bounds, as the header has them; @2.2 the header of version 2 counts as a usable slot."""
     si = k.swap_info[type_]
     lowest = 1
     while header.version == 1 and lowest in header.bad:
         lowest += 1
     si.map_start, si.max, si.pages = start, header.slots, header.usable
+    if k.vm[0].profile == KERNEL_2_2 and header.version > 1:
+        si.pages += 1
     si.lowest_bit, si.highest_bit = lowest, header.slots - 1
     k.swap_map[start : start + header.slots] = 0
     k.swap_cache[start : start + header.slots] = 0
+    k.swap_lockmap[start : start + header.slots] = 0
     k.swap_map[start] = SWAP_MAP_BAD
     for slot in header.bad:
         k.swap_map[start + slot] = SWAP_MAP_BAD

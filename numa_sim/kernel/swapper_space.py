@@ -45,15 +45,15 @@ def lookup_swap_cache(k: Kernel, entry: int) -> int:
 def add_to_swap_cache(k: Kernel, pfn: int, entry: int) -> int:
     """Put a page of no mapping into the swap cache, locked and neither DIRTY nor UPTODATE.
 
-    @2.4.0 the page is locked and UPTODATE already, keeps DIRTY, and the caller has accounted for the cache's use of
-    the slot.
+    @2.4.0 and @2.2 the page is UPTODATE already, keeps DIRTY, and the caller has accounted for the cache's use of the
+    slot.
 
     Returns
     -------
     int
         1 = done; 0 = the slot is not in use (-ENOENT) or has a page already (-EEXIST).
     """
-    if k.vm[0].profile == KERNEL_2_4_0:
+    if k.vm[0].profile <= KERNEL_2_4_0:
         page = k.pages[pfn]
         if page.mapping != MAPPING_NONE:
             report_bug(k, pfn, BUG_IN_A_CACHE)

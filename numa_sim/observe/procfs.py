@@ -12,13 +12,14 @@ from typing import Any, Final
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.mmzone import ZONE_NAMES
+from numa_sim.kernel.v2_2.buddy import blocks_by_zone
 from numa_sim.kernel.v2_4_0.pressure import inactive_target
 from numa_sim.state.constants import (
     GFP_DMA_BIT,
     GFP_HIGHMEM_BIT,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
-    MAX_ORDER,
     NIL,
     NR_DIRTY,
     NR_FILE_PAGES,
@@ -53,10 +54,14 @@ def _text(lines: list[str]) -> str:
 
 
 def buddyinfo(k: Kernel) -> str:
-    """Free blocks per zone and order, as ``/proc/buddyinfo`` (2.6 and later; 2.4 shows them with SysRq-M only)."""
+    """Free blocks per zone and order, as ``/proc/buddyinfo`` (2.6 and later; 2.4 shows them with SysRq-M only).
+
+    2.2 has one set of lists; shown is where their blocks are.
+    """
     lines = []
+    free = blocks_by_zone(k) if k.vm[0].profile == KERNEL_2_2 else k.zones.nr_free
     for zone in _zones(k):
-        blocks = "".join(f"{zone.nr_free[order]:6d} " for order in range(MAX_ORDER))
+        blocks = "".join(f"{n:6d} " for n in free[zone.node * NR_ZONES + zone.index])
         lines.append(f"Node {zone.node}, zone {ZONE_NAMES[zone.index]:>8} {blocks}")
     return _text(lines)
 
@@ -121,8 +126,8 @@ def _row(array: Any) -> list[int]:
 def meminfo(k: Kernel) -> str:
     """``/proc/meminfo`` of 2.4: bytes in the table on top, kB below; total is what the boot handed over.
 
-    2.4.0 shows its inactive lists one by one.  Shared memory is always 0, as in 2.4; buffer memory too: no page is
-    only buffers here.
+    2.4.0 shows its inactive lists one by one; 2.2 has no lists, and its cache includes the swap cache.  Shared memory
+    is always 0, as in 2.4; buffer memory too: no page is only buffers here.
     """
     vm = k.vm[0]
     total = sum(_node_total(node) for node in k.nodes)
@@ -131,11 +136,14 @@ def meminfo(k: Kernel) -> str:
     high_total = sum(int(zone.realsize) - _mem_map_pages(k, zone) for zone in high)
     high_free = sum(int(zone.free_pages) for zone in high)
     buffers, swap_cached = int(vm.buffermem_pages), int(vm.nr_swapcache_pages)
-    cached = max(int(vm.page_cache_size) - buffers - swap_cached, 0)
+    cached = max(int(vm.page_cache_size) - buffers - (0 if vm.profile == KERNEL_2_2 else swap_cached), 0)
     swap_total, swap_free = int(vm.total_swap_pages), int(vm.nr_swap_pages)
     memory = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (total, total - free, free, 0, buffers, cached))
     swap = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (swap_total, swap_total - swap_free, swap_free))
     rows = {"MemTotal:": total, "MemFree:": free, "MemShared:": 0, "Buffers:": buffers, "Cached:": cached}
+    if vm.profile == KERNEL_2_2:
+        rows |= {"SwapTotal:": swap_total, "SwapFree:": swap_free}
+        return _meminfo_text(memory, swap, rows)
     rows |= {"SwapCached:": swap_cached, "Active:": int(vm.nr_active_pages)}
     if vm.profile == KERNEL_2_4_0:
         rows["Inact_dirty:"] = int(vm.nr_inactive_dirty_pages)
@@ -146,6 +154,10 @@ def meminfo(k: Kernel) -> str:
     rows |= {"HighTotal:": high_total, "HighFree:": high_free}
     rows |= {"LowTotal:": total - high_total, "LowFree:": free - high_free}
     rows |= {"SwapTotal:": swap_total, "SwapFree:": swap_free}
+    return _meminfo_text(memory, swap, rows)
+
+
+def _meminfo_text(memory: str, swap: str, rows: dict[str, int]) -> str:
     lines = ["        total:    used:    free:  shared: buffers:  cached:", f"Mem:  {memory}", f"Swap: {swap}"]
     return _text(lines + [f"{name:<14}{_kib(pages):8d} kB" for name, pages in rows.items()])
 

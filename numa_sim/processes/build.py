@@ -186,6 +186,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.locks = switches.locks
     vm.copy_on_write = switches.copy_on_write
     vm.page_aging, vm.launder = switches.page_aging, switches.launder
+    vm.hysteresis, vm.second_chance = switches.hysteresis, switches.second_chance
     if not switches.clusters:
         vm.swapfile_cluster = 0
     vm.file_readahead, vm.drop_behind = switches.file_readahead, switches.drop_behind

@@ -42,6 +42,11 @@ class Daemon:
         self.machine.enter_kernel(self.index, self.cpu.number)
         self.record.cost_ns = 0
 
+    @property
+    def busy_ns(self) -> int:
+        """CPU time it has used so far."""
+        return self._parts[PART_DAEMON]
+
     def pay(self) -> Steps:
         """Let the time pass that the rules just took."""
         cost_ns = self.record.cost_ns

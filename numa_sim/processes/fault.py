@@ -92,7 +92,7 @@ def _fail(task: TaskProcess, status: int) -> None:
         post_fault(task, SIGBUS, BUS_ADRERR, address)
     else:
         task.kill("out of memory")
-        task.machine.warn(f"VM: killing process {task.name}")
+        task.machine.warn(task.machine.generation.no_memory.format(name=task.name))
 
 
 def _read_along(task: TaskProcess, vpns: Iterable[int]) -> Steps:

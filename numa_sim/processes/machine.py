@@ -37,6 +37,7 @@ from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.generation.late import LateGeneration
+from numa_sim.processes.generation.v2_2 import Generation22
 from numa_sim.processes.generation.v2_4_0 import Generation240
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
@@ -49,6 +50,7 @@ from numa_sim.processes.watched import process_named, process_texts
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     IO_WRITE,
+    KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
@@ -134,7 +136,9 @@ class Machine(simpy.Environment):
             in_background = policy.in_background
         switches = config.kernel.switches
         self.generation: Generation
-        if self.vm.profile == KERNEL_2_4_0:
+        if self.vm.profile == KERNEL_2_2:
+            self.generation = Generation22(self, switches.kswapd)
+        elif self.vm.profile == KERNEL_2_4_0:
             self.generation = Generation240(self, switches.kswapd, switches.kreclaimd)
         else:
             self.generation = LateGeneration(self, switches.kswapd and in_background)

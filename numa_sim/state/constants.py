@@ -339,6 +339,7 @@ VMSTAT: Final = (
     "forks", "fork_ptes", "fork_copies", "cow_reuses",
     "nr_slab", "slabs_scanned", "slab_reaped", "slab_grown", "dentries_pruned", "inodes_pruned",
     "nr_vmalloc", "vmalloc_faults", "kmap_maps", "kmap_flushes", "kmap_waits", "oops",
+    "swap_lock_skips", "swap_lock_waits",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -361,6 +362,7 @@ VMSTAT: Final = (
     FORKS, FORK_PTES, FORK_COPIES, COW_REUSES,
     NR_SLAB, SLABS_SCANNED, SLAB_REAPED, SLAB_GROWN, DENTRIES_PRUNED, INODES_PRUNED,
     NR_VMALLOC, VMALLOC_FAULTS, KMAP_MAPS, KMAP_FLUSHES, KMAP_WAITS, OOPS,
+    SWAP_LOCK_SKIPS, SWAP_LOCK_WAITS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (

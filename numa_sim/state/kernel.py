@@ -126,6 +126,7 @@ class Kernel:
     vm_structs: Any  # VM_STRUCT [areas]
     pkmap: Any  # i4 [1024, 2]: kmap's slots: count, frame
     dentries: Any  # DENTRY [names]
+    swap_lockmap: Any  # i4 [slots]: 2.2: pfn + 1 of the page under I/O with the slot, 0 = none
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -263,6 +264,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
         vm_structs=zeros(sizes.vm_structs, kmem_layout.VM_STRUCT),
         pkmap=zeros((LAST_PKMAP, 2), np.int32),
         dentries=zeros(sizes.names, kmem_layout.DENTRY),
+        swap_lockmap=zeros(sizes.swap_slots, np.int32),
     )
     _set_links(k, sizes)
     _set_kmem_links(k)
@@ -286,6 +288,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.zero_page = vm.pageout = vm.local_pages = vm.copy_on_write = 1
     vm.kswapd_asleep = vm.kreclaimd_asleep = 1
     vm.page_aging, vm.swap_cluster, vm.launder = 1, 8, 1
+    vm.hysteresis = vm.second_chance = 1
     vm.profile = KERNEL_2_4_37
     vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = 3, 4, 9, 1 << 35  # x86-64, see numa_sim.kernel.geometry
     vm.event_hash = 1

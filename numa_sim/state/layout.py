@@ -230,6 +230,12 @@ VM = np.dtype(
         ("inode_unused_head", "i8"),
         ("inode_unused_tail", "i8"),
         ("nr_inode_unused", "i8"),
+        # 2.2: mm/page_alloc.c, mm/filemap.c
+        ("nr_free_pages", "i8"),  # of the one pool
+        ("low_on_memory", "i8"),  # free pages fell to min, and have not been high since
+        ("clock", "i8"),  # frame where shrink_mmap stopped
+        ("hysteresis", "i8"),  # 1; 0 = low_on_memory ends above min
+        ("second_chance", "i8"),  # 1; 0 = shrink_mmap does not look at the used bit
     ],
     align=True,
 )
@@ -341,6 +347,10 @@ TASK = np.dtype(
         # the kernel's own memory
         ("growing_cache", "i8"),  # cache it waits for pages for + 1, 0 = none
         ("kernel_mode", "i8"),  # 1: its accesses are the kernel's own, e.g. to vmalloc areas
+        # 2.2: swap_out's quota and cursor; the slot swapin_readahead goes on with
+        ("swap_cnt", "i8"),
+        ("swap_address", "i8"),  # virtual page number
+        ("swapin_offset", "i8"),
     ],
     align=True,
 )

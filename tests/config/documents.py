@@ -149,7 +149,17 @@ OLD_KERNEL: dict[str, Any] = {
     **PRESET,
     "kernel": {"profile": "linux-2.4.0", "switches": {"page_aging": True, "kreclaimd": True, "launder": True}},
 }
-DOCUMENTS = {"inline": INLINE, "preset": PRESET, "from": FROM_FILE, "old kernel": OLD_KERNEL}
+OLDEST_KERNEL: dict[str, Any] = {
+    **PRESET,
+    "kernel": {"profile": "linux-2.2", "switches": {"hysteresis": True, "second_chance": True}},
+}
+DOCUMENTS = {
+    "inline": INLINE,
+    "preset": PRESET,
+    "from": FROM_FILE,
+    "old kernel": OLD_KERNEL,
+    "oldest kernel": OLDEST_KERNEL,
+}
 
 MACHINE_TEXT = """available: 1 nodes (0)
 node 0 cpus: 0 1

@@ -23,6 +23,9 @@ VALUES: dict[str, Any] = {
     "vm_vfs_scan_ratio": 6,
     "vm_anon_lru": 0,
     "nfract_stop": 20,
+    "nfract_sync": 60,
+    "memfrac": [128, 128, 128],
+    "numa_fallback": "strict24",
 }
 
 
@@ -58,9 +61,10 @@ def test_foreign_knobs_are_refused_even_with_their_defaults(profile: str) -> Non
         build(document(owner, table, key, value), "file.toml", Path())
 
 
-def test_policies_do_not_stand_in_for_the_reclaim_of_2_4_0() -> None:
+@pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0"])
+def test_policies_do_not_stand_in_for_the_reclaim_of_old_kernels(profile: str) -> None:
     with pytest.raises(ConfigError, match=r"kernel\.reclaim.*late 2\.4"):
-        build(document("linux-2.4.0", "", "reclaim", "lru"), "file.toml", Path())
+        build(document(profile, "", "reclaim", "lru"), "file.toml", Path())
 
 
 @pytest.mark.parametrize("profile", FOREIGN_KNOBS)

@@ -1,16 +1,17 @@
-"""Replay of recorded swap slots, devices and read-ahead windows of 2.4.37 and 2.4.0 (golden subject swap)."""
+"""Replay of recorded swap slots, devices and read-ahead windows of 2.4.37, 2.4.0 and 2.2.1 (golden subject swap)."""
 
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pytest
 from golden_traces import Command, replay
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import swapfile
 from numa_sim.kernel.swapon import swapon
-from numa_sim.state.constants import KERNEL_2_4_0, KERNEL_2_4_37
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_2_4_37
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 _RULES = {
@@ -59,6 +60,9 @@ def _run(k: Kernel, command: Command) -> Any:
         for offset in range(start, start + pages) if k.vm[0].profile == KERNEL_2_4_0 else ():
             _RULES["swap_free"](k, args["type"] << 1 | offset << 8)
         return {"pages": pages, "start": start}
+    if op in ("io_lock", "io_unlock"):
+        k.swap_lockmap[k.swap_info[args["type"]].map_start + args["offset"]] = int(op == "io_lock")
+        return None
     _RULES[op](k, args["type"])
     return command.result
 
@@ -75,6 +79,7 @@ def _devices(k: Kernel, golden: dict[str, dict[str, Any]]) -> dict[str, dict[str
         shown["cnext"] = si.cluster_next
         shown["next"], shown["prio"] = si.next, si.prio
         shown["map"] = [[value, len(list(run))] for value, run in groupby(slots)]
+        shown["locked"] = np.flatnonzero(k.swap_lockmap[si.map_start : si.map_start + si.max]).tolist()
         asked = golden.get(str(t), {})
         hidden = {"cnext"} if si.cluster_nr == 0 else set()  # never initialised then
         found[str(t)] = {key: shown[key] for key in asked if key not in hidden}
@@ -83,7 +88,9 @@ def _devices(k: Kernel, golden: dict[str, dict[str, Any]]) -> dict[str, dict[str
     return found
 
 
-@pytest.mark.parametrize(("version", "kernel"), [("2.4.37", KERNEL_2_4_37), ("2.4.0", KERNEL_2_4_0)])
+@pytest.mark.parametrize(
+    ("version", "kernel"), [("2.4.37", KERNEL_2_4_37), ("2.4.0", KERNEL_2_4_0), ("2.2.1", KERNEL_2_2)]
+)
 def test_every_recorded_swap_command_gives_the_recorded_answer(version: str, kernel: int) -> None:
     def start(init: Command) -> Callable[[Command], None]:
         k = new_kernel(Sizes(nodes=1, cpus=1, frames=1, tables=1, swap_slots=1 << 17, io_ring=1))

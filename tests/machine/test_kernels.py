@@ -11,14 +11,16 @@ from machine.test_invariants import Shadow, assert_nothing_is_left, contents, ra
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.buddy import free_pages as give_back
+from numa_sim.kernel.v2_2.vmscan import shrink_mmap
 from numa_sim.kernel.v2_4_0.reclaim_page import reclaim_page
 from numa_sim.kernel.v2_4_0.vmscan import GFP_KSWAPD_2_4_0, reclaim_run, try_to_free_pages_begin
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import NIL, RECLAIM_DONE, RECLAIM_FAILED
 
-KERNELS = ("linux-2.4.0", "linux-2.4.22", "linux-2.4.37")
+KERNELS = ("linux-2.2", "linux-2.4.0", "linux-2.4.22", "linux-2.4.37")
 SWITCHES = {
+    "linux-2.2": ("kswapd", "clusters", "readahead", "zero_page", "hysteresis", "second_chance"),
     "linux-2.4.0": ("kswapd", "clusters", "readahead", "zero_page", "page_aging", "kreclaimd"),
     "linux-2.4.22": ("kswapd", "clusters", "readahead", "zero_page", "local_pages"),
     "linux-2.4.37": ("kswapd", "clusters", "readahead", "zero_page", "local_pages"),
@@ -29,7 +31,18 @@ EXITED_TASK = 2
 _try_to_free_pages_begin = entry(try_to_free_pages_begin)
 _reclaim_run = entry(reclaim_run)
 _reclaim_page = entry(reclaim_page)
+_shrink_mmap = entry(shrink_mmap)
 _give_back = entry(give_back)
+
+
+def drain_2_2(machine: Machine) -> None:
+    """Let all I/O end, then move the clock hand round until it frees nothing more."""
+    machine.run(until=machine.now_ns + 60_000_000_000)
+    machine.enter_kernel(EXITED_TASK, 0)
+    while _shrink_mmap(machine.kernel, EXITED_TASK, 0):
+        pass
+    assert machine.vm.nr_swapcache_pages == machine.vm.nr_async_pages == 0
+    assert not machine.kernel.swap_lockmap.any()
 
 
 def drain_2_4_0(machine: Machine) -> None:
@@ -60,22 +73,20 @@ def drain_2_4_0(machine: Machine) -> None:
 
 def random_machine(rng: np.random.Generator, profile: str, **tables: Any) -> Machine:
     nodes, cpus = [((4,), ("0-1",)), ((4, 4), ("0", "1")), ((4, 6, 4), ("0", "", "1-2"))][int(rng.integers(3))]
-    return small(
-        nodes=nodes,
-        cpus=cpus,
-        swap=[(NVME,), (ZRAM,), (HDD,), (NVME, HDD)][int(rng.integers(4))],
-        arch=str(rng.choice(["x86-64", "i386"])),
-        kernel={
-            "profile": profile,
-            "numa_fallback": str(rng.choice(["strict24", "nearest"])),
-            "time_slice": str(rng.choice(["20us", "1ms"])),
-            "switches": {name: bool(rng.random() < 0.7) for name in SWITCHES[profile]},
-        },
-        **tables,
-    )
+    swap = [(NVME,), (ZRAM,), (HDD,), (NVME, HDD)][int(rng.integers(4))]
+    arch = str(rng.choice(["x86-64", "i386"]))
+    kernel: dict[str, Any] = {
+        "profile": profile,
+        "numa_fallback": str(rng.choice(["strict24", "nearest"])),
+        "time_slice": str(rng.choice(["20us", "1ms"])),
+        "switches": {name: bool(rng.random() < 0.7) for name in SWITCHES[profile]},
+    }
+    if profile == "linux-2.2":
+        del kernel["numa_fallback"]
+    return small(nodes=nodes, cpus=cpus, swap=swap, arch=arch, kernel=kernel, **tables)
 
 
-@pytest.mark.parametrize("profile", ["linux-2.4.0", "linux-2.4.22"])
+@pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0", "linux-2.4.22"])
 @pytest.mark.parametrize("seed", range(4))
 def test_random_machines_lose_nothing_and_leak_nothing(seed: int, profile: str) -> None:
     rng = np.random.default_rng(seed)
@@ -99,6 +110,8 @@ def test_random_machines_lose_nothing_and_leak_nothing(seed: int, profile: str) 
         drain_2_4_0(machine)
         assert machine.vm.nr_inactive_dirty_pages == machine.vm.nr_async_pages == 0
         assert not machine.kernel.zones.inactive_clean_pages.any()
+    elif profile == "linux-2.2":
+        drain_2_2(machine)
     assert_nothing_is_left(machine, free_before)
 
 
@@ -125,8 +138,8 @@ def test_same_seed_same_run(runs: dict[str, Machine]) -> None:
 
 
 def test_each_kernel_meets_pressure_in_its_own_way(runs: dict[str, Machine]) -> None:
-    old, middle, late = (counters(runs[profile]) for profile in KERNELS)
-    for counts in (old, middle, late):
+    oldest, old, middle, late = (counters(runs[profile]) for profile in KERNELS)
+    for counts in (oldest, old, middle, late):
         assert counts["pswpout"] > 0 < counts["pswpin"]
         assert counts["kswapd_wakeup"] > 0 < counts["pageoutrun"]
     # 2.4.0: age, wash, take a clean page; a task waits for kswapd instead of reclaiming.
@@ -135,12 +148,14 @@ def test_each_kernel_meets_pressure_in_its_own_way(runs: dict[str, Machine]) -> 
     assert old["reclaim_page"] >= old["reclaim_page_direct"] > 0
     assert old["kswapd_wait"] > 0 == old["allocstall"]
     assert old["alloc_yield"] > 0 < parts(runs["linux-2.4.0"])["kswapd_wait"]
-    # Later: two lists without age, tasks reclaim for themselves.
-    for counts in (middle, late):
+    # 2.2: a clock; tasks reclaim for themselves, and no swap-in is a major fault.
+    assert oldest["pgrefill"] == oldest["pgmajfault"] == 0
+    # Later: two lists without age.
+    for counts in (oldest, middle, late):
         for name in ("pgage_up", "pgage_down", "pglaunder_write", "reclaim_page", "kswapd_wait", "kreclaimd_wakeup"):
             assert counts[name] == 0, name
         assert counts["allocstall"] > 0
-        assert counts["pgmajfault"] > 0
+    assert middle["pgmajfault"] > 0 < late["pgmajfault"]
 
 
 def test_2_4_22_gives_way_before_it_reclaims_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from numa_sim.errors import ConfigError
+from numa_sim.kernel.profiles.linux_2_2 import LINUX_2_2
 from numa_sim.kernel.profiles.linux_2_4_0 import LINUX_2_4_0
 from numa_sim.kernel.profiles.linux_2_4_22 import LINUX_2_4_22
 from numa_sim.kernel.profiles.linux_2_4_37 import LINUX_2_4_37
@@ -50,6 +51,7 @@ def get(name: str) -> Profile:
     raise ConfigError("", "kernel.profile", f"unknown kernel profile {name!r}{hint}", names())
 
 
+register(LINUX_2_2)
 register(LINUX_2_4_0)
 register(LINUX_2_4_22)
 register(LINUX_2_4_37)

@@ -18,7 +18,7 @@ class Profile:
     kernel : int
         KERNEL_*: which rules run (``vm.profile``).
     zone_balance_ratio : tuple of int
-        Per zone index: the min mark is pages / ratio (boot option ``memfrac=``).
+        Per zone index: the min mark is pages / ratio (boot option ``memfrac=``).  2.2 has no zones and does not look.
     zone_balance_min, zone_balance_max : int
         Bounds of the min mark, pages.
     lower_zone_reserve_ratio : tuple of int or None

@@ -33,6 +33,9 @@ class Generation(ABC):
         Where they run.
     """
 
+    no_memory = "VM: killing process {name}"
+    """What the kernel says of a task whose fault finds no memory."""
+
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.kernel = machine.kernel

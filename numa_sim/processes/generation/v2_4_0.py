@@ -25,12 +25,11 @@ from numa_sim.kernel.v2_4_0.vmscan import (
 from numa_sim.processes.daemon import Daemon
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.signal import Signal
+from numa_sim.processes.ticking import SECOND_NS, TickingKswapd
 from numa_sim.state.constants import (
     ALLOC_WAIT_KSWAPD,
     ALLOCSTALL,
     EV_KSWAPD_DONE,
-    EV_KSWAPD_SLEEP,
-    EV_KSWAPD_WAKE,
     KSWAPD,
     PAGEOUTRUN,
     PART_KSWAPD_WAIT,
@@ -57,11 +56,8 @@ _oom_kill = entry(oom_kill)
 _kreclaimd_round = entry(kreclaimd_round)
 _log_event = entry(log_event)
 
-SECOND_NS = 1_000_000_000
-"""HZ: how long kswapd sleeps at most, and how often memory pressure decays."""
 
-
-class Kswapd(Daemon):
+class Kswapd(TickingKswapd):
     """The daemon that keeps enough pages free and inactive, and says when a process must die.
 
     Parameters
@@ -71,12 +67,10 @@ class Kswapd(Daemon):
     """
 
     def __init__(self, machine: Machine) -> None:
-        super().__init__(machine, KSWAPD)
+        super().__init__(machine)
         self._waiting: list[Signal] = []
         self._page_unlocked = Signal(machine)
         self._decayed_ns = 0
-        self._due_ns = 0
-        self._alarm_is_set = False
         machine.process(self._run())
 
     def wait_for_round(self, task: Runnable) -> Steps:
@@ -100,7 +94,7 @@ class Kswapd(Daemon):
                 if _out_of_memory(k):
                     kill_a_process(self.machine)
             else:
-                yield from self._sleep_for_a_second()
+                yield from self.sleep_for_a_second()
 
     def _round(self) -> Steps:
         """Free and deactivate what is missing, age the active list a little; then whoever waits may try again."""
@@ -138,33 +132,6 @@ class Kswapd(Daemon):
                 unlocked = machine.page_event(self.record.wait_pfn, self._page_unlocked)
                 if unlocked is not None:
                     yield unlocked
-
-    def _sleep_for_a_second(self) -> Steps:
-        """interruptible_sleep_on_timeout(&kswapd_wait, HZ)."""
-        machine = self.machine
-        _log_event(self.kernel, EV_KSWAPD_SLEEP, 0, 0)
-        machine.vm.kswapd_asleep = 1
-        self._due_ns = machine.now_ns + SECOND_NS
-        if not self._alarm_is_set:
-            self._set_alarm()
-        yield self.sleep()
-        machine.vm.kswapd_asleep = 0
-        self.enter()
-        _log_event(self.kernel, EV_KSWAPD_WAKE, 0, 0)
-
-    def _set_alarm(self) -> None:
-        """One alarm for all sleeps: it may ring too early, and is set again; sleeps cut short leave none behind."""
-        self._alarm_is_set = True
-        alarm = self.machine.timeout(self._due_ns - self.machine.now_ns)
-        alarm.callbacks.append(lambda _: self._alarm())
-
-    def _alarm(self) -> None:
-        self._alarm_is_set = False
-        if self.machine.vm.kswapd_asleep:
-            if self.machine.now_ns >= self._due_ns:
-                self.wake()
-            else:
-                self._set_alarm()
 
 
 class Kreclaimd(Daemon):
