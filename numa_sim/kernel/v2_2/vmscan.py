@@ -23,6 +23,7 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import drop_buffers, has_real_buffers
 from numa_sim.kernel.costs import charge
+from numa_sim.kernel.dcache import shrink_vfs
 from numa_sim.kernel.filemap import (
     clear_page_dirty,
     in_page_cache,
@@ -33,7 +34,7 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
-from numa_sim.kernel.slab import kmem_cache_reap, shrink_vfs
+from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.v2_2.buddy import can_dma
 from numa_sim.kernel.v2_2.swap_out import swap_out
