@@ -14,7 +14,7 @@ from numa_sim.config.kernel import Kernel
 from numa_sim.config.machine import Machine
 from numa_sim.config.quantities import Section, refuse
 from numa_sim.config.run import Run
-from numa_sim.config.workload import MAX_TASKS, Workload, opened, switched
+from numa_sim.config.workload import MAX_TASKS, Workload, opened, signalled, switched
 
 
 class Config(Section):
@@ -55,10 +55,14 @@ class Config(Section):
     def _files_and_areas_exist(self) -> Self:
         files = tuple(file.name for file in self.machine.file)
         areas = self.machine.swap_names()
+        names = tuple(name for workload in self.workload for name in workload.task_names())
         for index, workload in enumerate(self.workload):
             for path, name in opened(workload.program or (), f"workload.{index}.program"):
                 if name not in files:
                     raise refuse(f"there is no file {name!r}", files or ("no [[machine.file]] is given",), path)
+            for path, name in signalled(workload.program or (), f"workload.{index}.program"):
+                if name not in names and "/" not in name:  # a child's name follows from its parent's as the run goes on
+                    raise refuse(f"there is no task {name!r}", names, path)
             for path, name in switched(workload.program or (), f"workload.{index}.program"):
                 if name not in areas:
                     raise refuse(f"there is no swap area {name!r}", areas or ("no [[machine.swap]] is given",), path)

@@ -19,8 +19,10 @@ from numa_sim.config.file_operations import (
     Truncate,
     Write,
 )
+from numa_sim.config.limits import Limits, Setrlimit
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse, size
+from numa_sim.config.signal_operations import CatchableSignal, Kill, Prctl
 
 MAX_TASKS = 4096
 MAX_NESTING = 8
@@ -102,6 +104,7 @@ class Compute(Section):
 
     op: Literal["compute"]
     for_: Time = Field(alias="for", description="how long")
+    fpu: bool = Field(False, description="the FPU too: a core file then has its registers")
 
 
 class Swapon(Section):
@@ -207,6 +210,21 @@ class Exec(Section):
         return {name: -(-part // PAGE_BYTES) * PAGE_BYTES for name, part in parts.items() if part}
 
 
+class SignalAction(Section):
+    """Choose what a signal does when it is delivered: nothing, what it does by default, or a program."""
+
+    op: Literal["signal"]
+    signal: CatchableSignal = Field(description="signal")
+    action: Literal["default", "ignore"] | None = Field(None, description="what it does; else `program`")
+    program: Steps | None = Field(None, min_length=1, max_length=10_000, description="operations of the handler")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.action is None) == (self.program is None):
+            raise refuse("exactly one of action and program must be given", ("action", "program"))
+        return self
+
+
 Operation = Annotated[
     Mmap
     | Touch
@@ -229,10 +247,14 @@ Operation = Annotated[
     | Msync
     | Madvise
     | Swapon
-    | Swapoff,
+    | Swapoff
+    | SignalAction
+    | Kill
+    | Prctl
+    | Setrlimit,
     Field(discriminator="op"),
 ]
-for _section in (Repeat, Fork, Vfork, Clone, Exec):
+for _section in (Repeat, Fork, Vfork, Clone, Exec, SignalAction):
     _section.model_rebuild()
 
 
@@ -258,6 +280,7 @@ class Workload(Section):
     nice: int = Field(0, ge=-20, le=19, description="nice value: above 0 it doubles badness when memory runs out")
     start: Time = Field(0, description="when it starts")
     root: bool = Field(False, description="it runs as uid 0: it may swapon and swapoff, and is killed later for memory")
+    limits: Limits = Limits()
     program: Annotated[tuple[Operation, ...], Field(strict=False)] | None = Field(
         None, min_length=1, max_length=10_000, description="operations"
     )
@@ -270,6 +293,10 @@ class Workload(Section):
         if self.program is not None:
             _Reader().read(self.program, "program", 1)
         return self
+
+    def task_names(self) -> tuple[str, ...]:
+        """Names of its tasks: copies are numbered."""
+        return (self.name,) if self.count == 1 else tuple(f"{self.name}-{copy}" for copy in range(self.count))
 
 
 class _Reader:
@@ -293,6 +320,8 @@ class _Reader:
                     del self._sizes[operation.on]
             elif isinstance(operation, FileOperation):
                 self._use_file(operation, here)
+            elif isinstance(operation, SignalAction):
+                _Reader(self._sizes, self._open).read(operation.program or (), f"{here}.program", depth + 1)
             elif isinstance(operation, Repeat):
                 # twice is enough to see what a second round meets that the first did not
                 for _ in range(min(operation.times, 2)):
@@ -361,9 +390,16 @@ def switched(program: Steps, path: str) -> Iterator[tuple[str, str]]:
             yield f"{here}.area", operation.area
 
 
+def signalled(program: Steps, path: str) -> Iterator[tuple[str, str]]:
+    """Path and name of every task a program sends signals to."""
+    for here, operation in _everything(program, path):
+        if isinstance(operation, Kill):
+            yield f"{here}.task", operation.task
+
+
 def _everything(program: Steps, path: str) -> Iterator[tuple[str, Operation]]:
     """Every operation with its path, those of programs within the program included."""
     for index, operation in enumerate(program):
         yield f"{path}.{index}", operation
-        if isinstance(operation, Repeat | Fork | Vfork | Clone | Exec) and operation.program is not None:
+        if isinstance(operation, Repeat | Fork | Vfork | Clone | Exec | SignalAction) and operation.program is not None:
             yield from _everything(operation.program, f"{path}.{index}.program")

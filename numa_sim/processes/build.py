@@ -208,14 +208,15 @@ def add_workloads(machine: Machine, config: Config) -> None:
         program = program_from_config(workload, config.base)
         if workload.trace is not None:
             machine.inputs.append(_input(config.base / workload.trace.file))
-        for copy in range(workload.count):
+        for name in workload.task_names():
             machine.add(
                 program,
-                name=workload.name if workload.count == 1 else f"{workload.name}-{copy}",
+                name=name,
                 cpus=workload.cpus,
                 start_ns=workload.start,
                 nice=workload.nice,
                 root=workload.root,
+                limits=workload.limits.given(),
                 kind="trace" if workload.trace is not None else "program",
             )
 

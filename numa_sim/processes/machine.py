@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +26,7 @@ from numa_sim.kernel.coredump import CoreDump
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_page, end_request
+from numa_sim.kernel.resource import setrlimit
 from numa_sim.observe import proc_pid, procfs
 from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRow
 from numa_sim.observe.sampler import TimeSeries
@@ -55,6 +56,7 @@ from numa_sim.state.constants import (
     MAPPING_SWAP,
     NIL,
     PAGE_SIZE,
+    RLIMITS,
     STOP_BUFFER,
     STOP_SLICE,
     TASK_RUNNING,
@@ -326,6 +328,7 @@ class Machine(simpy.Environment):
         start_ns: int = 0,
         nice: int = 0,
         root: bool = False,
+        limits: Mapping[str, int] | None = None,
         kind: str = "program",
     ) -> TaskProcess:
         """Add a task that runs `program`.
@@ -344,6 +347,8 @@ class Machine(simpy.Environment):
             For the OOM killer's badness.
         root : bool
             Runs as uid 0: may swapon and swapoff; the OOM killer spares it longer.
+        limits : mapping, optional
+            Resource limits in bytes (RLIM_INFINITY: none) of stack, data, as, memlock, core; else init's.
         """
         row = self.rows.reserve()
         if row is None:
@@ -353,6 +358,9 @@ class Machine(simpy.Environment):
             raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
         record = self.kernel.tasks[row]
         record.nice, record.root, record.rawio = nice, int(root), int(root)
+        for resource, limit in (limits or {}).items():
+            if setrlimit(self.kernel, row, resource, limit):
+                raise SimulationError(f"limit {resource!r} of {limit} bytes (limits are {', '.join(RLIMITS)})")
         label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
         return self._enter_task(row, label, program, chosen, start_ns, kind)
 

@@ -34,6 +34,7 @@ OPERATIONS = (
     "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
+    "signal", "kill", "prctl", "setrlimit",
 )  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "sleep":
             yield task.sleep(op.for_)
         case "compute":
-            yield task.compute(op.for_)
+            yield task.compute(op.for_, op.fpu)
         case "exit":
             yield task.exit(op.status)
         case "fork" | "vfork" | "clone":
@@ -169,12 +170,27 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
             with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
                 yield call
+        case "kill":
+            with suppress(OSError):  # the task has ended
+                yield task.kill(op.task, op.signal)
+        case "signal" | "prctl" | "setrlimit":
+            yield _signal_operation(task, op, here)
         case "open":
             files[op.as_] = yield task.open(op.file)
         case "read" | "write" | "fsync" | "truncate" | "close":
             yield _file_operation(task, files[op.on], op)
         case _:
             raise ConfigError("", "program.op", f"no operation {op.op!r}", OPERATIONS)
+
+
+def _signal_operation(task: TaskHandle, op: Any, here: _Position) -> Operation:
+    """The operation `op` describes, on signals or limits; a handler knows what the program has mapped by then."""
+    match op.op:
+        case "prctl":
+            return task.prctl(op.dumpable)
+        case "setrlimit":
+            return task.setrlimit(op.resource, op.limit)
+    return task.signal(op.signal, op.action or _program(here.of_child(op.program)))
 
 
 def _file_operation(task: TaskHandle, file: OpenFile, op: Any) -> Operation:
