@@ -10,7 +10,7 @@ from numa_sim.config.model import Config
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import RLIM_INFINITY, SIGSEGV
 
-MACHINE: dict[str, Any] = {"nodes": [{"memory": "4MiB", "cpus": "0-1"}]}
+MACHINE: dict[str, Any] = {"nodes": [{"memory": "4MiB", "cpus": "0-1"}], "distances": [[10]]}
 TOUCH = {"op": "touch", "on": "gone", "pattern": {"kind": "sequential"}, "accesses": 1, "write": 1.0}
 CRASH = [
     {"op": "mmap", "as": "gone", "size": "4KiB", "at": "0x5000000"},
