@@ -150,7 +150,7 @@ class Repeat(Section):
     program: Steps = Field(min_length=1, max_length=10_000, description="operations to repeat")
 
 
-ChildName = Annotated[str, Field(min_length=1, max_length=64, pattern="^[^/]*$")]
+ChildName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Fork(Section):
@@ -327,6 +327,8 @@ class _Reader:
                 for _ in range(min(operation.times, 2)):
                     self.read(operation.program, f"{here}.program", depth + 1)
             elif isinstance(operation, Fork | Vfork | Clone):
+                if "/" in operation.name:
+                    raise refuse(f"{operation.name!r} has a slash", ("a name without one",), f"{here}.name")
                 if operation.program is not None:
                     _Reader(self._sizes, self._open).read(operation.program, f"{here}.program", depth + 1)
             elif isinstance(operation, Exec):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -145,3 +146,38 @@ def test_inline_machines_keep_their_figures() -> None:
 def test_machine_files_are_looked_for_beside_the_configuration(tmp_path: Path) -> None:
     topology = topology_of(load(documents.write(tmp_path, documents.FROM_FILE)))
     assert (len(topology), topology.cpu_count) == (1, 2)
+
+
+CHILD_ENDS = {"op": "exit", "status": 1}
+
+
+@pytest.mark.parametrize(
+    ("program", "path"),
+    [
+        ([{"op": "fork", "name": "a/b", "program": [CHILD_ENDS]}], "program.0.name"),
+        ([{"op": "vfork", "program": []}], "program.0.program"),
+        ([{"op": "exec", "program": [CHILD_ENDS]}, {"op": "wait"}], "program.0"),
+        ([{"op": "exec", "program": [CHILD_ENDS], "text": "4KiB"}], "program.0.text"),
+        ([{"op": "exec", "program": [CHILD_ENDS], "file": "f", "text": "4KiB"}], "program.0.file"),
+        (
+            [{"op": "fork", "program": [{"op": "munmap", "on": "heap"}]}],
+            "program.0.program.0.on",
+        ),
+    ],
+)
+def test_children_that_cannot_be_meant_are_refused_before_the_run(program: list[dict[str, Any]], path: str) -> None:
+    with pytest.raises(ConfigError, match=path.replace(".", r"\.")):
+        Config.of(machine={"preset": "xeon-silver-4108-2s"}, workload=[{"name": "w", "program": program}])
+
+
+def test_a_child_knows_its_parents_regions_and_forgets_none_of_the_parents() -> None:
+    heap = {"op": "mmap", "as": "heap", "size": "1MiB"}
+    gone = {"op": "munmap", "on": "heap"}
+    program = [heap, {"op": "fork", "program": [gone]}, gone]
+    Config.of(machine={"preset": "xeon-silver-4108-2s"}, workload=[{"name": "w", "program": program}])
+
+
+def test_max_tasks_below_the_workloads_own_number_is_refused() -> None:
+    workload = [{"name": "w", "count": 3, "program": [CHILD_ENDS]}]
+    with pytest.raises(ConfigError, match=r"kernel\.max_tasks"):
+        Config.of(machine={"preset": "xeon-silver-4108-2s"}, workload=workload, kernel={"max_tasks": 2})
