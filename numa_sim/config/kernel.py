@@ -121,6 +121,7 @@ class Switches(Section):
     copy_on_write: bool = Field(True, description="false: fork copies every private page at once")
     hysteresis: bool = Field(True, description="false: who reclaims under 2.2 stops above min, not at high")
     second_chance: bool = Field(True, description="false: the clock of 2.2 frees cached pages, lately used or not")
+    table_cache: bool = Field(False, description="true: each CPU keeps spare page tables (pgd, pmd, pte quicklists)")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
 
 

@@ -38,6 +38,7 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_RW,
+    PTE_USER,
     STOP_BUFFER,
     STOP_FAULT,
     STOP_KICK,
@@ -59,6 +60,8 @@ FAR_NS = 1 << 62
 """Of a CPU that is not running: after every horizon."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
+
+_USER_PAGE = PTE_PRESENT | PTE_USER
 
 # Why a stretch of plain accesses ends before its time.
 _OTHER_TABLE = 1
@@ -160,9 +163,12 @@ def look_ahead(k: Kernel, cpu: int, t: int) -> int:
 
 @part
 def access_pte(tables: np.ndarray, row: int, index: int, write: int) -> int:
-    """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault."""
+    """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault.
+
+    It must if the page is not present (PROTNONE too), is the kernel's alone, or is not to be written.
+    """
     pte = tables[row, index]
-    if pte & PTE_PRESENT == 0 or (write != 0 and pte & PTE_RW == 0):
+    if pte & _USER_PAGE != _USER_PAGE or (write != 0 and pte & PTE_RW == 0):
         return 0
     wanted = pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0)
     if wanted != pte:

@@ -21,6 +21,7 @@ from numa_sim.kernel.mmzone import (
     misaligned_zones,
     zone_sizes,
 )
+from numa_sim.kernel.paging_init import paging_init
 from numa_sim.kernel.profiles import Profile, get
 from numa_sim.kernel.v2_2.boot import mem_init
 from numa_sim.state.constants import KERNEL_2_2, NIL, PAGE_SHIFT, PAGE_SIZE, ZONE_HIGHMEM, PG_reserved
@@ -365,6 +366,7 @@ def boot(
         raise TopologyError("machine", "nodes", f"zones {misaligned_zones(k)} do not start at {ZONE_ALIGN_PAGES} pages")
     build_zonelists(k, numa_fallback == "nearest")
     vm.total_pages = sum(frames for _, frames in nodes)
+    paging_init(k, int(vm.zero_pfn) - profile.zero_page_offset_pages)
     vm.highest_zone = max(int(zone.index) for zone in k.zones if zone["size"])
     memory_mib = vm.total_pages >> (20 - PAGE_SHIFT)
     below = (cluster for mib, cluster in profile.page_cluster_below_mib if memory_mib < mib)

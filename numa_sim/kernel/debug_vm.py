@@ -13,6 +13,8 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
 from numa_sim.kernel.filemap import find_page
 from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
+from numa_sim.kernel.pgalloc import user_ptrs_per_pgd
+from numa_sim.kernel.pgtable import table_below
 from numa_sim.state.constants import (
     BUF_CLEAN,
     BUF_DIRTY,
@@ -32,6 +34,7 @@ from numa_sim.state.constants import (
     NR_PAGE_LISTS,
     PAGE_SHIFT,
     PTE_PRESENT,
+    PTE_PSE,
     PTE_RW,
     SWAP_MAP_BAD,
     SWP_USED,
@@ -160,12 +163,14 @@ def _count_tables(
     rss = 0
     entries = k.tables.shape[1]
     if level == k.vm[0].levels - 1 and row != k.mms[0].pgd:
-        entries = k.vm[0].task_size_vpn >> (level * k.vm[0].entry_bits)  # the rest is init_mm's
+        entries = user_ptrs_per_pgd(k)  # the rest is init_mm's
     for index in range(entries):
         pte = k.tables[row, index]
-        if pte == 0:
+        if pte == 0 or (level > 0 and pte & PTE_PSE != 0):
             continue
         used += 1
+        if level > 0 and table_below(pte) == NIL:
+            return -TABLE, row
         if level > 0:
             below, where = _count_tables(k, pte >> PAGE_SHIFT, level - 1, owners, slots, mapped)
             if below < 0:
@@ -181,6 +186,25 @@ def _count_tables(
     if used != k.table_info[row].used:
         return -TABLE, row
     return rss, 0
+
+
+@rule
+def _count_spare_tables(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
+    """The page tables CPUs keep: empty, and as many as counted; (0, 0), or (problem, row)."""
+    for cpu in range(k.cpus.shape[0]):
+        spare = 0
+        for which in range(k.cpus[cpu].quicklist.shape[0]):
+            row = k.cpus[cpu].quicklist[which] + 0
+            while row != NIL:
+                owners[k.table_info[row].pfn] += 1
+                spare += 1
+                for index in range(user_ptrs_per_pgd(k)):
+                    if k.tables[row, index] != 0:
+                        return TABLE, row
+                row = k.table_info[row].next + 0
+        if spare != k.cpus[cpu].pgtable_cache_size:
+            return TABLE, spare
+    return 0, 0
 
 
 @rule
@@ -442,6 +466,9 @@ def check_frames(k: Kernel) -> tuple[int, int]:
                 return -rss, where
             if mm != 0 and rss != k.mms[mm].rss:
                 return RSS, mm
+    problem, where = _count_spare_tables(k, owners)
+    if problem != 0:
+        return problem, where
     problem, where = _check_sharing(k, slots, mapped)
     if problem != 0:
         return problem, where

@@ -97,6 +97,11 @@ class Geometry:
         return 1 << self.codec.frame_bits
 
     @property
+    def kernel_quarter(self) -> bool:
+        """Whether top tables have entries for the kernel: on i386; elsewhere it is not modelled (see below)."""
+        return self.task_size == self.page_offset
+
+    @property
     def kernel_entries(self) -> range:
         """Entries of the top table that map kernel addresses: 768 to 1023 on i386."""
         top = self.levels[0]
@@ -144,6 +149,7 @@ def use_geometry(k: Kernel, name: str) -> None:
     vm.mmu = tuple(GEOMETRIES).index(name)
     vm.levels, vm.entry_bits = geometry.tables, geometry.entry_bits
     vm.task_size_vpn = geometry.task_size >> PAGE_SHIFT
+    vm.user_ptrs_per_pgd = geometry.kernel_entries.start if geometry.kernel_quarter else k.tables.shape[1]
 
 
 def geometry_of(k: Kernel) -> Geometry:

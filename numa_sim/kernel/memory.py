@@ -15,6 +15,7 @@ from numa_sim.kernel.copy_on_write import add_anonymous_page, do_wp_page, page_f
 from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
+from numa_sim.kernel.pgalloc import update_mmu_cache
 from numa_sim.kernel.pgtable import free_pgtables, leaf_row, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap, page_remove_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
@@ -317,6 +318,7 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
         if task.fault_major != 0 or task.wait_pfn != NIL:
             _drop_what_it_slept_for(k, t)
         task.alloc_failed = 0
+        update_mmu_cache(k)
         if k.vm[0].track_use != TRACK_NOTHING:
             k.vm[0].use_order += 1
             k.last_use[k.tables[row, index] >> PAGE_SHIFT] = k.vm[0].use_order

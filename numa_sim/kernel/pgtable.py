@@ -3,9 +3,8 @@
 A table is one row of ``k.tables``; ``k.table_info[row]`` names its frame and counts its entries.  An upper-level
 entry holds the row of the table below where hardware would hold its frame number (the frame is
 ``table_info[row].pfn``); a leaf entry is exactly a PTE.  Geometry: ``vm.levels`` tables of ``2**vm.entry_bits``
-entries: 2 x 1024 on i386, 4 x 512 on x86-64.
-
-Simplified: freed tables go straight back to the allocator (2.4.37's per-CPU quicklists come with address spaces).
+entries: 2 x 1024 on i386, 4 x 512 on x86-64 (`numa_sim.kernel.geometry`).  Where tables map the kernel
+(`numa_sim.kernel.paging_init`) every top table has the same entries from ``vm.user_ptrs_per_pgd`` on.
 """
 
 from __future__ import annotations
@@ -13,22 +12,33 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.numa import alloc_pages
+from numa_sim.kernel.pgalloc import check_pgt_cache, pte_alloc_one_fast, pte_free
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
+    EV_BAD_PMD,
     EV_PTE_ALLOC,
-    EV_PTE_FREE,
     GFP_KERNEL,
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
+    PMD_BAD,
+    PTE_KERNEL_TABLE,
     PTE_TABLE,
+    PTE_USER,
     TABLE_PAGES,
-    TABLE_PAGES_FREED,
     PG_table,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
+
+_TABLE_BITS = (1 << PAGE_SHIFT) - 1 & ~PTE_USER
+
+
+@part
+def table_below(entry: int) -> int:
+    """Row of the table an upper-level entry points to; NIL if the entry is empty, maps a large page, or is bad."""
+    return entry >> PAGE_SHIFT if entry & _TABLE_BITS == PTE_KERNEL_TABLE else NIL
 
 
 @rule
@@ -39,8 +49,7 @@ def leaf_row(k: Kernel, mm: int, vpn: int) -> int:
     level = vm.levels - 1
     mask = (1 << vm.entry_bits) - 1
     while level > 0 and row != NIL:
-        upper = k.tables[row, (vpn >> (level * vm.entry_bits)) & mask]
-        row = upper >> PAGE_SHIFT if upper != 0 else NIL
+        row = table_below(k.tables[row, (vpn >> (level * vm.entry_bits)) & mask])
         level -= 1
     return row
 
@@ -103,8 +112,8 @@ def _new_row(k: Kernel) -> int:
 
 
 @rule
-def new_table(k: Kernel, t: int, mm: int) -> int:
-    """An empty table in a fresh frame: row >= 0, ALLOC_FAIL, or ALLOC_RECLAIM (pte_alloc_one @2.4, GFP_KERNEL)."""
+def _fresh_table(k: Kernel, t: int) -> int:
+    """An empty table in a fresh frame: row, ALLOC_FAIL, or ALLOC_RECLAIM (pte_alloc_one @2.4, GFP_KERNEL)."""
     pfn = alloc_for_task(k, t, GFP_KERNEL)
     if pfn < 0:
         return pfn
@@ -117,7 +126,6 @@ def new_table(k: Kernel, t: int, mm: int) -> int:
     page.index = row
     k.table_info[row].pfn = pfn
     k.table_info[row].used = 0
-    k.mms[mm].nr_tables += 1
     count(k, page_zone(k, pfn) // NR_ZONES, TABLE_PAGES, 1)
     log_event(k, EV_PTE_ALLOC, pfn, row)
     k.tasks[t].cost_ns += k.costs[0].table_alloc_ns
@@ -125,18 +133,45 @@ def new_table(k: Kernel, t: int, mm: int) -> int:
 
 
 @rule
+def kernel_pgd_entries(k: Kernel, row: int) -> None:
+    """Give a top table the kernel's entries: those of swapper_pg_dir, where tables map the kernel at all."""
+    for index in range(k.vm[0].user_ptrs_per_pgd, k.tables.shape[1]):
+        k.tables[row, index] = k.tables[k.mms[0].pgd, index]
+
+
+@rule
+def new_table(k: Kernel, t: int, mm: int, level: int) -> int:
+    """An empty table of `level` (0 = leaf): row >= 0, ALLOC_FAIL, or ALLOC_RECLAIM.
+
+    A top table comes with the kernel's entries: those of swapper_pg_dir (get_pgd_slow @2.4).
+    """
+    vm = k.vm[0]
+    row = pte_alloc_one_fast(k, level)
+    if row == NIL:
+        row = _fresh_table(k, t)
+        if row < 0:
+            return row
+        k.table_info[row].level = level
+        if level == vm.levels - 1 and mm != 0:
+            kernel_pgd_entries(k, row)
+    k.mms[mm].nr_tables += 1
+    return row
+
+
+@rule
 def free_table(k: Kernel, mm: int, row: int) -> None:
-    """Give back the (empty) table in `row` and its frame."""
-    pfn = k.table_info[row].pfn
-    k.pages[pfn].flags &= ~PG_table
+    """Give back a table of `mm` that has no entries of user pages left."""
     k.mms[mm].nr_tables -= 1
     k.mms[mm].leaf_vpn = NIL
-    k.table_info[row].next = k.vm[0].table_free
-    k.table_info[row].pfn = NIL
-    k.vm[0].table_free = row
-    count(k, page_zone(k, pfn) // NR_ZONES, TABLE_PAGES_FREED, 1)
-    log_event(k, EV_PTE_FREE, pfn, row)
-    free_pages(k, pfn, 0)
+    pte_free(k, row)
+    check_pgt_cache(k)
+
+
+@rule
+def bad_pmd(k: Kernel, row: int, index: int) -> None:
+    """Report an upper-level entry that is none (pmd_ERROR): somebody has written over a page table."""
+    count(k, page_zone(k, k.table_info[row].pfn) // NR_ZONES, PMD_BAD, 1)
+    log_event(k, EV_BAD_PMD, row, index)
 
 
 @rule
@@ -146,7 +181,7 @@ def _make_leaf(k: Kernel, t: int, mm: int, vpn: int) -> int:
     space = k.mms[mm]
     mask = (1 << vm.entry_bits) - 1
     if space.pgd == NIL:
-        row = new_table(k, t, mm)
+        row = new_table(k, t, mm, vm.levels - 1)
         if row < 0:
             return row
         space.pgd = row
@@ -155,14 +190,16 @@ def _make_leaf(k: Kernel, t: int, mm: int, vpn: int) -> int:
     while level > 0:
         index = (vpn >> (level * vm.entry_bits)) & mask
         upper = k.tables[row, index]
+        below = table_below(upper)
         if upper == 0:
-            below = new_table(k, t, mm)
+            below = new_table(k, t, mm, level - 1)
             if below < 0:
                 return below
-            set_pte(k, row, index, below << PAGE_SHIFT | PTE_TABLE)
-            row = below
-        else:
-            row = upper >> PAGE_SHIFT
+            set_pte(k, row, index, below << PAGE_SHIFT | (PTE_TABLE if mm != 0 else PTE_KERNEL_TABLE))
+        elif below == NIL:
+            bad_pmd(k, row, index)
+            return ALLOC_FAIL
+        row = below
         level -= 1
     space.leaf_vpn = vpn >> vm.entry_bits
     space.leaf_row = row
@@ -198,8 +235,7 @@ def free_pgtables(k: Kernel, mm: int, start: int, end: int) -> None:
             row = k.mms[mm].pgd
             at = vm.levels - 1
             while at > level and row != NIL:
-                upper = k.tables[row, (vpn >> (at * vm.entry_bits)) & mask]
-                row = upper >> PAGE_SHIFT if upper != 0 else NIL
+                row = table_below(k.tables[row, (vpn >> (at * vm.entry_bits)) & mask])
                 at -= 1
             if row == NIL:
                 vpn += span << vm.entry_bits
@@ -207,7 +243,11 @@ def free_pgtables(k: Kernel, mm: int, start: int, end: int) -> None:
                 continue
             index = (vpn >> (level * vm.entry_bits)) & mask
             entry = k.tables[row, index]
-            if entry != 0 and k.table_info[entry >> PAGE_SHIFT].used == 0:
+            below = table_below(entry)
+            if entry != 0 and below == NIL:
+                bad_pmd(k, row, index)
                 set_pte(k, row, index, 0)
-                free_table(k, mm, entry >> PAGE_SHIFT)
+            elif entry != 0 and k.table_info[below].used == 0:
+                set_pte(k, row, index, 0)
+                free_table(k, mm, below)
             vpn += span

@@ -185,6 +185,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
     vm.locks = switches.locks
     vm.copy_on_write = switches.copy_on_write
+    vm.pgt_cache = switches.table_cache
     vm.page_aging, vm.launder = switches.page_aging, switches.launder
     vm.hysteresis, vm.second_chance = switches.hysteresis, switches.second_chance
     if not switches.clusters:

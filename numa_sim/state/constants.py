@@ -177,6 +177,10 @@ PTE_GLOBAL: Final = 0x100
 PTE_MAPPED: Final = PTE_PRESENT | PTE_PROTNONE
 """pte_present: the entry has a page for the kernel, if not for the hardware; one of neither bit is empty or a slot."""
 PTE_KERNEL_TABLE: Final = 0x063
+PGD_QUICKLIST: Final = 0
+PMD_QUICKLIST: Final = 1
+PTE_QUICKLIST: Final = 2
+"""``cpus.quicklist``: spare tables of the top level, of those in between, and leaves."""
 PROT_NONE: Final = 0xA0
 PROT_COPY: Final = PROT_READONLY
 PROT_KERNEL: Final = 0x063
@@ -340,6 +344,7 @@ VMSTAT: Final = (
     "nr_slab", "slabs_scanned", "slab_reaped", "slab_grown", "dentries_pruned", "inodes_pruned",
     "nr_vmalloc", "vmalloc_faults", "kmap_maps", "kmap_flushes", "kmap_waits", "oops",
     "swap_lock_skips", "swap_lock_waits",
+    "pgt_cache_hit", "pgt_cache_kept", "pgt_cache_freed", "pmd_bad", "update_mmu_cache",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -363,6 +368,7 @@ VMSTAT: Final = (
     NR_SLAB, SLABS_SCANNED, SLAB_REAPED, SLAB_GROWN, DENTRIES_PRUNED, INODES_PRUNED,
     NR_VMALLOC, VMALLOC_FAULTS, KMAP_MAPS, KMAP_FLUSHES, KMAP_WAITS, OOPS,
     SWAP_LOCK_SKIPS, SWAP_LOCK_WAITS,
+    PGT_CACHE_HIT, PGT_CACHE_KEPT, PGT_CACHE_FREED, PMD_BAD, UPDATE_MMU_CACHE,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -395,6 +401,7 @@ EVENTS: Final = (
     "fork", "exec", "wait", "elf_core_dump",
     "kmem_cache_grow", "kmem_slab_destroy", "vmalloc", "vfree", "vmalloc_fault", "oops", "flush_all_zero_pkmaps",
     "kmap_high", "flush_tlb_all",
+    "bad_pmd",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -415,6 +422,7 @@ EVENTS: Final = (
     EV_FORK, EV_EXEC, EV_WAIT, EV_ELF_CORE_DUMP,
     EV_KMEM_CACHE_GROW, EV_KMEM_SLAB_DESTROY, EV_VMALLOC, EV_VFREE, EV_VMALLOC_FAULT, EV_OOPS,
     EV_FLUSH_ALL_ZERO_PKMAPS, EV_KMAP_HIGH, EV_FLUSH_TLB_ALL,
+    EV_BAD_PMD,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

@@ -28,6 +28,9 @@ CPU = np.dtype(
         ("busy_ns", "i8"),
         ("accesses", "i8"),
         ("lazy", "i8"),  # TLBSTATE_LAZY: a kernel thread or idle keeps the mm
+        # pgd_quicklist, pmd_quicklist, pte_quicklist: rows of spare page tables, and how many there are
+        ("quicklist", "i8", (3,)),
+        ("pgtable_cache_size", "i8"),
     ],
     align=True,
 )

@@ -201,6 +201,9 @@ VM = np.dtype(
         ("lock_rank", "i8"),  # rank of the innermost lock held
         ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
         ("launder", "i8"),  # 1; 0 = page_launder of 2.4.0 writes a dirty page at first sight
+        ("user_ptrs_per_pgd", "i8"),  # entries of a top table that map user space; the rest is the kernel's
+        ("pgt_cache", "i8"),  # 1: each CPU keeps spare page tables; 0 = none
+        ("mmu_hooks", "i8"),  # 1: calls of update_mmu_cache are counted (x86 has nothing to do there)
         ("mmu", "i8"),  # which geometry, by its place in `numa_sim.kernel.geometry`
         # reverse map
         ("rmap", "i8"),  # 1 = kept
@@ -410,5 +413,5 @@ VMA = np.dtype(
     align=True,
 )
 
-TABLE = np.dtype([("pfn", "i8"), ("next", "i8"), ("used", "i8")], align=True)
-"""A page table's frame, its link while free, and how many of its entries are not empty."""
+TABLE = np.dtype([("pfn", "i8"), ("next", "i8"), ("used", "i8"), ("level", "i8")], align=True)
+"""A page table's frame, its link while free or spare, how many of its (user) entries are not empty; 0 = leaf."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from numa_sim.config.disk import HddDrive, ZramDrive
 from numa_sim.config.model import Config
-from numa_sim.state.constants import PAGE_SHIFT, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW
+from numa_sim.state.constants import PAGE_SHIFT, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW, PTE_USER
 from numa_sim.state.kernel import Kernel
 from numa_sim.topology import Curve, Topology
 
@@ -53,7 +53,7 @@ class Mmu:
             entry = int(self.tables[row, index])
             if level:
                 row = entry >> PAGE_SHIFT if entry else -1
-        if not entry & PTE_PRESENT or (write and not entry & PTE_RW):
+        if not entry & PTE_PRESENT or not entry & PTE_USER or (write and not entry & PTE_RW):
             return 0
         entry |= PTE_ACCESSED | (PTE_DIRTY if write else 0)
         self.tables[row, index] = entry
