@@ -78,6 +78,8 @@ def power_on(config: Config, topology: Topology) -> Kernel:
     )
     vm = k.vm[0]
     vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = number, levels, bits, user_pages
+    if machine.arch == "i386":  # the last quarter of the top table is the kernel's
+        vm.user_ptrs_per_pgd = 3 if levels == 3 else 768
     vm.record_events = int(config.run.record_events > 0)
     boot(
         k,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from numa_sim.config.machine import MMUS
 from numa_sim.config.model import Config
 from numa_sim.topology import Curve, Link, Node, Topology, build_topology
 
@@ -83,6 +84,10 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     own = Draw(seed + 2 * 10**6)
     if own.chance(0.3):
         kernel = _of_2_4_0(own, kernel)
+    own = Draw(seed + 3 * 10**6)
+    if own.chance(0.3):
+        machine["mmu"] = own.one(*MMUS[machine["arch"]])
+    kernel["switches"]["table_cache"] = own.chance(0.5)
     return Config.of(
         machine=machine,
         kernel=kernel,
