@@ -33,7 +33,7 @@ from numa_sim.state.constants import (
     NR_FILE_PAGES,
     NR_PAGE_LISTS,
     PAGE_SHIFT,
-    PTE_PRESENT,
+    PTE_MAPPED,
     PTE_PSE,
     PTE_RW,
     SWAP_MAP_BAD,
@@ -176,7 +176,7 @@ def _count_tables(
             if below < 0:
                 return below, where
             rss += below
-        elif pte & PTE_PRESENT != 0:
+        elif pte & PTE_MAPPED != 0:
             if pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
                 owners[pte >> PAGE_SHIFT] += 1
                 mapped[pte >> PAGE_SHIFT] += 1 if pte & PTE_RW == 0 else 1 + _WRITABLE_ONCE

@@ -47,7 +47,7 @@ from numa_sim.state.constants import (
     PGSTEAL_DIRECT,
     PGSTEAL_KSWAPD,
     POLICY_FILE_VICTIMS,
-    PTE_PRESENT,
+    PTE_MAPPED,
     RECLAIM_BUFFER_WRITES,
     VM_LOCKED,
     PG_dirty,
@@ -90,7 +90,7 @@ def _unmap_pte(k: Kernel, mm: int, vpn: int, pfn: int) -> int:
         return 0
     index = vpn & ((1 << k.vm[0].entry_bits) - 1)
     pte = k.tables[row, index]
-    if pte & PTE_PRESENT == 0 or pte >> PAGE_SHIFT != pfn:
+    if pte & PTE_MAPPED == 0 or pte >> PAGE_SHIFT != pfn:
         return 0
     if not try_lock_page(k, pfn) or not unmap_page(k, mm, vpn, row, index):
         return NIL
@@ -159,7 +159,7 @@ def unmap_victim(k: Kernel, t: int, mm: int, vpn: int, write_always: int) -> int
     pte = get_pte(k, mm, vpn) if k.mms[mm].pgd != NIL else 0
     if pte == 0:
         return VICTIM_GONE
-    if pte & PTE_PRESENT == 0:
+    if pte & PTE_MAPPED == 0:
         cached = find_swap_cache(k, pte)
         if cached == NIL:
             return VICTIM_GONE
@@ -225,7 +225,7 @@ def write_or_free(
             return OUT_RESCUED
     else:
         pte = get_pte(k, mm, vpn)
-        if pte & PTE_PRESENT != 0 and pte >> PAGE_SHIFT == pfn:
+        if pte & PTE_MAPPED != 0 and pte >> PAGE_SHIFT == pfn:
             return OUT_RESCUED
     if page.buffers >= BUFFERS_BUSY or not try_lock_page(k, pfn):
         return OUT_WRITING
@@ -263,7 +263,7 @@ def swap_in_ahead(k: Kernel, t: int, mm: int, vpn: int) -> int:
         ALLOC_RECLAIM, ALLOC_FAIL, or another number.
     """
     pte = get_pte(k, mm, vpn)
-    if pte == 0 or pte & PTE_PRESENT != 0:
+    if pte == 0 or pte & PTE_MAPPED != 0:
         return 0
     pfn = read_swap_cache_async(k, t, pte)
     if pfn >= 0:

@@ -65,7 +65,7 @@ from numa_sim.state.constants import (
     PGMAJFAULT,
     PTE_ACCESSED,
     PTE_DIRTY,
-    PTE_PRESENT,
+    PTE_MAPPED,
     PTE_RW,
     SWAP_CACHE_HIT,
     SWAP_CACHE_MISS,
@@ -294,7 +294,7 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
         status = do_no_page(k, t, mm, row, index, vpn, write)
     elif pte == 0:
         status = do_anonymous_page(k, t, mm, row, index, vpn, write)
-    elif pte & PTE_PRESENT == 0:
+    elif pte & PTE_MAPPED == 0:
         if k.vm[0].profile == KERNEL_2_4_0:
             status = do_swap_page_2_4_0(k, t, mm, row, index, vpn, write)
         elif k.vm[0].profile == KERNEL_2_2:
@@ -353,7 +353,7 @@ def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
                     continue
                 set_pte(k, row, at & (span - 1), 0)
                 dropped += 1
-                if pte & PTE_PRESENT == 0:
+                if pte & PTE_MAPPED == 0:
                     free_swap_and_cache(k, pte)
                     continue
                 pfn = pte >> PAGE_SHIFT

@@ -6,7 +6,7 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.tlb import flush_tlb_page
-from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_DIRTY, PTE_PRESENT
+from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_DIRTY, PTE_MAPPED
 from numa_sim.state.kernel import Kernel
 
 
@@ -25,7 +25,7 @@ def filemap_sync(k: Kernel, mm: int, start: int, end: int) -> int:
             vpn = (vpn | mask) + 1
             continue
         pte = k.tables[row, vpn & mask]
-        if pte & PTE_PRESENT != 0 and pte & PTE_DIRTY != 0 and pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
+        if pte & PTE_MAPPED != 0 and pte & PTE_DIRTY != 0 and pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
             set_pte(k, row, vpn & mask, pte & ~PTE_DIRTY)
             flush_tlb_page(k, mm, vpn)
             set_page_dirty(k, pte >> PAGE_SHIFT)

@@ -31,7 +31,7 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PTE_ACCESSED,
     PTE_DIRTY,
-    PTE_PRESENT,
+    PTE_MAPPED,
     PG_dirty,
 )
 from numa_sim.state.kernel import Kernel
@@ -73,7 +73,7 @@ def _enter(k: Kernel, name: int, pfn: int, state: int, n: int) -> int:
 @part
 def _note(k: Kernel, name: int, pte: int, clear_bits: int, n: int) -> int:
     """Enter the anonymous page of one PTE, if it is in memory; the use of a file's page is noted with its frame."""
-    if pte & PTE_PRESENT == 0:
+    if pte & PTE_MAPPED == 0:
         pfn = find_swap_cache(k, pte)
         return n if pfn == NIL else _enter(k, name, pfn, 0, n)
     pfn = pte >> PAGE_SHIFT
@@ -111,7 +111,7 @@ def _find_in_mm(k: Kernel, mm: int, clear_bits: int, n: int) -> int:
                     pte = k.tables[row, at & (span - 1)]
                     if pte != 0:
                         n = _note(k, mm << PAGE_NAME_SHIFT | at, pte, clear_bits, n)
-                        if clear_bits != 0 and pte & PTE_PRESENT != 0 and pte & PTE_ACCESSED != 0:
+                        if clear_bits != 0 and pte & PTE_MAPPED != 0 and pte & PTE_ACCESSED != 0:
                             k.tables[row, at & (span - 1)] = pte & ~PTE_ACCESSED
                             used += 1
             vpn = stop

@@ -37,7 +37,7 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PTE_ACCESSED,
     PTE_DIRTY,
-    PTE_PRESENT,
+    PTE_MAPPED,
     SWAP_MAP_BAD,
     SWAP_MAP_MAX,
     SWAPOFF_DONE,
@@ -109,7 +109,7 @@ def unuse_process(k: Kernel, mm: int, entry: int, pfn: int) -> None:
                     pte = k.tables[row, index]
                     if pte == entry:
                         _unuse_pte(k, mm, vma, vpn - (vpn & (span - 1)) + index, row, index, entry, pfn)
-                    elif old and pte & PTE_PRESENT != 0 and pte >> PAGE_SHIFT == pfn:
+                    elif old and pte & PTE_MAPPED != 0 and pte >> PAGE_SHIFT == pfn:
                         k.tables[row, index] = pte | PTE_DIRTY
             vpn = stop
         vma = k.vmas[vma].vm_next + 0

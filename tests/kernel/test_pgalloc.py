@@ -134,6 +134,22 @@ def test_what_the_hardware_lets_a_program_do(bits: int, read: bool, write: bool)
             assert tables[0, 0] == 0x1234 << PAGE_SHIFT | bits & ~PTE_ACCESSED, "a refused access leaves no trace"
 
 
+@pytest.mark.row("S3-078")
+def test_a_page_of_no_access_is_a_page_for_the_kernel() -> None:
+    """It counts, and goes with its area like any other: nobody takes its entry for a swap slot."""
+    k = machine().kernel
+    mm = mm_alloc(k, TASK)
+    free = int(k.zones["free_pages"].sum())
+    touch_tables(k, 1)
+    pte = int(get_pte(k, mm, 0))
+    k.tables[leaf_row(k, mm, 0), 0] = pte & ~0xFFF | PROT_NONE
+    assert k.mms[mm].rss == 1
+    assert do_munmap(k, TASK, 0, 1) == 1
+    assert k.mms[mm].rss == 0
+    mmput(k, TASK)
+    assert int(k.zones["free_pages"].sum()) == free
+
+
 # Spare tables --------------------------------------------------------------------------------------------------------
 
 
