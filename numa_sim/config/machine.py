@@ -118,6 +118,10 @@ class Machine(Section):
     mmu: Literal["i386", "i386-pae", "alpha", "x86-64", "x86-64-la57"] | None = Field(
         None, description="page tables: levels and how an address is split; else the architecture's own"
     )
+    global_pages: bool = Field(True, description="false: the kernel's TLB entries go at every change of address space")
+    write_protect: bool = Field(
+        True, description="false: a 386, where the kernel's writes to read-only pages do not fault"
+    )
     cache_hit_ratio: float = Field(0.0, ge=0.0, le=1.0, description="share of accessed lines that hit the CPU's caches")
     tlb: Tlb = Tlb()
     memory: Memory = Memory()

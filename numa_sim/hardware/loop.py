@@ -34,9 +34,12 @@ from numa_sim.state.constants import (
     PART_QUEUEING,
     PART_REMOTE,
     PART_TLB_WALK,
+    PROT_READONLY,
     PTE_ACCESSED,
     PTE_DIRTY,
+    PTE_PCD,
     PTE_PRESENT,
+    PTE_PWT,
     PTE_RW,
     PTE_USER,
     STOP_BUFFER,
@@ -60,8 +63,6 @@ FAR_NS = 1 << 62
 """Of a CPU that is not running: after every horizon."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
-
-_USER_PAGE = PTE_PRESENT | PTE_USER
 
 # Why a stretch of plain accesses ends before its time.
 _OTHER_TABLE = 1
@@ -162,18 +163,46 @@ def look_ahead(k: Kernel, cpu: int, t: int) -> int:
 
 
 @part
-def access_pte(tables: np.ndarray, row: int, index: int, write: int) -> int:
+def needs_of(k: Kernel, kernel_mode: int) -> tuple[int, int]:
+    """Bits of a PTE without which a read or a write must fault.
+
+    A program may use the user's pages only, and write to those of RW; so may the kernel, which may use its own too,
+    unless the CPU is a 386, which lets the kernel write anywhere (no CR0.WP).
+    """
+    if kernel_mode == 0:
+        return PTE_PRESENT | PTE_USER, PTE_PRESENT | PTE_USER | PTE_RW
+    return PTE_PRESENT, PTE_PRESENT if k.vm[0].no_wp != 0 else PTE_PRESENT | PTE_RW
+
+
+@rule
+def write_protect_works(k: Kernel) -> bool:
+    """test_wp_bit, arch/i386/mm/init.c @2.2, @2.4: at boot the kernel writes to a page it has mapped read-only.
+
+    If that faults, do_page_fault recognises the test, and the CPU is known to check the kernel's writes, too.
+    """
+    _, needs = needs_of(k, 1)
+    return PROT_READONLY & needs != needs
+
+
+@part
+def access_pte(tables: np.ndarray, row: int, index: int, write: int, needs: int) -> int:
     """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault.
 
-    It must if the page is not present (PROTNONE too), is the kernel's alone, or is not to be written.
+    It must if the entry lacks a bit of `needs`; one of PROTNONE is not present.
     """
     pte = tables[row, index]
-    if pte & _USER_PAGE != _USER_PAGE or (write != 0 and pte & PTE_RW == 0):
+    if pte & needs != needs:
         return 0
     wanted = pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0)
     if wanted != pte:
         tables[row, index] = wanted
     return wanted
+
+
+@part
+def past_caches(pte: int, write: int) -> bool:
+    """Whether an access goes to memory whatever the CPU's caches hold: PCD always, PWT if it is a store."""
+    return pte & (PTE_PCD if write == 0 else PTE_PCD | PTE_PWT) != 0
 
 
 @rule
@@ -274,6 +303,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     home = home_zone = NIL  # node of the accesses being summed, zone of the last
     plain = False
     latency_ns = line_ps = busy_ps = n = n_lines = queued_ns = 0
+    read_needs, write_needs = needs_of(k, task.kernel_mode)
+    this.holds_global |= task.kernel_mode & k.vm[0].pge
     row = NIL
     row_upper = NIL
     ready = task.access_ready
@@ -301,7 +332,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE
                     break
-                pte = access_pte(tables, row, vpn & entry_mask, write)
+                pte = access_pte(tables, row, vpn & entry_mask, write, read_needs if write == 0 else write_needs)
                 if pte == 0:
                     why = _PAGE_FAULT
                     break
@@ -318,7 +349,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             if write != 0:
                 tags[pfn] = stored(tags[pfn], vpn)
             lines = int(access.lines)
-            if miss_1024ths != 1024:
+            if miss_1024ths != 1024 and not past_caches(pte, write):
                 credit = this.cache_credit + lines * miss_1024ths
                 this.cache_credit = credit & 1023
                 lines = credit >> 10

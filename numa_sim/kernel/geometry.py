@@ -149,7 +149,6 @@ def use_geometry(k: Kernel, name: str) -> None:
     vm.mmu = tuple(GEOMETRIES).index(name)
     vm.levels, vm.entry_bits = geometry.tables, geometry.entry_bits
     vm.task_size_vpn = geometry.task_size >> PAGE_SHIFT
-    vm.user_ptrs_per_pgd = geometry.kernel_entries.start if geometry.kernel_quarter else k.tables.shape[1]
 
 
 def geometry_of(k: Kernel) -> Geometry:

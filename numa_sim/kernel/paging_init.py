@@ -33,7 +33,7 @@ def _static_table(k: Kernel, pfn: int, level: int) -> int:
 def paging_init(k: Kernel, image_pfn: int) -> None:
     """Make swapper_pg_dir, whose image starts at frame `image_pfn`, if this machine's tables map the kernel.
 
-    Entries of user space are counted in ``table_info.used``, the kernel's are not.
+    ``table_info.used`` counts tables, not large pages.
     """
     geometry = geometry_of(k)
     if not geometry.kernel_quarter:
@@ -41,10 +41,11 @@ def paging_init(k: Kernel, image_pfn: int) -> None:
     top = int(k.vm[0].levels) - 1
     row = _static_table(k, image_pfn + SWAPPER_OFFSET_PAGES, top)
     k.mms[0].pgd = row
-    first = int(k.vm[0].user_ptrs_per_pgd)
+    first = geometry.kernel_entries.start
     if top == 2:  # PAE: the last of four entries, and the middle table it names
         middle = _static_table(k, image_pfn + SWAPPER_OFFSET_PAGES + 1, 1)
         k.tables[row, first] = middle << PAGE_SHIFT | PTE_KERNEL_TABLE
+        k.table_info[row].used = 1
         row, first = middle, 0
     span = 1 << geometry.entry_bits
     low_pages = min(int(k.vm[0].nr_frames), geometry.low_memory >> PAGE_SHIFT)

@@ -45,13 +45,19 @@ def _quicklist(k: Kernel, level: int) -> int:
     return PGD_QUICKLIST if level == k.vm[0].levels - 1 else PMD_QUICKLIST
 
 
+@part
+def user_ptrs_per_pgd(k: Kernel) -> int:
+    """USER_PTRS_PER_PGD: how many entries of a top table map user space (768 on i386); the rest is the kernel's."""
+    return k.vm[0].task_size_vpn >> ((k.vm[0].levels - 1) * k.vm[0].entry_bits)
+
+
 @rule
 def release_table(k: Kernel, row: int) -> None:
     """Give the frame of an empty table back to the allocator (free_page)."""
     info = k.table_info[row]
     pfn = info.pfn + 0
     if info.level == k.vm[0].levels - 1:
-        for index in range(k.vm[0].user_ptrs_per_pgd, k.tables.shape[1]):
+        for index in range(user_ptrs_per_pgd(k), k.tables.shape[1]):
             k.tables[row, index] = 0
     k.pages[pfn].flags &= ~PG_table
     info.next = k.vm[0].table_free

@@ -3,8 +3,8 @@
 A table is one row of ``k.tables``; ``k.table_info[row]`` names its frame and counts its entries.  An upper-level
 entry holds the row of the table below where hardware would hold its frame number (the frame is
 ``table_info[row].pfn``); a leaf entry is exactly a PTE.  Geometry: ``vm.levels`` tables of ``2**vm.entry_bits``
-entries: 2 x 1024 on i386, 4 x 512 on x86-64 (`numa_sim.kernel.geometry`).  Where tables map the kernel
-(`numa_sim.kernel.paging_init`) every top table has the same entries from ``vm.user_ptrs_per_pgd`` on.
+entries: 2 x 1024 on i386, 4 x 512 on x86-64 (`numa_sim.kernel.geometry`).  Beyond user space every top table has the
+entries of init_mm's: on i386 those of low memory (`numa_sim.kernel.paging_init`), and of vmalloc.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.numa import alloc_pages
-from numa_sim.kernel.pgalloc import check_pgt_cache, pte_alloc_one_fast, pte_free
+from numa_sim.kernel.pgalloc import check_pgt_cache, pte_alloc_one_fast, pte_free, user_ptrs_per_pgd
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
@@ -134,9 +134,11 @@ def _fresh_table(k: Kernel, t: int) -> int:
 
 @rule
 def kernel_pgd_entries(k: Kernel, row: int) -> None:
-    """Give a top table the kernel's entries: those of swapper_pg_dir, where tables map the kernel at all."""
-    for index in range(k.vm[0].user_ptrs_per_pgd, k.tables.shape[1]):
-        k.tables[row, index] = k.tables[k.mms[0].pgd, index]
+    """Give a top table the kernel's entries: those of swapper_pg_dir, if the kernel has a table."""
+    reference = k.mms[0].pgd + 0
+    if reference != NIL:
+        for index in range(user_ptrs_per_pgd(k), k.tables.shape[1]):
+            k.tables[row, index] = k.tables[reference, index]
 
 
 @rule

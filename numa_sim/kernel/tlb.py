@@ -16,6 +16,7 @@ from numa_sim.state.constants import (
     EV_FLUSH_TLB_PAGE,
     NIL,
     PART_SHOOTDOWN,
+    PTE_GLOBAL,
 )
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
@@ -53,13 +54,22 @@ def invalidate_page(k: Kernel, cpu: int, vpn: int) -> None:
 
 @rule
 def invalidate_all(k: Kernel, cpu: int) -> None:
-    """Drop every entry of one CPU's TLB and its page-walk cache (writing CR3)."""
+    """Drop every entry of one CPU's TLB but global ones, and its page-walk cache (writing CR3)."""
+    keep = PTE_GLOBAL if k.cpus[cpu].holds_global != 0 else 0
     for index in range(k.tlb.shape[1]):
         for way in range(k.tlb.shape[2]):
-            k.tlb[cpu, index, way].vpn = 0
+            if keep == 0 or k.tlb[cpu, index, way].pte & keep == 0:
+                k.tlb[cpu, index, way].vpn = 0
     for at in range(k.walks.shape[1]):
         k.walks[cpu, at].upper = 0
     k.cpus[cpu].tlb_flushes += 1
+
+
+@rule
+def invalidate_global(k: Kernel, cpu: int) -> None:
+    """Drop every entry of one CPU's TLB, global ones too (clearing CR4.PGE and setting it again)."""
+    k.cpus[cpu].holds_global = 0
+    invalidate_all(k, cpu)
 
 
 @part
@@ -153,7 +163,7 @@ def flush_tlb_all(k: Kernel) -> None:
     for cpu in range(k.vm[0].nr_cpus):
         if cpu != here:
             slowest_ns = max(slowest_ns, _interrupt(k, here, cpu))
-        invalidate_all(k, cpu)
+        invalidate_global(k, cpu)
     cost = _wait_for_answers(k, k.costs[0].tlb_flush_ns, slowest_ns)
     log_event(k, EV_FLUSH_TLB_ALL, here, 0)
     if k.vm[0].current_task >= 0:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.geometry import geometry_of
@@ -46,6 +46,7 @@ from numa_sim.state.constants import (
     PLACE_FIRST,
     PLACE_WORST,
     PROT_KERNEL,
+    PTE_GLOBAL,
     VMALLOC_FAULTS,
     ZONE_HIGHMEM,
 )
@@ -183,6 +184,12 @@ def vmalloc_begin(k: Kernel, size: int) -> int:
 # Pages ---------------------------------------------------------------------------------------------------------------
 
 
+@part
+def page_kernel(k: Kernel) -> int:
+    """PAGE_KERNEL: the same mapping in every address space, so global where CPUs know that (MAKE_GLOBAL @2.4)."""
+    return PROT_KERNEL | PTE_GLOBAL if k.vm[0].pge != 0 else PROT_KERNEL
+
+
 @rule
 def _set_pgdir(k: Kernel, vpn: int) -> None:
     """2.2: a new entry of init_mm's directory goes into every process' directory at once."""
@@ -211,7 +218,7 @@ def vmalloc_area_pages(k: Kernel, t: int, area: int) -> int:
         pfn = alloc_for_task(k, t, gfp)
         if pfn < 0:
             return pfn
-        set_pte(k, row, vpn & ((1 << k.vm[0].entry_bits) - 1), pfn << PAGE_SHIFT | PROT_KERNEL)
+        set_pte(k, row, vpn & ((1 << k.vm[0].entry_bits) - 1), pfn << PAGE_SHIFT | page_kernel(k))
         count(k, page_zone(k, pfn) // NR_ZONES, NR_VMALLOC, 1)
         charge(k, k.costs[0].unmap_pte_ns)
         this.mapped += 1
@@ -291,14 +298,17 @@ def kernel_fault(k: Kernel, t: int, mm: int, vpn: int, write: int) -> int:
         log_event(k, EV_SEGV, vpn, write)
         return FAULT_SEGV
     node = k.cpus[k.vm[0].current_cpu].node
-    if k.mms[mm].pgd == NIL:
-        row = new_table(k, t, mm)
+    fresh = k.mms[mm].pgd == NIL
+    if fresh:
+        row = new_table(k, t, mm, k.vm[0].levels - 1)
         if row < 0:
             return FAULT_RECLAIM if row == ALLOC_RECLAIM else FAULT_OOM
         k.mms[mm].pgd = row
     reference = k.mms[INIT_MM].pgd + 0
     own = k.mms[mm].pgd + 0
     index = _top_index(k, vpn)
+    if fresh and k.tables[own, index] != 0:
+        return FAULT_MINOR  # it came with the directory
     if reference != NIL and k.tables[own, index] == 0 and k.tables[reference, index] != 0:
         k.tables[own, index] = k.tables[reference, index]
         k.tasks[t].cost_ns += k.costs[0].minor_fault_ns

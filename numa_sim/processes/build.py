@@ -7,7 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from numa_sim.compiled import entry
 from numa_sim.config.model import Config
+from numa_sim.hardware.loop import write_protect_works
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
@@ -45,6 +47,7 @@ SYSCTLS = (
     "vm_vfs_scan_ratio",
     "vm_anon_lru",
 )
+_write_protect_works = entry(write_protect_works)
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
 
 
@@ -148,6 +151,8 @@ def _fill_hardware(k: Kernel, config: Config, topology: Topology) -> None:
         curve = _curve(topology, node.id)
         if curve is not None:
             k.curves[node.id] = extra_ns(curve, topology.bandwidth[node.id])
+    k.vm[0].pge, k.vm[0].no_wp = config.machine.global_pages, not config.machine.write_protect
+    k.vm[0].wp_works_ok = _write_protect_works(k)
     costs = k.costs[0]
     for name, value in config.costs.entries().items():
         setattr(costs, name, value)

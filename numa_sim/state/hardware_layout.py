@@ -28,6 +28,7 @@ CPU = np.dtype(
         ("busy_ns", "i8"),
         ("accesses", "i8"),
         ("lazy", "i8"),  # TLBSTATE_LAZY: a kernel thread or idle keeps the mm
+        ("holds_global", "i8"),  # 1: its TLB may hold global entries
         # pgd_quicklist, pmd_quicklist, pte_quicklist: rows of spare page tables, and how many there are
         ("quicklist", "i8", (3,)),
         ("pgtable_cache_size", "i8"),

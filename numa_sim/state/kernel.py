@@ -291,7 +291,6 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.hysteresis = vm.second_chance = 1
     vm.profile = KERNEL_2_4_37
     vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = 3, 4, 9, 1 << 35  # x86-64, see numa_sim.kernel.geometry
-    vm.user_ptrs_per_pgd = sizes.table_entries
     vm.event_hash = 1
     k.zones.free_head[:] = NIL
     k.zones.inactive_clean_head = NIL

@@ -201,9 +201,11 @@ VM = np.dtype(
         ("lock_rank", "i8"),  # rank of the innermost lock held
         ("lock_bug", "i8"),  # first order of two locks that could deadlock: rank held << 8 | rank taken
         ("launder", "i8"),  # 1; 0 = page_launder of 2.4.0 writes a dirty page at first sight
-        ("user_ptrs_per_pgd", "i8"),  # entries of a top table that map user space; the rest is the kernel's
         ("pgt_cache", "i8"),  # 1: each CPU keeps spare page tables; 0 = none
         ("mmu_hooks", "i8"),  # 1: calls of update_mmu_cache are counted (x86 has nothing to do there)
+        ("pge", "i8"),  # 1: CPUs have global pages, whose TLB entries survive a write to CR3
+        ("no_wp", "i8"),  # 1: the kernel may write to any page, as on a 386 (without CR0.WP)
+        ("wp_works_ok", "i8"),  # what test_wp_bit found out at boot about that
         ("mmu", "i8"),  # which geometry, by its place in `numa_sim.kernel.geometry`
         # reverse map
         ("rmap", "i8"),  # 1 = kept

@@ -34,6 +34,8 @@ INLINE: dict[str, Any] = {
         "links": [{"a": 0, "b": 1, "bandwidth": "20GB/s", "name": "qpi"}],
         "arch": "x86-64",
         "mmu": "x86-64-la57",
+        "global_pages": True,
+        "write_protect": True,
         "cache_hit_ratio": 0.25,
         "tlb": {"entries": 64, "ways": 4},
         "memory": {"model": "queue", "window": "10us", "bandwidth": "45GB/s"},

@@ -28,6 +28,7 @@ from numa_sim.state.constants import (
     PTE_ACCESSED,
     PTE_DIRTY,
     PTE_PRESENT,
+    PTE_RW,
     PTE_USER,
     TASK_RUNNING,
     VMSTAT,
@@ -124,9 +125,10 @@ def test_a_program_that_goes_to_kernel_addresses_faults() -> None:
     (PROT_SHARED & ~PTE_PRESENT, False, False), (0x106, False, False),
 ])  # fmt: skip
 def test_what_the_hardware_lets_a_program_do(bits: int, read: bool, write: bool) -> None:
-    for store, allowed in ((0, read), (1, write)):
+    user = PTE_PRESENT | PTE_USER
+    for store, allowed, needs in ((0, read, user), (1, write, user | PTE_RW)):
         tables = np.array([[0x1234 << PAGE_SHIFT | bits & ~PTE_ACCESSED]])
-        answer = int(access_pte(tables, 0, 0, store))
+        answer = int(access_pte(tables, 0, 0, store, needs))
         assert (answer != 0) == allowed
         if allowed:
             assert answer == tables[0, 0] == 0x1234 << PAGE_SHIFT | bits | PTE_ACCESSED | (PTE_DIRTY if store else 0)

@@ -78,8 +78,6 @@ def power_on(config: Config, topology: Topology) -> Kernel:
     )
     vm = k.vm[0]
     vm.mmu, vm.levels, vm.entry_bits, vm.task_size_vpn = number, levels, bits, user_pages
-    if machine.arch == "i386":  # the last quarter of the top table is the kernel's
-        vm.user_ptrs_per_pgd = 3 if levels == 3 else 768
     vm.record_events = int(config.run.record_events > 0)
     boot(
         k,
@@ -91,6 +89,7 @@ def power_on(config: Config, topology: Topology) -> Kernel:
         kernel.memfrac,
         kernel.lower_zone_reserve_ratio,
     )
+    vm.pge, vm.no_wp, vm.wp_works_ok = int(machine.global_pages), int(not machine.write_protect), 1
     for node in topology.nodes:
         for cpu in node.cpus:
             k.cpus[cpu].node = node.id

@@ -51,6 +51,8 @@ from numa_sim.state.constants import (
     PART_SYSCALL,
     PART_TLB_WALK,
     PF_MEMALLOC,
+    PTE_PCD,
+    PTE_PWT,
     RECLAIM_DONE,
     RECLAIM_WAIT,
     RECLAIM_YIELD,
@@ -354,12 +356,13 @@ class Task:
         if write:
             tag = int(self.k.tags[pte >> PAGE_SHIFT])
             self.k.tags[pte >> PAGE_SHIFT] = (5 * tag + vpn + 1) % 2**48
-        self.move_lines(lines, machine.memory.home(pte >> PAGE_SHIFT))
+        uncached = pte & PTE_PCD or (write and pte & PTE_PWT)
+        self.move_lines(lines, machine.memory.home(pte >> PAGE_SHIFT), not uncached)
 
-    def move_lines(self, lines: int, home: int) -> None:
+    def move_lines(self, lines: int, home: int, cached: bool = True) -> None:
         """Through the caches, else through the memory system; the CPU waits for it."""
         cpu, memory, costs = self.cpu, self.machine.memory, self.machine.costs
-        if self.machine.missing_1024ths < 1024:
+        if cached and self.machine.missing_1024ths < 1024:
             cpu.hit_credit += lines * self.machine.missing_1024ths
             lines, cpu.hit_credit = divmod(cpu.hit_credit, 1024)
         if not lines:
