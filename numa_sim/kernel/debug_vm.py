@@ -12,9 +12,9 @@ import numpy as np
 from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
 from numa_sim.kernel.filemap import find_page
-from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.kernel.pgalloc import user_ptrs_per_pgd
 from numa_sim.kernel.pgtable import table_below
+from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.state.constants import (
     BUF_CLEAN,
     BUF_DIRTY,
