@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,8 @@ from numa_sim import rule_cache
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
 
+_SELDOM = (100_000, 50, 1000)
+"""Thresholds of the garbage collector while a rule compiles: by default it takes a tenth of that time."""
 SHORT_CODE_BYTES = 1100
 """A rule with less bytecode than this, what it takes in included, is put into its callers."""
 
@@ -186,7 +189,12 @@ class DeclaredRule:
         # LLVM would leave long parts as functions of their own: a call, and twenty registers saved and restored.
         options = OPTIONS | {"no_cpython_wrapper": not self.python_calls_it, "forceinline": self._into_callers}
         dispatcher: Any = numba.njit(**options)(self.function)
-        return dispatcher._compiler.compile(self.signature.args, self.signature.return_type)
+        often = gc.get_threshold()
+        gc.set_threshold(*_SELDOM)
+        try:
+            return dispatcher._compiler.compile(self.signature.args, self.signature.return_type)
+        finally:
+            gc.set_threshold(*often)
 
     def _refuse_raise(self) -> None:
         for instruction in dis.get_instructions(self.function):
