@@ -48,6 +48,7 @@ class Costs(Section):
     pagecache_lock: ShortTime = _cost(40, "pagecache_lock: to put one page into the cache or take it out")
     page_table_lock: ShortTime = _cost(120, "page_table_lock: held in a page fault")
     swap_lock: ShortTime = _cost(60, "swap_list_lock and sdev_lock: to take or free one slot")
+    find_vma_step: ShortTime = _cost(10, "find_vma: look at one area of the list or tree, mostly in the CPU's caches")
 
     fork: ShortTime = _cost(20_000, "fork, vfork or clone without its page tables: task, kernel stack, areas")
     copy_pte: ShortTime = _cost(25, "fork: copy one page-table entry and count its page once more")

@@ -24,7 +24,17 @@ from numa_sim.kernel.mmzone import (
 from numa_sim.kernel.paging_init import paging_init
 from numa_sim.kernel.profiles import Profile, get
 from numa_sim.kernel.v2_2.boot import mem_init
-from numa_sim.state.constants import KERNEL_2_2, NIL, PAGE_SHIFT, PAGE_SIZE, ZONE_HIGHMEM, PG_reserved
+from numa_sim.state.constants import (
+    KERNEL_2_2,
+    KERNEL_2_4_0,
+    NIL,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    VMA_AVL,
+    VMA_RBTREE,
+    ZONE_HIGHMEM,
+    PG_reserved,
+)
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.layout import MAX_VIRGIN_RUNS
 
@@ -340,7 +350,8 @@ def boot(
     profile = get(profile) if isinstance(profile, str) else profile
     _check_nodes(k, nodes, numa_fallback)
     vm = k.vm[0]
-    vm.profile = profile.kernel
+    vm.profile = vm.vma_rules = profile.kernel
+    vm.vma_index = VMA_AVL if profile.kernel <= KERNEL_2_4_0 else VMA_RBTREE
     k.distance[:] = distance
     map_start = 0
     for node, (start_pfn, frames) in enumerate(nodes):

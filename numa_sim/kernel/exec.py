@@ -13,10 +13,10 @@ from typing import Final
 
 from numa_sim.compiled import entry, rule
 from numa_sim.kernel.copy_on_write import add_anonymous_page
-from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.mmap import do_mmap
 from numa_sim.kernel.pgtable import alloc_for_task, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
+from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,

@@ -23,6 +23,8 @@ from numa_sim.kernel.pgtable import leaf_row, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap, page_dup_rmap
 from numa_sim.kernel.swapfile import swap_duplicate
 from numa_sim.kernel.tlb import flush_tlb_mm
+from numa_sim.kernel.vma import link_file_behind, new_vma
+from numa_sim.kernel.vma_index.areas import link_area
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     EV_FORK,
@@ -155,10 +157,14 @@ def copy_areas(k: Kernel, t: int) -> int:
 
 
 _anon_vma_fork = entry(anon_vma_fork)
+_get_file = entry(get_file)
+_link_area = entry(link_area)
+_link_file_behind = entry(link_file_behind)
+_new_vma = entry(new_vma)
 _log_event = entry(log_event)
 _count = entry(count)
 
-INHERITED = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk")
+INHERITED = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk", "start_stack", "mmap_base")
 """Fields of mm_struct the child takes over as they are."""
 
 
@@ -173,42 +179,29 @@ def dup_mmap(k: Kernel, t: int, child: int) -> bool:
     k.tasks[t].fork_mm, k.tasks[t].fork_vpn = mm, 0
     for name in INHERITED:
         k.mms[mm][name] = k.mms[parent][name]
-    last = NIL
     area = int(k.mms[parent].mmap)
     while area != NIL:
-        if not int(k.vmas[area].vm_flags) & VM_DONTCOPY:
-            copy = _dup_vma(k, area, mm)
-            if copy == NIL:
-                return False
-            if last == NIL:
-                k.mms[mm].mmap = copy
-            else:
-                k.vmas[last].vm_next = copy
-            last = copy
+        if not int(k.vmas[area].vm_flags) & VM_DONTCOPY and not _dup_vma(k, area, mm):
+            return False
         area = int(k.vmas[area].vm_next)
     return True
 
 
-def _dup_vma(k: Kernel, area: int, mm: int) -> int:
-    """A copy of an area for address space `mm`, linked to its file only; NIL if there is no record left."""
-    copy = int(k.vm[0].free_vma)
+def _dup_vma(k: Kernel, area: int, mm: int) -> bool:
+    """Make a copy of an area for address space `mm`; False if there is no record left."""
+    old = k.vmas[area]
+    flags, file = int(old.vm_flags) & ~VM_LOCKED, int(old.vm_file)
+    copy = int(_new_vma(k, mm, int(old.vm_start), int(old.vm_end), flags, file, int(old.vm_pgoff)))
     if copy == NIL:
-        return NIL
-    k.vm[0].free_vma = k.vmas[copy].vm_next
-    k.vmas[copy] = k.vmas[area]
+        return False
     new = k.vmas[copy]
-    new.vm_mm, new.vm_next = mm, NIL
-    new.vm_flags = int(new.vm_flags) & ~VM_LOCKED
     _anon_vma_fork(k, copy, area)
-    k.mms[mm].map_count += 1
+    if file != 0:
+        _get_file(k, file)
+        _link_file_behind(k, copy, area)
+    _link_area(k, mm, copy)
     k.mms[mm].total_vm += new.vm_end - new.vm_start
-    if new.vm_file != 0:
-        get_file(k, int(new.vm_file))
-        new.vm_prev_share = area
-        if new.vm_next_share != NIL:
-            k.vmas[new.vm_next_share].vm_prev_share = copy
-        k.vmas[area].vm_next_share = copy
-    return copy
+    return True
 
 
 def share_mm(k: Kernel, t: int, child: int) -> None:

@@ -16,7 +16,7 @@ from numa_sim.kernel.filemap import set_page_dirty
 from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
 from numa_sim.kernel.pgalloc import update_mmu_cache
-from numa_sim.kernel.pgtable import free_pgtables, leaf_row, pte_alloc, set_pte
+from numa_sim.kernel.pgtable import leaf_row, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap, page_remove_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
@@ -29,10 +29,10 @@ from numa_sim.kernel.swap_state import (
     remove_exclusive_swap_page,
 )
 from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
-from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.v2_2.memory import do_swap_page as do_swap_page_2_2
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
+from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.kernel.vmalloc import kernel_fault
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
@@ -82,20 +82,6 @@ from numa_sim.state.kernel import Kernel
 
 _READ_AHEAD_GIVEN_UP = 2
 """Value of ``task.fault_major`` once a page for read-ahead was not to be had: the wanted page alone is read."""
-
-
-@rule
-def find_vma(k: Kernel, mm: int, vpn: int) -> int:
-    """First area of `mm` that ends above `vpn` (it may start above it), NIL if none (spec 8.1, list order)."""
-    cached = k.mms[mm].mmap_cache
-    if cached != NIL and k.vmas[cached].vm_start <= vpn < k.vmas[cached].vm_end:
-        return cached
-    vma = k.mms[mm].mmap
-    while vma != NIL and k.vmas[vma].vm_end <= vpn:
-        vma = k.vmas[vma].vm_next
-    if vma != NIL:
-        k.mms[mm].mmap_cache = vma
-    return vma
 
 
 @part
@@ -365,16 +351,4 @@ def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
                 page_remove_rmap(k, pfn)
                 free_page_and_swap_cache(k, pfn)
         vpn = stop
-    return dropped
-
-
-@rule
-def unmap_range(k: Kernel, t: int, mm: int, start: int, end: int) -> int:
-    """Unmap [start, end) of `mm`: PTEs, TLB entries everywhere, then empty tables; return PTEs dropped."""
-    # Flushed before the frames are freed, as late 2.4 does on SMP: no CPU may use a frame that has a new owner.
-    flush_tlb_mm(k, mm)
-    dropped = zap_page_range(k, mm, start, end)
-    k.tasks[t].cost_ns += dropped * k.costs[0].unmap_pte_ns
-    if k.mms[mm].pgd != NIL:
-        free_pgtables(k, mm, start, end)
     return dropped

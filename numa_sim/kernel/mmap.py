@@ -1,53 +1,390 @@
-"""Address spaces as far as anonymous memory and mapped files need them: mm/mmap.c @2.4.37 (spec 8.2 to 8.4).
+"""Mapping memory: do_mmap, get_unmapped_area, do_brk and sys_brk of mm/mmap.c @2.2.1, 2.4.0, 2.4.37 (spec 8.2 to 8.5).
 
-Plain functions, called rarely.  Addresses are virtual page numbers.  An area that maps a file keeps it open and is on
-the file's list of private or of shared areas (i_mmap, i_mmap_shared), where truncate finds it.  Simplified: merging,
-protection changes, limits and the tree indexes come with the address-space work.
+System calls take byte addresses and answer like the kernel's: an address (or 0), or a negative errno; what they would
+sleep for they leave to their caller (`numa_sim.processes.memory_calls`).  Siblings: `munmap`, `vma_merge`, `mprotect`,
+`mlock`, `mremap`, `stack` (expand_stack), `overcommit` (vm_enough_memory), `vma_index` (find_vma).
+
+Simplified: files are regular ones, so none lacks an mmap method (ENODEV), is append-only or has mandatory locks.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
-from numa_sim.compiled import entry
+from numa_sim.compiled import entry, part, rule
 from numa_sim.errors import SimulationError
-from numa_sim.kernel.anon_vma import NO_ANON_VMA, anon_vma_clone, unlink_anon_vmas
-from numa_sim.kernel.file_table import fput, get_file
-from numa_sim.kernel.memory import unmap_range
-from numa_sim.kernel.pgtable import free_table
-from numa_sim.kernel.pte import PROTECTION_MAP
+from numa_sim.kernel.file_table import get_file
+from numa_sim.kernel.munmap import exit_mmap, sys_munmap
+from numa_sim.kernel.overcommit import vm_enough_memory
+from numa_sim.kernel.shmem import shmem_zero_setup
 from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
+from numa_sim.kernel.user_space import page_align, task_size, unmapped_base
+from numa_sim.kernel.vma import free_vma, insert_vma, new_vma
+from numa_sim.kernel.vma_index.areas import find_vma, find_vma_intersection
+from numa_sim.kernel.vma_merge import grow_heap, merge_segments, vma_merge
 from numa_sim.state.constants import (
+    EACCES,
+    EAGAIN,
+    EINVAL,
+    ENOMEM,
+    EPERM,
+    ETXTBSY,
+    EV_BRK,
+    EV_MAKE_PAGES_PRESENT,
     EV_MMAP,
-    EV_MUNMAP,
+    FMODE_READ,
+    FMODE_WRITE,
+    KERNEL_2_2,
+    KERNEL_2_4_0,
+    KERNEL_6_1,
+    MAP_DENYWRITE,
+    MAP_EXECUTABLE,
+    MAP_FIXED,
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_TYPE,
     NIL,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    RLIM_INFINITY,
+    VM_DENYWRITE,
+    VM_GROWSDOWN,
+    VM_GROWSUP,
+    VM_LOCKED,
+    VM_MAYALL,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
     VM_RAND_READ,
     VM_READ,
     VM_SEQ_READ,
     VM_SHARED,
+    VM_STACK_FLAGS,
     VM_WRITE,
 )
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 
-_unmap_range = entry(unmap_range)
-_free_table = entry(free_table)
+STACK_PAGES = 2
+"""What arguments and environment of an ordinary program take."""
+_VM_DATA_FLAGS = PROT_READ | PROT_WRITE | PROT_EXEC | VM_MAYALL
+
+
+# Where ---------------------------------------------------------------------------------------------------------------
+
+
+@rule
+def _first_fit(k: Kernel, mm: int, addr: int, size: int) -> int:
+    """The first gap of `size` bytes at or above `addr`, -ENOMEM if none."""
+    limit = task_size(k)
+    area = find_vma(k, mm, addr >> PAGE_SHIFT)
+    while addr <= limit - size:
+        if area == NIL or addr + size <= k.vmas[area].vm_start << PAGE_SHIFT:
+            return addr
+        addr = k.vmas[area].vm_end << PAGE_SHIFT
+        area = k.vmas[area].vm_next + 0
+    return -ENOMEM
+
+
+@rule
+def _highest_fit(k: Kernel, mm: int, size: int) -> int:
+    """linux-6.1: the end of the highest gap below ``mmap_base`` that `size` bytes fit in, -ENOMEM if none."""
+    base = k.mms[mm].mmap_base + 0 if k.mms[mm].mmap_base != 0 else k.vm[0].task_size_vpn + 0
+    pages = size >> PAGE_SHIFT
+    best = -ENOMEM
+    low = 1
+    area = k.mms[mm].mmap + 0
+    while low < base:
+        high = base if area == NIL else min(base, k.vmas[area].vm_start + 0)
+        if high - low >= pages:
+            best = (high - pages) << PAGE_SHIFT
+        if area == NIL:
+            break
+        low = k.vmas[area].vm_end + 0
+        area = k.vmas[area].vm_next + 0
+    return best
+
+
+@rule
+def get_unmapped_area(k: Kernel, mm: int, addr: int, size: int) -> int:
+    """Room for `size` bytes (whole pages), near `addr` if that is not 0; an address, or -ENOMEM.
+
+    2.2, 2.4.0: the first gap at or above `addr`, or TASK_UNMAPPED_BASE.  Late 2.4: at `addr` or anywhere above
+    TASK_UNMAPPED_BASE.  linux-6.1: at `addr` or as high as possible.
+    """
+    limit = task_size(k)
+    rules = k.vm[0].vma_rules + 0
+    if size > limit:
+        return -ENOMEM
+    wanted = page_align(k, addr)
+    if rules <= KERNEL_2_4_0:
+        start = wanted if addr != 0 else unmapped_base(k)
+        return _first_fit(k, mm, start, size)
+    if addr != 0 and wanted <= limit - size:
+        area = find_vma(k, mm, wanted >> PAGE_SHIFT)
+        if area == NIL or wanted + size <= k.vmas[area].vm_start << PAGE_SHIFT:
+            return wanted
+    if rules == KERNEL_6_1:
+        high = _highest_fit(k, mm, size)
+        if high >= 0:
+            return high
+    return _first_fit(k, mm, unmapped_base(k), size)
+
+
+@part
+def _place(k: Kernel, mm: int, addr: int, size: int, flags: int) -> int:
+    """The address of a new mapping, or the errno that refuses it."""
+    if flags & MAP_FIXED == 0:
+        return get_unmapped_area(k, mm, addr, size)
+    if k.vm[0].vma_rules > KERNEL_2_4_0 and addr > task_size(k) - size:
+        return -ENOMEM
+    return -EINVAL if addr & (PAGE_SIZE - 1) != 0 else addr
+
+
+# What ----------------------------------------------------------------------------------------------------------------
+
+
+@rule
+def _type_error(k: Kernel, file: int, prot: int, flags: int) -> int:
+    """Whether the type of mapping and the way the file is open allow it: 0, -EINVAL or -EACCES."""
+    kind = flags & MAP_TYPE
+    known = kind == MAP_PRIVATE or kind == MAP_SHARED
+    if file == 0:
+        if k.vm[0].vma_rules == KERNEL_2_2:
+            return 0 if kind == MAP_PRIVATE else -EINVAL
+        return 0 if known or k.vm[0].vma_rules == KERNEL_2_4_0 else -EINVAL
+    if not known:
+        return -EINVAL
+    mode = k.files[file].f_mode
+    if kind == MAP_SHARED and prot & PROT_WRITE != 0 and mode & FMODE_WRITE == 0:
+        return -EACCES
+    return 0 if mode & FMODE_READ != 0 else -EACCES
+
+
+@rule
+def _vm_flags(k: Kernel, mm: int, file: int, prot: int, flags: int) -> int:
+    """Flags of the area: what it may, what it might be allowed, whether stores are seen by others."""
+    vm_flags = prot & (PROT_READ | PROT_WRITE | PROT_EXEC)
+    vm_flags |= flags & (MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED)
+    vm_flags |= k.mms[mm].def_flags | VM_MAYALL
+    if flags & MAP_SHARED != 0:
+        vm_flags |= VM_SHARED | VM_MAYSHARE
+        if file != 0 and k.files[file].f_mode & FMODE_WRITE == 0:
+            vm_flags &= ~(VM_MAYWRITE | VM_SHARED)
+    return vm_flags
+
+
+@rule
+def exceeds_memlock(k: Kernel, t: int, size: int) -> bool:
+    """Whether `size` bytes more would lock more than RLIMIT_MEMLOCK."""
+    locked = k.mms[k.tasks[t].mm].locked_vm << PAGE_SHIFT
+    return locked + size > k.tasks[t].rlim_memlock
+
+
+@rule
+def exceeds_address_space(k: Kernel, t: int, size: int) -> bool:
+    """Whether `size` bytes more would be more than RLIMIT_AS."""
+    return (k.mms[k.tasks[t].mm].total_vm << PAGE_SHIFT) + size > k.tasks[t].rlim_as
+
+
+@part
+def _refused(k: Kernel, t: int, file: int, prot: int, flags: int, size: int) -> int:
+    """The checks that 2.2 and 2.4.0 make before they look for an address, later kernels afterwards: 0 or an errno."""
+    locked = (k.mms[k.tasks[t].mm].def_flags | flags) & VM_LOCKED != 0
+    if flags & MAP_LOCKED != 0 and k.tasks[t].root == 0:
+        return -EPERM
+    if locked and exceeds_memlock(k, t, size):
+        return -EAGAIN
+    return _type_error(k, file, prot, flags)
+
+
+@rule
+def do_mmap_pgoff(k: Kernel, t: int, file: int, addr: int, length: int, prot: int, flags: int, pgoff: int) -> int:
+    """Map `length` bytes of a file from page `pgoff` on, or (file 0) of anonymous memory, for task `t`.
+
+    Parameters
+    ----------
+    addr : int
+        With MAP_FIXED exactly there, and what is there is unmapped first; else a hint, 0 = none.
+    prot, flags : int
+        PROT_* and MAP_*.  MAP_LOCKED asks for what later kernels do: pages at once, not to be swapped out (privileged).
+
+    Returns
+    -------
+    int
+        The address, or, in the order in which the kernel checks: -EINVAL, -ENOMEM (too many areas), -EPERM, -EAGAIN
+        (RLIMIT_MEMLOCK), -EACCES (how the file is open), -ENOMEM (no room; RLIMIT_AS; vm_enough_memory), -ETXTBSY.
+    """
+    rules = k.vm[0].vma_rules + 0
+    early = rules <= KERNEL_2_4_0
+    mm = k.tasks[t].mm + 0
+    size = page_align(k, length)
+    if size == 0 and (early or length == 0):
+        return -EINVAL if rules == KERNEL_6_1 else addr
+    if size == 0 or size > task_size(k) or (early and addr > task_size(k) - size):
+        return -EINVAL
+    if _offset_overflows(k, pgoff, size):
+        return -EINVAL
+    if k.mms[mm].map_count > k.vm[0].max_map_count:
+        return -ENOMEM
+    refused = _refused(k, t, file, prot, flags, size) if early else 0
+    if refused != 0:
+        return refused
+    addr = _place(k, mm, addr, size, flags)
+    if addr < 0:
+        return addr
+    refused = 0 if early else _refused(k, t, file, prot, flags, size)
+    if refused != 0:
+        return refused
+    return _map_at(k, t, file, addr, size, _vm_flags(k, mm, file, prot, flags), flags, pgoff)
+
+
+@part
+def _offset_overflows(k: Kernel, pgoff: int, size: int) -> bool:
+    """Whether the last page's offset does not fit the kernel's variable: pages, or (2.2) bytes, in 32 bits."""
+    bits = 32 - PAGE_SHIFT if k.vm[0].vma_rules == KERNEL_2_2 else 32
+    return pgoff + (size >> PAGE_SHIFT) >= 1 << bits
+
+
+@rule
+def _map_at(k: Kernel, t: int, file: int, addr: int, size: int, vm_flags: int, flags: int, pgoff: int) -> int:
+    """Clear what is in the way, check what it costs, make the area: the address, or an errno."""
+    mm = k.tasks[t].mm + 0
+    start, end = addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT
+    if sys_munmap(k, t, addr, size) != 0 or exceeds_address_space(k, t, size):
+        return -ENOMEM
+    private_writable = vm_flags & (VM_SHARED | VM_WRITE) == VM_WRITE
+    if private_writable and flags & MAP_NORESERVE == 0 and not vm_enough_memory(k, end - start):
+        return -ENOMEM
+    late = k.vm[0].vma_rules > KERNEL_2_4_0
+    if not (late and file == 0 and vma_merge(k, mm, start, end, vm_flags)):
+        if file != 0 and late and vm_flags & (VM_GROWSDOWN | VM_GROWSUP) != 0:
+            return -EINVAL
+        failed = _new_area(k, mm, file, start, end, vm_flags, pgoff)
+        if failed != 0:
+            return failed
+    _account(k, mm, start, end, vm_flags)
+    log_event(k, EV_MMAP, start, end - start)
+    return addr
+
+
+@rule
+def _new_area(k: Kernel, mm: int, file: int, start: int, end: int, vm_flags: int, pgoff: int) -> int:
+    """An area of its own for pages [start, end), which are not mapped: 0 or an errno."""
+    rules = k.vm[0].vma_rules + 0
+    if vm_flags & VM_DENYWRITE != 0 and file != 0 and k.mappings[k.files[file].f_mapping].i_writecount > 0:
+        return -ETXTBSY
+    vma = new_vma(k, mm, start, end, vm_flags, file, pgoff)
+    if vma == NIL:
+        return -ENOMEM
+    if file != 0:
+        get_file(k, file)
+    elif vm_flags & VM_SHARED != 0:
+        shared = shmem_zero_setup(k, end - start)
+        if shared == NIL:
+            free_vma(k, vma)
+            return -ENOMEM
+        k.vmas[vma].vm_file = shared
+    insert_vma(k, mm, vma)
+    if rules == KERNEL_2_2:
+        merge_segments(k, mm, start, end)
+    return 0
+
+
+@rule
+def _account(k: Kernel, mm: int, start: int, end: int, vm_flags: int) -> None:
+    k.mms[mm].total_vm += end - start
+    if vm_flags & VM_LOCKED != 0:
+        k.mms[mm].locked_vm += end - start
+        log_event(k, EV_MAKE_PAGES_PRESENT, start, end)
+
+
+# The heap ------------------------------------------------------------------------------------------------------------
+
+
+@rule
+def do_brk(k: Kernel, t: int, addr: int, length: int) -> int:
+    """Map anonymous private memory, readable, writable and executable, at `addr`: the address, or an errno (2.4)."""
+    early = k.vm[0].vma_rules <= KERNEL_2_4_0
+    mm = k.tasks[t].mm + 0
+    size = page_align(k, length)
+    if size == 0:
+        return addr
+    if not early and addr + size > task_size(k):
+        return -EINVAL
+    flags = _VM_DATA_FLAGS | k.mms[mm].def_flags
+    if flags & VM_LOCKED != 0 and exceeds_memlock(k, t, size):
+        return -EAGAIN
+    failed = sys_munmap(k, t, addr, size)
+    if failed != 0:
+        return failed if early else -ENOMEM
+    start, end = addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT
+    if exceeds_address_space(k, t, size) or k.mms[mm].map_count > k.vm[0].max_map_count:
+        return -ENOMEM
+    if not vm_enough_memory(k, end - start):
+        return -ENOMEM
+    grown = grow_heap(k, mm, start, end, flags) if early else vma_merge(k, mm, start, end, flags)
+    if not grown:
+        failed = _new_area(k, mm, 0, start, end, flags, 0)
+        if failed != 0:
+            return failed
+    _account(k, mm, start, end, flags)
+    return addr
+
+
+@part
+def _may_grow(k: Kernel, t: int, wanted: int, old: int, new: int) -> bool:
+    """Whether the heap may grow: RLIMIT_DATA, nothing mapped up to one page beyond its new end, memory enough."""
+    space = k.mms[k.tasks[t].mm]
+    begin = space.end_code if k.vm[0].vma_rules == KERNEL_2_2 else space.start_data
+    limit = k.tasks[t].rlim_data
+    if limit < RLIM_INFINITY and wanted - begin > limit:
+        return False
+    if find_vma_intersection(k, k.tasks[t].mm, old >> PAGE_SHIFT, (new + PAGE_SIZE) >> PAGE_SHIFT) != NIL:
+        return False
+    return vm_enough_memory(k, (new - old) >> PAGE_SHIFT)
+
+
+@rule
+def sys_brk(k: Kernel, t: int, wanted: int) -> int:
+    """Set the end of the heap to `wanted`, bytes; the end it has then: the old one if that is refused."""
+    mm = k.tasks[t].mm + 0
+    now = k.mms[mm].brk + 0
+    if wanted < k.mms[mm].end_code:
+        return now
+    old, new = page_align(k, now), page_align(k, wanted)
+    if old != new and wanted <= now:
+        if sys_munmap(k, t, new, old - new) != 0:
+            return now
+    elif old != new:
+        if not _may_grow(k, t, wanted, old, new):
+            return now
+        if k.vm[0].vma_rules == KERNEL_2_2:
+            prot = PROT_READ | PROT_WRITE | PROT_EXEC
+            mapped = do_mmap_pgoff(k, t, 0, old, new - old, prot, MAP_FIXED | MAP_PRIVATE, 0)
+        else:
+            mapped = do_brk(k, t, old, new - old)
+        if mapped != old:
+            return now
+    k.mms[mm].brk = wanted
+    log_event(k, EV_BRK, now, wanted)
+    return wanted
+
+
+# Address spaces, from Python -----------------------------------------------------------------------------------------
+
+_do_mmap_pgoff = entry(do_mmap_pgoff)
+_sys_munmap = entry(sys_munmap)
+_exit_mmap = entry(exit_mmap)
+_insert_vma = entry(insert_vma)
+_new_vma = entry(new_vma)
 _mmlist_add = entry(mmlist_add)
 _mmlist_del = entry(mmlist_del)
-_log_event = entry(log_event)
-_anon_vma_clone = entry(anon_vma_clone)
-_unlink_anon_vmas = entry(unlink_anon_vmas)
-
-
-STACK_PAGES: Final = 2
-"""What arguments and environment of an ordinary program take."""
-
-
-def mmap_base_vpn(k: Kernel) -> int:
-    """TASK_UNMAPPED_BASE: a third of user space, where the search for a free range starts."""
-    return int(k.vm[0].task_size_vpn) // 3
 
 
 def mm_alloc(k: Kernel, t: int, after: int = 0) -> int:
@@ -66,9 +403,10 @@ def mm_alloc(k: Kernel, t: int, after: int = 0) -> int:
     this = k.mms[mm]
     this.used, this.owner = 1, t
     this.mm_users = this.mm_count = 1
-    this.pgd = this.mmap = this.mmap_cache = NIL
-    this.map_count = this.rss = this.total_vm = this.swap_address = 0
+    this.pgd = this.mmap = this.mmap_cache = this.mm_rb = NIL
+    this.map_count = this.rss = this.total_vm = this.swap_address = this.locked_vm = this.def_flags = 0
     this.start_code = this.end_code = this.start_data = this.end_data = this.start_brk = this.brk = 0
+    this.start_stack = this.mmap_base = 0
     this.cpu_vm_mask[:] = 0
     this.dumpable = 1
     _mmlist_add(k, mm, after)
@@ -79,11 +417,13 @@ def mm_alloc(k: Kernel, t: int, after: int = 0) -> int:
 def setup_arg_pages(k: Kernel, t: int, pages: int = STACK_PAGES) -> None:
     """Map the stack at the top of user space, as exec does (fs/exec.c); its pages are not touched here.
 
-    Not for its memory: a quota of `swap_out` that ends in the *last* area lets the next one start from the first
+    Not for its memory alone: a quota of `swap_out` that ends in the *last* area lets the next one start from the first
     (spec G-8).  In every real process the last area is the stack, so that the heap below it is gone through to its end.
     """
     mm, top = int(k.tasks[t].mm), int(k.vm[0].task_size_vpn)
-    _insert_vma(k, mm, _new_vma(k, mm, top - pages, top, VM_READ | VM_WRITE))
+    _insert_vma(k, mm, _new_vma(k, mm, top - pages, top, VM_STACK_FLAGS, 0, 0))
+    k.mms[mm].total_vm += pages
+    k.mms[mm].start_stack = (top - pages) << PAGE_SHIFT
 
 
 def mmput(k: Kernel, t: int) -> int:
@@ -94,13 +434,7 @@ def mmput(k: Kernel, t: int) -> int:
         k.tasks[t].mm = NIL
         k.mms[mm].owner = int(np.flatnonzero(k.tasks["mm"] == mm)[0])
         return 0
-    dropped = 0
-    while k.mms[mm].mmap != NIL:
-        vma = int(k.mms[mm].mmap)
-        dropped += do_munmap(k, t, int(k.vmas[vma].vm_start), int(k.vmas[vma].vm_end - k.vmas[vma].vm_start))
-    if k.mms[mm].pgd != NIL:
-        _free_table(k, mm, int(k.mms[mm].pgd))
-        k.mms[mm].pgd = NIL
+    dropped = int(_exit_mmap(k, t, mm))
     _mmlist_del(k, mm)
     k.mms[mm].used = k.mms[mm].mm_count = 0
     k.mms[mm].owner = NIL
@@ -111,172 +445,31 @@ def mmput(k: Kernel, t: int) -> int:
     return dropped
 
 
-def _areas(k: Kernel, mm: int) -> list[int]:
-    areas = []
-    vma = int(k.mms[mm].mmap)
-    while vma != NIL:
-        areas.append(vma)
-        vma = int(k.vmas[vma].vm_next)
-    return areas
-
-
-def get_unmapped_area(k: Kernel, mm: int, pages: int) -> int:
-    """First fit at or above TASK_UNMAPPED_BASE (spec 8.2); NIL if user space is full."""
-    start = mmap_base_vpn(k)
-    for vma in _areas(k, mm):
-        if k.vmas[vma].vm_end <= start:
-            continue
-        if start + pages <= k.vmas[vma].vm_start:
-            break
-        start = int(k.vmas[vma].vm_end)
-    return start if start + pages <= k.vm[0].task_size_vpn else NIL
-
-
-def _share_list(flags: int) -> str:
-    """The list of its file an area of these flags is on."""
-    return "i_mmap_shared" if flags & VM_SHARED else "i_mmap"
-
-
-def _link_file(k: Kernel, vma: int) -> None:
-    """Put an area at the front of its file's list (__vma_link_file)."""
-    area = k.vmas[vma]
-    if area.vm_file == 0:
-        return
-    get_file(k, int(area.vm_file))
-    space, list_ = k.mappings[k.files[area.vm_file].f_mapping], _share_list(int(area.vm_flags))
-    area.vm_prev_share, area.vm_next_share = NIL, space[list_]
-    if space[list_] != NIL:
-        k.vmas[space[list_]].vm_prev_share = vma
-    space[list_] = vma
-
-
-def _unlink_file(k: Kernel, vma: int) -> None:
-    """Take an area off its file's list (__remove_shared_vm_struct); the file may be closed with it."""
-    area = k.vmas[vma]
-    if area.vm_file == 0:
-        return
-    before, after = int(area.vm_prev_share), int(area.vm_next_share)
-    if before == NIL:
-        k.mappings[k.files[area.vm_file].f_mapping][_share_list(int(area.vm_flags))] = after
-    else:
-        k.vmas[before].vm_next_share = after
-    if after != NIL:
-        k.vmas[after].vm_prev_share = before
-    fput(k, int(area.vm_file))
-    area.vm_file = 0
-
-
-def _new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int = 0, pgoff: int = 0) -> int:
-    vma = int(k.vm[0].free_vma)
-    if vma == NIL:
-        raise SimulationError(f"more than {len(k.vmas)} memory areas at a time")
-    k.vm[0].free_vma = k.vmas[vma].vm_next
-    area = k.vmas[vma]
-    area.vm_start, area.vm_end, area.vm_flags, area.vm_mm = start, end, flags, mm
-    area.vm_page_prot = PROTECTION_MAP[flags & 15]
-    area.vm_file, area.vm_pgoff, area.vm_raend = file, pgoff, 0
-    area.anon_vma, area.anon_vma_chain, area.anon_shift = NO_ANON_VMA, NIL, 0
-    return vma
-
-
-def _insert_vma(k: Kernel, mm: int, vma: int) -> None:
-    before = NIL
-    for other in _areas(k, mm):
-        if k.vmas[other].vm_start > k.vmas[vma].vm_start:
-            break
-        before = other
-    if before == NIL:
-        k.vmas[vma].vm_next = k.mms[mm].mmap
-        k.mms[mm].mmap = vma
-    else:
-        k.vmas[vma].vm_next = k.vmas[before].vm_next
-        k.vmas[before].vm_next = vma
-    _link_file(k, vma)
-    k.mms[mm].map_count += 1
-    k.mms[mm].total_vm += k.vmas[vma].vm_end - k.vmas[vma].vm_start
-
-
-def _remove_vma(k: Kernel, mm: int, vma: int) -> None:
-    after = k.vmas[vma].vm_next
-    if k.mms[mm].mmap == vma:
-        k.mms[mm].mmap = after
-    else:
-        for other in _areas(k, mm):
-            if k.vmas[other].vm_next == vma:
-                k.vmas[other].vm_next = after
-                break
-    k.mms[mm].map_count -= 1
-    k.mms[mm].total_vm -= k.vmas[vma].vm_end - k.vmas[vma].vm_start
-    k.mms[mm].mmap_cache = NIL
-    _unlink_file(k, vma)
-
-
-def _free_vma(k: Kernel, vma: int) -> None:
-    """Give back the record of an area that is in no list any more."""
-    _unlink_anon_vmas(k, vma)
-    k.vmas[vma].vm_next = k.vm[0].free_vma
-    k.vm[0].free_vma = vma
-
-
-def _insert_part(k: Kernel, mm: int, vma: int, part: int) -> None:
-    """Insert what is left of an area at one of its ends; the part's pages are found where they were."""
-    _anon_vma_clone(k, part, vma, 0)
-    _insert_vma(k, mm, part)
-
-
 def do_mmap(
     k: Kernel, t: int, pages: int, at_vpn: int = NIL, flags: int = VM_READ | VM_WRITE, file: int = 0, pgoff: int = 0
 ) -> int:
-    """Map `pages` pages for task `t`, anonymous or of a file; first virtual page, or NIL for no room (ENOMEM).
+    """`do_mmap_pgoff` in pages, without asking `vm_enough_memory`: first virtual page, or a negative errno.
 
     Parameters
     ----------
     flags : int
-        VM_READ, VM_WRITE, VM_SHARED (stores reach the file), VM_SEQ_READ, VM_RAND_READ.
+        VM_READ, VM_WRITE, VM_SHARED (stores reach the file), VM_SEQ_READ, VM_RAND_READ (madvise).
     file, pgoff : int
         Open file (0: anonymous) and its first page to map.
     at_vpn : int
         Fixed place (MAP_FIXED: what lies there is unmapped first); NIL lets the kernel choose.
     """
-    mm = int(k.tasks[t].mm)
-    if at_vpn == NIL:
-        at_vpn = get_unmapped_area(k, mm, pages)
-        if at_vpn == NIL:
-            return NIL
-    elif at_vpn < 0 or at_vpn + pages > k.vm[0].task_size_vpn:
-        return NIL
-    else:
-        do_munmap(k, t, at_vpn, pages)
-    _insert_vma(k, mm, _new_vma(k, mm, at_vpn, at_vpn + pages, flags, file, pgoff))
-    _log_event(k, EV_MMAP, at_vpn, pages)
-    return at_vpn
+    kind = MAP_SHARED if flags & VM_SHARED else MAP_PRIVATE
+    fixed, addr = (0, 0) if at_vpn == NIL else (MAP_FIXED, at_vpn << PAGE_SHIFT)
+    answer = int(_do_mmap_pgoff(k, t, file, addr, pages << PAGE_SHIFT, flags & 7, kind | fixed | MAP_NORESERVE, pgoff))
+    if answer >= 0 and flags & (VM_SEQ_READ | VM_RAND_READ):
+        madvise(k, t, answer >> PAGE_SHIFT, pages, flags & (VM_SEQ_READ | VM_RAND_READ))
+    return answer >> PAGE_SHIFT if answer >= 0 else answer
 
 
 def do_munmap(k: Kernel, t: int, start: int, pages: int) -> int:
-    """Unmap what is mapped in [start, start + pages); return PTEs dropped (nothing mapped is success: 0)."""
-    mm = int(k.tasks[t].mm)
-    end = start + pages
-    dropped = 0
-    for vma in _areas(k, mm):
-        area = k.vmas[vma]
-        low, high, flags = int(area.vm_start), int(area.vm_end), int(area.vm_flags)
-        if high <= start or low >= end:
-            continue
-        file, pgoff = int(area.vm_file), int(area.vm_pgoff)
-        if file:
-            get_file(k, file)
-        _remove_vma(k, mm, vma)
-        # The four fix-ups of unmap_fixup: whole, tail, head, middle.
-        if low < start:
-            _insert_part(k, mm, vma, _new_vma(k, mm, low, start, flags, file, pgoff))
-        if high > end:
-            _insert_part(k, mm, vma, _new_vma(k, mm, end, high, flags, file, pgoff + end - low))
-        dropped += int(_unmap_range(k, t, mm, max(low, start), min(high, end)))
-        _free_vma(k, vma)
-        if file:
-            fput(k, file)
-        _log_event(k, EV_MUNMAP, max(low, start), min(high, end) - max(low, start))
-    return dropped
+    """`sys_munmap` of pages [start, start + pages): 0 or a negative errno."""
+    return int(_sys_munmap(k, t, start << PAGE_SHIFT, pages << PAGE_SHIFT))
 
 
 def madvise(k: Kernel, t: int, start: int, pages: int, hint: int) -> None:
@@ -284,8 +477,10 @@ def madvise(k: Kernel, t: int, start: int, pages: int, hint: int) -> None:
 
     Simplified: an area of which only a part lies there is left alone (the kernel splits it).
     """
-    for vma in _areas(k, int(k.tasks[t].mm)):
+    vma = int(k.mms[k.tasks[t].mm].mmap)
+    while vma != NIL:
         area = k.vmas[vma]
         if start <= area.vm_start and area.vm_end <= start + pages:
             area.vm_flags = (int(area.vm_flags) & ~(VM_SEQ_READ | VM_RAND_READ)) | hint
             area.vm_raend = 0
+        vma = int(area.vm_next)

@@ -63,8 +63,12 @@ def nopage_sequential_readahead(k: Kernel, t: int, vma: int, pgoff: int, mapping
 
 @part
 def _start_read(k: Kernel, t: int, vma: int, mapping: int, pgoff: int) -> int:
-    """Read the page that is missing, with its cluster unless the hint is RANDOM: 0, ALLOC_RECLAIM or ALLOC_FAIL."""
-    if k.vmas[vma].vm_flags & VM_RAND_READ == 0 and k.vm[0].file_readahead != 0:
+    """Read the page that is missing, with its cluster unless the hint is RANDOM: 0, ALLOC_RECLAIM or ALLOC_FAIL.
+
+    Shared memory without a file has nothing to read: a page of zeros (shmem_nopage).
+    """
+    cluster = k.vmas[vma].vm_flags & VM_RAND_READ == 0 and k.mappings[mapping].device != NIL
+    if cluster and k.vm[0].file_readahead != 0:
         return read_cluster(k, t, mapping, pgoff, MMAP_READAHEAD_PAGES)
     read = page_cache_read(k, t, mapping, pgoff)
     return read if read == ALLOC_RECLAIM or read == ALLOC_FAIL else 0

@@ -222,11 +222,8 @@ def pte_alloc(k: Kernel, t: int, mm: int, vpn: int) -> int:
 
 
 @rule
-def free_pgtables(k: Kernel, mm: int, start: int, end: int) -> None:
-    """Free the tables that map pages of [start, end) and have become empty, from the leaves up.
-
-    Simplified from 2.4's rule of whole 4 MB slots between the neighbouring areas: a table goes when it is empty.
-    """
+def clear_page_tables(k: Kernel, mm: int, start: int, end: int) -> None:
+    """Free the tables that map pages of [start, end) and are empty, from the leaves up (mm/memory.c @2.4)."""
     vm = k.vm[0]
     mask = (1 << vm.entry_bits) - 1
     for level in range(1, vm.levels):

@@ -22,13 +22,13 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.locks import page_table_lock, spin_lock, spin_unlock
-from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swap import mark_page_accessed
 from numa_sim.kernel.swap_state import add_to_swap_cache
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate, swap_free
 from numa_sim.kernel.tlb import flush_tlb_page
+from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     EV_TRY_TO_SWAP_OUT,

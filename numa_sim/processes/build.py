@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MORE_TASKS = 256
 """Tasks a machine has room for beyond those of its configuration, if that does not say."""
+MAX_AREAS = 1 << 17
+"""Memory areas of all tasks together."""
 DAEMONS = 3
 """Rows of bdflush, kupdate and kreclaimd, behind all others."""
 _SECTION_PAGES = 1 << SECTION_SHIFT
@@ -73,7 +75,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             frames=max(start + frames for start, frames in placed),
             tasks=tasks,
             mms=tasks,
-            vmas=1 << 16,
+            vmas=MAX_AREAS,
             table_entries=1 << geometry.entry_bits,
             swap_slots=max(1, sum(place.blocks for place in config.machine.placing().swap)),
             events=max(1, config.run.record_events),

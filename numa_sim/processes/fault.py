@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.eviction import swap_in_ahead
-from numa_sim.kernel.memory import find_vma, handle_mm_fault
+from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.processes.delivery import post_fault
 from numa_sim.state.constants import (
     ALLOC_FAIL,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from numa_sim.processes.runnable import Steps
     from numa_sim.processes.task import TaskProcess
 
-_find_vma = entry(find_vma)
 _handle_mm_fault = entry(handle_mm_fault)
 _swap_in_ahead = entry(swap_in_ahead)
 
@@ -85,8 +84,8 @@ def _fail(task: TaskProcess, status: int) -> None:
     task.enter_kernel()
     address = int(record.fault_vpn) << PAGE_SHIFT
     if status == FAULT_SEGV:
-        vma = _find_vma(k, int(record.mm), int(record.fault_vpn))
-        mapped = vma != NIL and k.vmas[vma].vm_start <= record.fault_vpn
+        vma = int(k.mms[record.mm].mmap_cache)  # what the fault found
+        mapped = vma != NIL and k.vmas[vma].vm_start <= record.fault_vpn < k.vmas[vma].vm_end
         post_fault(task, SIGSEGV, SEGV_ACCERR if mapped else SEGV_MAPERR, address)
     elif status == FAULT_SIGBUS:
         post_fault(task, SIGBUS, BUS_ADRERR, address)

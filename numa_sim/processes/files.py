@@ -19,9 +19,9 @@ from numa_sim.kernel.file_operations import (
     file_write_begin,
 )
 from numa_sim.kernel.file_table import fput, open_file
-from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.mmap import madvise
 from numa_sim.kernel.msync import filemap_sync
+from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
     FILE_FAILED,
     FILE_RECLAIM,
@@ -44,6 +44,7 @@ _truncate_begin = entry(file_truncate_begin)
 _file_run = entry(file_run)
 _filemap_sync = entry(filemap_sync)
 _find_vma = entry(find_vma)
+_fput = entry(fput)
 
 OPERATIONS = (Open, Transfer, Fsync, Msync, Truncate, Close, Madvise)
 """What `file_call` carries out."""
@@ -79,7 +80,7 @@ def file_call(task: TaskProcess, operation: Any) -> Steps:
 def close_all(task: TaskProcess) -> None:
     """Close what an exiting task has left open."""
     for number in task.open_files:
-        fput(task.kernel, number)
+        _fput(task.kernel, number)
     task.open_files.clear()
 
 
@@ -102,7 +103,7 @@ def _close(task: TaskProcess, file: OpenFile) -> None:
     if file.number not in task.open_files:
         raise SimulationError(f"task {task.name}: close of {file.name!r} failed (EBADF): it is not open")
     task.open_files.remove(file.number)
-    fput(task.kernel, file.number)
+    _fput(task.kernel, file.number)
 
 
 def _transfer(task: TaskProcess, operation: Transfer) -> Steps:

@@ -18,6 +18,8 @@ from numa_sim.workloads.streams import stream
 _GROWTH_EXTENTS = 1 << 16
 """Extents kept for files that grow."""
 _OPEN_FILES = 4096
+_SHARED_OBJECTS = 1024
+"""Objects of shared memory without a file at a time."""
 _TAG_SHIFT = 32
 
 Extent = tuple[int, int, int]
@@ -27,10 +29,10 @@ def file_sizes(config: Config) -> dict[str, int]:
     """What files need of `numa_sim.state.kernel.Sizes`."""
     files, placing = config.machine.file, config.machine.placing()
     if not files:
-        return {}
+        return {"mappings": _SHARED_OBJECTS + 2, "files": _OPEN_FILES}
     holding = {place.disk for place in placing.files}
     return {
-        "mappings": len(files) + 2,
+        "mappings": len(files) + _SHARED_OBJECTS + 2,
         "files": _OPEN_FILES,
         "extents": _GROWTH_EXTENTS + sum(file.fragments + len(file.holes) + 1 for file in files),
         "disk_blocks": sum(placing.drives[disk].blocks for disk in holding),

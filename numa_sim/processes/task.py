@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os import strerror
 from typing import TYPE_CHECKING, Any
 
 from simpy import Event
@@ -247,10 +248,8 @@ class TaskProcess(Runnable):
         file = 0 if operation.file is None else operation.file.number
         vpn = do_mmap(k, self.index, operation.size_pages, at_vpn, operation.prot, file, operation.first_page)
         yield from self.spend(self.record.cost_ns, PART_SYSCALL)
-        if vpn == NIL:
-            raise SimulationError(
-                f"task {self.name}: mmap of {operation.size_pages} pages failed (ENOMEM: no room in user space)"
-            )
+        if vpn < 0:
+            return OSError(-vpn, f"mmap of {operation.size_pages} pages failed: {strerror(-vpn)}")
         return Region(vpn, operation.size_pages, operation.name, operation.file)
 
     def _munmap(self, operation: Munmap) -> Steps:

@@ -144,8 +144,13 @@ VM_READ: Final = 0x1
 VM_WRITE: Final = 0x2
 VM_EXEC: Final = 0x4
 VM_SHARED: Final = 0x8
+VM_MAYREAD: Final = 0x10
+VM_MAYWRITE: Final = 0x20
+VM_MAYEXEC: Final = 0x40
+VM_MAYSHARE: Final = 0x80
 VM_GROWSDOWN: Final = 0x100
 VM_GROWSUP: Final = 0x200
+VM_DENYWRITE: Final = 0x800
 VM_EXECUTABLE: Final = 0x1000
 VM_LOCKED: Final = 0x2000
 VM_IO: Final = 0x4000
@@ -154,7 +159,45 @@ VM_RAND_READ: Final = 0x10000
 """madvise: MADV_SEQUENTIAL, MADV_RANDOM."""
 VM_DONTCOPY: Final = 0x20000
 """fork leaves the area out."""
+VM_DONTEXPAND: Final = 0x40000
 VM_RESERVED: Final = 0x80000
+VM_MAYALL: Final = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+VM_STACK_FLAGS: Final = 0x177
+"""READ, WRITE, EXEC, the MAY flags and GROWSDOWN (spec appendix A)."""
+
+# mmap(2), mremap(2), mlockall(2): include/asm-i386/mman.h ------------------------------------------------------------
+PROT_READ: Final = 1
+PROT_WRITE: Final = 2
+PROT_EXEC: Final = 4
+MAP_SHARED: Final = 0x01
+MAP_PRIVATE: Final = 0x02
+MAP_TYPE: Final = 0x0F
+MAP_FIXED: Final = 0x10
+MAP_GROWSDOWN: Final = 0x0100
+MAP_DENYWRITE: Final = 0x0800
+MAP_EXECUTABLE: Final = 0x1000
+MAP_LOCKED: Final = 0x2000
+MAP_NORESERVE: Final = 0x4000
+MREMAP_MAYMOVE: Final = 1
+MREMAP_FIXED: Final = 2
+MCL_CURRENT: Final = 1
+MCL_FUTURE: Final = 2
+FMODE_READ: Final = 1
+FMODE_WRITE: Final = 2
+"""``files.f_mode``: how a file was opened."""
+MM_RECLAIM: Final = -1000
+"""A system call on the address space needs reclaim first: run it, then call again."""
+
+# Address spaces ------------------------------------------------------------------------------------------------------
+KERNEL_6_1: Final = 4
+"""``vm.vma_rules`` only: merging and placing of areas as linux-6.1 does; the others are KERNEL_2_2 to KERNEL_2_4_37."""
+VMA_LIST: Final = 0
+VMA_AVL: Final = 1
+VMA_RBTREE: Final = 2
+VMA_VMACACHE: Final = 3
+"""``vm.vma_index``: how `find_vma` searches."""
+AVL_MIN_MAP_COUNT: Final = 32
+MAX_MAP_COUNT: Final = 65536
 
 # Page-table entries (spec 11.3); a not-present entry that is not 0 names a swap slot ---------------------------------
 PTE_PRESENT: Final = 0x001
@@ -244,7 +287,13 @@ FILE_YIELD: Final = 3
 """Charge ``tasks[t].cost_ns``, let the devices take their requests, then call again."""
 FILE_FAILED: Final = 4
 """``tasks[t].file_error`` says why (ENOMEM, ENOSPC); ``file_done`` bytes were done before."""
+EPERM: Final = 1
+EAGAIN: Final = 11
 ENOMEM: Final = 12
+EACCES: Final = 13
+EFAULT: Final = 14
+EINVAL: Final = 22
+ETXTBSY: Final = 26
 ENOSPC: Final = 28
 FILE_IDLE: Final = 0
 FILE_READ: Final = 1
@@ -345,6 +394,8 @@ VMSTAT: Final = (
     "nr_vmalloc", "vmalloc_faults", "kmap_maps", "kmap_flushes", "kmap_waits", "oops",
     "swap_lock_skips", "swap_lock_waits",
     "pgt_cache_hit", "pgt_cache_kept", "pgt_cache_freed", "pmd_bad", "update_mmu_cache",
+    "find_vma_steps", "mmap_cache_hit", "mmap_cache_miss", "vmacache_find_hits", "vmacache_find_misses",
+    "vma_merges", "vma_splits", "stack_pages_grown",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -369,6 +420,8 @@ VMSTAT: Final = (
     NR_VMALLOC, VMALLOC_FAULTS, KMAP_MAPS, KMAP_FLUSHES, KMAP_WAITS, OOPS,
     SWAP_LOCK_SKIPS, SWAP_LOCK_WAITS,
     PGT_CACHE_HIT, PGT_CACHE_KEPT, PGT_CACHE_FREED, PMD_BAD, UPDATE_MMU_CACHE,
+    FIND_VMA_STEPS, MMAP_CACHE_HIT, MMAP_CACHE_MISS, VMACACHE_FIND_HITS, VMACACHE_FIND_MISSES,
+    VMA_MERGES, VMA_SPLITS, STACK_PAGES_GROWN,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -402,6 +455,7 @@ EVENTS: Final = (
     "kmem_cache_grow", "kmem_slab_destroy", "vmalloc", "vfree", "vmalloc_fault", "oops", "flush_all_zero_pkmaps",
     "kmap_high", "flush_tlb_all",
     "bad_pmd",
+    "brk", "mprotect", "mlock", "mremap", "expand_stack", "clear_page_tables", "make_pages_present",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -423,6 +477,7 @@ EVENTS: Final = (
     EV_KMEM_CACHE_GROW, EV_KMEM_SLAB_DESTROY, EV_VMALLOC, EV_VFREE, EV_VMALLOC_FAULT, EV_OOPS,
     EV_FLUSH_ALL_ZERO_PKMAPS, EV_KMAP_HIGH, EV_FLUSH_TLB_ALL,
     EV_BAD_PMD,
+    EV_BRK, EV_MPROTECT, EV_MLOCK, EV_MREMAP, EV_EXPAND_STACK, EV_CLEAR_PAGE_TABLES, EV_MAKE_PAGES_PRESENT,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

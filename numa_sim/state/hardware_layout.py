@@ -101,6 +101,7 @@ COSTS = np.dtype(
         ("fork_ns", "i8"),
         ("copy_pte_ns", "i8"),
         ("exec_ns", "i8"),
+        ("find_vma_step_ns", "i8"),
     ],
     align=True,
 )

@@ -19,6 +19,7 @@ from numa_sim.state.constants import (
     KERNEL_2_4_37,
     LAST_PKMAP,
     MAPPING_SWAP,
+    MAX_MAP_COUNT,
     MAX_ORDER,
     MAX_SWAPFILES,
     NIL,
@@ -28,6 +29,7 @@ from numa_sim.state.constants import (
     STACK_LIMIT_BYTES,
     SWAPFILE_CLUSTER,
     TIME_PARTS,
+    VMA_RBTREE,
     VMSTAT,
     WRITEPAGE_SWAP,
 )
@@ -303,11 +305,12 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mms.owner = NIL
     k.mms.mmap_cache = NIL
     k.mms.leaf_vpn = NIL
+    k.mms.mm_rb = NIL
     k.mms[0].used = 1
     vm.rmap = sizes.rmap
-    k.vmas.anon_vma_chain = NIL
-    k.vmas.vm_next = NIL
-    k.vmas.vm_next[:-1] = np.arange(1, len(k.vmas))
+    k.vm[0].free_vma = NIL
+    vm.vma_index, vm.vma_rules, vm.vma_merge, vm.max_map_count = VMA_RBTREE, KERNEL_2_4_37, 1, MAX_MAP_COUNT
+    k.tasks.vmacache = NIL
     k.cpus.task = NIL
     k.cpus.mm = NIL
     k.cpus.quicklist = NIL

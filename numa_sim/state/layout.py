@@ -241,6 +241,13 @@ VM = np.dtype(
         ("clock", "i8"),  # frame where shrink_mmap stopped
         ("hysteresis", "i8"),  # 1; 0 = low_on_memory ends above min
         ("second_chance", "i8"),  # 1; 0 = shrink_mmap does not look at the used bit
+        # address spaces
+        ("vma_used", "i8"),  # records of `vmas` ever used (those beyond are untouched)
+        ("vma_index", "i8"),  # VMA_*: how find_vma searches
+        ("vma_rules", "i8"),  # KERNEL_*: how areas merge and where mmap puts them
+        ("vma_merge", "i8"),  # 1; 0 = areas never merge
+        ("max_map_count", "i8"),  # most areas of one address space
+        ("overcommit_memory", "i8"),  # sysctl: 1 = vm_enough_memory always says yes
     ],
     align=True,
 )
@@ -356,6 +363,10 @@ TASK = np.dtype(
         ("swap_cnt", "i8"),
         ("swap_address", "i8"),  # virtual page number
         ("swapin_offset", "i8"),
+        # per-thread cache of find_vma (linux 3.15 to 6.0)
+        ("vmacache", "i8", (4,)),  # areas, NIL = none
+        ("vmacache_seqnum", "i8"),
+        ("present_vpn", "i8"),  # make_pages_present in progress: next page
     ],
     align=True,
 )
@@ -389,6 +400,12 @@ MM = np.dtype(
         ("mm_users", "i8"),  # tasks
         ("mm_count", "i8"),  # 1 for all users together, and 1 for each CPU that has borrowed it
         ("dumpable", "i8"),  # a core file may be written
+        ("start_stack", "i8"),  # bytes
+        ("locked_vm", "i8"),
+        ("def_flags", "i8"),  # VM_LOCKED after mlockall(MCL_FUTURE)
+        ("mm_rb", "i8"),  # root of the tree of areas (mmap_avl, mm_rb), NIL = none
+        ("vmacache_seqnum", "i8"),  # counts areas removed
+        ("mmap_base", "i8"),  # linux-6.1: virtual page below which areas are placed, downwards; 0 = top of user space
     ],
     align=True,
 )
@@ -411,6 +428,11 @@ VMA = np.dtype(
         ("anon_vma", "i8"),  # of pages first mapped here, 0 = none yet
         ("anon_vma_chain", "i8"),  # first link with an anon_vma, NIL = none
         ("anon_shift", "i8"),  # ours: page at virtual page v has offset v + anon_shift
+        # tree of areas: AVL or red-black
+        ("vm_parent", "i8"),
+        ("vm_left", "i8"),
+        ("vm_right", "i8"),
+        ("vm_rank", "i8"),  # AVL: height of the subtree; red-black: the colour
     ],
     align=True,
 )

@@ -21,6 +21,7 @@ ADDRESS_SPACE = np.dtype(
         ("i_mmap_shared", "i8"),
         ("dirty_buffers_head", "i8"),  # i_dirty_data_buffers: dirty or being written
         ("dirty_buffers_tail", "i8"),
+        ("i_writecount", "i8"),  # below 0: that many areas deny writing (MAP_DENYWRITE); above: open for writing
     ],
     align=True,
 )
@@ -88,6 +89,7 @@ FILE = np.dtype(
         ("ahead", "i8"),
         ("max_ahead", "i8"),
         ("ahead_async", "i8"),
+        ("f_mode", "i8"),  # FMODE_*
     ],
     align=True,
 )

@@ -16,6 +16,7 @@ from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import (
+    ENOMEM,
     FAULT_MINOR,
     FAULT_SEGV,
     NIL,
@@ -86,10 +87,8 @@ class PageTables(RuleBasedStateMachine):
     @rule(place=st.tuples(*places), pages=st.integers(1, 60))
     def munmap(self, place: tuple[int, int, int], pages: int) -> None:
         at = self.place(*place)
-        touched = sum(at <= vpn < at + pages for vpn in self.pages)
-        assert do_munmap(self.k, TASK, at, pages) == touched
+        assert do_munmap(self.k, TASK, at, pages) == 0
         self.forget(at, pages)
-        self.mapped.difference_update(range(at, at + pages))
 
     @precondition(lambda self: self.mapped)
     @rule(data=st.data(), write=st.integers(0, 1))
@@ -117,14 +116,18 @@ class PageTables(RuleBasedStateMachine):
         self.mm = mm_alloc(self.k, TASK)
 
     def forget(self, at: int, pages: int) -> None:
-        """Unmapping drops pages, then every table with none left below it, except the top one."""
-        gone = [vpn for vpn in self.pages if at <= vpn < at + pages]
-        for vpn in gone:
+        """Unmapping drops pages, leaf tables whose whole reach is now unmapped, and what is empty above them."""
+        gone = self.mapped & set(range(at, at + pages))
+        if not gone:
+            return
+        self.mapped -= gone
+        for vpn in gone & self.pages.keys():
             del self.pages[vpn]
-        if gone:
-            top = self.levels - 1
-            needed = {(level, vpn >> self.bits * (level + 1)) for vpn in self.pages for level in range(top)}
-            self.tables = {table: None for table in self.tables if table[0] == top or table in needed}
+        top, used = self.levels - 1, {vpn >> self.bits for vpn in self.mapped}
+        reach = range(at >> self.bits, (at + pages - 1 >> self.bits) + 1)
+        leaves = {slot for level, slot in self.tables if level == 0 and (slot in used or slot not in reach)}
+        needed = {(level, slot >> self.bits * level) for slot in leaves for level in range(top)}
+        self.tables = {table: None for table in self.tables if table[0] == top or table in needed}
 
     @invariant()
     def entries_are_those_of_the_model(self) -> None:
@@ -201,5 +204,5 @@ def test_a_page_at_the_far_end_needs_one_table_of_each_level(mmu: str) -> None:
 def test_addresses_beyond_user_space_are_not_mapped() -> None:
     k = boot("i386")
     mm_alloc(k, TASK)
-    assert do_mmap(k, TASK, 2, 0xC0000 - 1) == NIL
-    assert do_mmap(k, TASK, 0xC0000, NIL) == NIL
+    assert do_mmap(k, TASK, 2, 0xC0000 - 1) == -ENOMEM
+    assert do_mmap(k, TASK, 0xC0000, NIL) == -ENOMEM

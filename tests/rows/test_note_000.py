@@ -263,8 +263,8 @@ def test_waiting_dma_and_highmem_requests_go_their_own_ways() -> None:
 @pytest.mark.row("S0-23", "S0-25", "S0-34")
 def test_find_vma_gives_the_first_area_that_ends_above_the_address() -> None:
     k, mm = with_mm()
-    for start, pages in ((100, 10), (200, 5), (205, 5)):
-        mapped(k, start, pages)
+    for start, pages, flags in ((100, 10, VM_READ), (200, 5, VM_READ), (205, 5, VM_READ | VM_WRITE)):
+        mapped(k, start, pages, flags)
     asked = {50: 100, 100: 100, 109: 100, 110: 200, 199: 200, 204: 200, 205: 205, 209: 205}
     for vpn, start in asked.items():
         vma = int(find_vma(k, mm, vpn))

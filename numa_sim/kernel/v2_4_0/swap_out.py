@@ -22,13 +22,13 @@ from numa_sim.kernel.filemap import (
     try_lock_page,
     unlock_page,
 )
-from numa_sim.kernel.memory import find_vma
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
 from numa_sim.kernel.swapper_space import add_to_swap_cache
 from numa_sim.kernel.tlb import flush_tlb_page
 from numa_sim.kernel.v2_4_0.swap import age_page_down_ageonly, age_page_up, deactivate_page
+from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
     EV_TRY_TO_SWAP_OUT,
     MAPPING_NONE,

@@ -1,0 +1,141 @@
+"""Areas as such: their records, their protection, and the lists of the files they map (mm/mmap.c @2.4, spec 8).
+
+An area that maps a file keeps it open and is on its list of private or of shared areas (i_mmap, i_mmap_shared), where
+truncate finds it; one with DENYWRITE keeps others from opening the file for writing (``i_writecount``).
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import part, rule
+from numa_sim.kernel.anon_vma import NO_ANON_VMA, unlink_anon_vmas
+from numa_sim.kernel.file_table import fput, get_file
+from numa_sim.kernel.pte import protection
+from numa_sim.kernel.vma_index.areas import link_area
+from numa_sim.state.constants import (
+    KERNEL_2_2,
+    NIL,
+    VM_DENYWRITE,
+    VM_SHARED,
+)
+from numa_sim.state.kernel import Kernel
+
+_LONG_PAGES = 1 << 32
+_OFFSET_2_2_PAGES = 1 << 20
+
+
+@rule
+def wrap_pgoff(k: Kernel, pgoff: int) -> int:
+    """A file offset in pages as the kernel holds it: modulo 2**32; 2.2 counts bytes in 32 bits (spec G-12)."""
+    return pgoff % (_OFFSET_2_2_PAGES if k.vm[0].vma_rules == KERNEL_2_2 else _LONG_PAGES)
+
+
+@rule
+def new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int, pgoff: int) -> int:
+    """A record for an area of pages [start, end), on no list yet; NIL if all are in use."""
+    vm = k.vm[0]
+    vma = vm.free_vma + 0
+    if vma != NIL:
+        vm.free_vma = k.vmas[vma].vm_next
+    elif vm.vma_used < k.vmas.shape[0]:
+        vma = vm.vma_used + 0
+        vm.vma_used += 1
+    else:
+        return NIL
+    area = k.vmas[vma]
+    area.vm_start = start
+    area.vm_end = end
+    area.vm_flags = flags
+    area.vm_page_prot = protection(flags)
+    area.vm_mm = mm
+    area.vm_file = file
+    area.vm_pgoff = pgoff
+    area.vm_raend = 0
+    area.vm_next = NIL
+    area.anon_vma = NO_ANON_VMA
+    area.anon_vma_chain = NIL
+    area.anon_shift = 0
+    return vma
+
+
+@rule
+def free_vma(k: Kernel, vma: int) -> None:
+    """Give back the record of an area that is on no list."""
+    unlink_anon_vmas(k, vma)
+    k.vmas[vma].vm_mm = NIL
+    k.vmas[vma].vm_next = k.vm[0].free_vma
+    k.vm[0].free_vma = vma
+
+
+@rule
+def link_file(k: Kernel, vma: int) -> None:
+    """Put an area at the front of its file's list (__vma_link_file)."""
+    area = k.vmas[vma]
+    if area.vm_file == 0:
+        return
+    space = k.mappings[k.files[area.vm_file].f_mapping]
+    if area.vm_flags & VM_DENYWRITE != 0:
+        space.i_writecount -= 1
+    area.vm_prev_share = NIL
+    if area.vm_flags & VM_SHARED != 0:
+        area.vm_next_share = space.i_mmap_shared
+        space.i_mmap_shared = vma
+    else:
+        area.vm_next_share = space.i_mmap
+        space.i_mmap = vma
+    if area.vm_next_share != NIL:
+        k.vmas[area.vm_next_share].vm_prev_share = vma
+
+
+@rule
+def link_file_behind(k: Kernel, vma: int, other: int) -> None:
+    """Put an area into its file's list right behind `other`, an area of the same flags (dup_mmap)."""
+    area = k.vmas[vma]
+    if area.vm_flags & VM_DENYWRITE != 0:
+        k.mappings[k.files[area.vm_file].f_mapping].i_writecount -= 1
+    area.vm_prev_share = other
+    area.vm_next_share = k.vmas[other].vm_next_share
+    k.vmas[other].vm_next_share = vma
+    if area.vm_next_share != NIL:
+        k.vmas[area.vm_next_share].vm_prev_share = vma
+
+
+@rule
+def unlink_file(k: Kernel, vma: int) -> None:
+    """Take an area off its file's list (__remove_shared_vm_struct); it stays open."""
+    area = k.vmas[vma]
+    if area.vm_file == 0:
+        return
+    space = k.mappings[k.files[area.vm_file].f_mapping]
+    if area.vm_flags & VM_DENYWRITE != 0:
+        space.i_writecount += 1
+    before, after = area.vm_prev_share + 0, area.vm_next_share + 0
+    if before != NIL:
+        k.vmas[before].vm_next_share = after
+    elif area.vm_flags & VM_SHARED != 0:
+        space.i_mmap_shared = after
+    else:
+        space.i_mmap = after
+    if after != NIL:
+        k.vmas[after].vm_prev_share = before
+
+
+@part
+def open_vma(k: Kernel, vma: int) -> None:
+    """The area maps its file once more (vm_ops->open and get_file)."""
+    if k.vmas[vma].vm_file != 0:
+        get_file(k, k.vmas[vma].vm_file)
+
+
+@rule
+def close_vma(k: Kernel, vma: int) -> None:
+    """Give up an area that is on no list: its file (vm_ops->close, fput) and its record."""
+    if k.vmas[vma].vm_file != 0:
+        fput(k, k.vmas[vma].vm_file)
+    free_vma(k, vma)
+
+
+@rule
+def insert_vma(k: Kernel, mm: int, vma: int) -> None:
+    """Put an area into its address space: list, index, its file's list; the file is open for it already."""
+    link_file(k, vma)
+    link_area(k, mm, vma)
