@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """When to look, ns (0: after boot), and at which task."""
+    """When to look, ns (0: after boot), and at which task; how many pages of it to draw, and where to."""
 
     at_ns: int = 0
     task: str | None = None
+    pages: int = 12
+    output: Path | None = None
 
     @classmethod
-    def of(cls, at: str | None, task: str | None) -> Moment:
-        """From the options ``--at`` and ``--task``."""
+    def of(cls, at: str | None, task: str | None, pages: int, output: Path | None) -> Moment:
+        """From the options ``--at``, ``--task``, ``--pages`` and ``--output``."""
+        if output is not None and output.suffix not in PICTURES:
+            raise ConfigError("--output", "", f"{output.name} is no picture", PICTURES)
         try:
-            return cls(parse_ns(at) if at is not None else 0, task)
+            return cls(parse_ns(at) if at is not None else 0, task, pages, output)
         except ValueError as error:
             raise ConfigError("--at", "", str(error)) from error
 
 
+PICTURES = (".png", ".svg", ".pdf")
 _OF_A_TASK = ("maps", "smaps", "numa_maps", "status", "statm")
 AFTER_BOOT = Moment()
 
@@ -67,7 +72,28 @@ def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Mom
 
     machine = Machine(config)
     machine.run_until(moment.at_ns)
+    if view == "graph":
+        return _graph_text(machine, moment)
     return machine.procfs(f"{_watched(machine, moment)}/{view}" if view in _OF_A_TASK else view)
+
+
+def _graph_text(machine: Machine, moment: Moment) -> str:
+    """The object graph of a task: its arrows, one a line; or the name of the picture that has just been written."""
+    from numa_sim.observe.object_graph import object_graph
+    from numa_sim.processes.watched import process_named
+
+    process = process_named(machine, _watched(machine, moment))
+    graph = object_graph(machine.kernel, process, moment.pages)
+    if moment.output is None:
+        names = {node: graph.nodes[node]["label"].replace("\n", " ") for node in graph.nodes}
+        return "".join(f"{names[a]}  --{relation}-->  {names[b]}\n" for a, b, relation in graph.edges(data="relation"))
+    from numa_sim.results.object_picture import object_picture
+
+    try:
+        object_picture(graph, f"{process.name} at {format_ns(moment.at_ns)}").savefig(moment.output, dpi=120)
+    except OSError as error:
+        raise ConfigError("--output", "", f"{moment.output} cannot be written: {error.strerror or error}") from error
+    return f"{moment.output}: written\n"
 
 
 def _watched(machine: Machine, moment: Moment) -> str:

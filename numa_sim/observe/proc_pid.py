@@ -39,7 +39,7 @@ from numa_sim.state.constants import (
 )
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["FILES", "Process", "maps", "numa_maps", "smaps", "statm", "status"]
+__all__ = ["FILES", "Process", "area_name", "maps", "numa_maps", "smaps", "statm", "status"]
 
 _NAME_COLUMN: Final = 73
 """Where the name of an area begins: 25 + 6 bytes per pointer - 1, and a space (show_map_vma)."""
@@ -110,6 +110,12 @@ def _file_name(k: Kernel, process: Process, vma: int) -> str:
     return "/" + process.files.get(mapping, f"inode-{mapping}").lstrip("/")
 
 
+def area_name(k: Kernel, process: Process, vma: int) -> str:
+    """What the last column of maps calls an area: a path, ``[heap]``, ``[stack]``, or nothing."""
+    label = _label(k, vma)
+    return _file_name(k, process, vma) or (f"[{label}]" if label else "")
+
+
 def _map_line(k: Kernel, process: Process, vma: int) -> str:
     """One line of maps (show_map_vma)."""
     area = k.vmas[vma]
@@ -125,8 +131,7 @@ def _map_line(k: Kernel, process: Process, vma: int) -> str:
         offset = int(area.vm_pgoff) << PAGE_SHIFT
     start, end = int(area.vm_start) << PAGE_SHIFT, int(area.vm_end) << PAGE_SHIFT
     line = f"{start:08x}-{end:08x} {letters} {offset:08x} {major:02x}:{minor:02x} {inode} "
-    label = _label(k, vma)
-    name = _file_name(k, process, vma) or (f"[{label}]" if label else "")
+    name = area_name(k, process, vma)
     return f"{line:<{_NAME_COLUMN}}{name}" if name else line
 
 

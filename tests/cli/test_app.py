@@ -193,3 +193,21 @@ def test_show_a_task_that_cannot_be_shown(
 def test_show_needs_a_task_when_there_are_several(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("show", "maps", str(config), "--set", "workload.0.count=2", "--at", "1ms") == 2
     assert "--task: needs the name of a task (allowed: a-0, a-1)" in capsys.readouterr().err
+
+
+def test_show_graph(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "graph.svg"
+    assert _run("show", "graph", str(config), "--at", "100us", "--pages", "3") == 0
+    assert "--pfn_to_page-->" in capsys.readouterr().out
+    assert _run("show", "graph", str(config), "--at", "100us", "--output", str(picture)) == 0
+    assert "pg_data_t" in picture.read_text()
+
+
+@pytest.mark.parametrize(
+    ("output", "said"), [("graph.txt", "(allowed: .png, .svg, .pdf)"), ("no/such/graph.png", "cannot be written")]
+)
+def test_a_graph_that_cannot_be_written(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, said: str
+) -> None:
+    assert _run("show", "graph", str(config), "--at", "100us", "--output", str(tmp_path / output)) == 2
+    assert said in capsys.readouterr().err
