@@ -5,7 +5,8 @@ Rules run at one instant and their cost follows.  So a lock is known by the inte
 ``cost_ns`` and to ``lock_wait_ns`` (booked as the part *lock_wait*).  Without contention no time changes.
 
 Modelled: zone->lock, pagemap_lru_lock, pagecache_lock, swap_list_lock, each area's sdev_lock, page_table_lock of each
-address space.  Off with ``vm.locks = 0``: nothing is counted, nobody waits.
+address space; tlbstate_lock in `numa_sim.kernel.tlb`.  Off with ``vm.locks = 0``: nothing is counted, nobody waits,
+except for the shoot-down before, whose wait is then a part of one's own.
 
 Simplified: of several intervals in which one rule takes a lock only the last counts for others, unless they touch;
 interrupts and the boot take none; pages are locked by their flag and mmap_sem is never contended (no threads yet);
@@ -19,13 +20,15 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
 from numa_sim.kernel.mmzone import ZONE_NAMES
-from numa_sim.state.constants import FIXED_LOCKS, NR_ZONES
+from numa_sim.state.constants import FIXED_LOCKS, MAX_SWAPFILES, NR_ZONES
 from numa_sim.state.kernel import Kernel
 
 PAGEMAP_LRU_LOCK: Final = 0
 PAGECACHE_LOCK: Final = 1
 SWAP_LIST_LOCK: Final = 2
 FIRST_SDEV_LOCK: Final = 3
+TLBSTATE_LOCK: Final = FIRST_SDEV_LOCK + MAX_SWAPFILES
+"""Taken by `numa_sim.kernel.tlb` alone: whoever shoots down waits for the shoot-down before."""
 FIRST_ZONE_LOCK: Final = FIXED_LOCKS
 """Rows of ``k.locks``; behind the zones' come the page_table_locks, one per address space."""
 
@@ -146,6 +149,8 @@ def lock_name(k: Kernel, lock_id: int) -> str:
     names = ("pagemap_lru_lock", "pagecache_lock", "swap_list_lock")
     if lock_id < FIRST_SDEV_LOCK:
         return names[lock_id]
+    if lock_id == TLBSTATE_LOCK:
+        return "tlbstate_lock"
     if lock_id < FIRST_ZONE_LOCK:
         return f"sdev_lock of swap area {lock_id - FIRST_SDEV_LOCK}"
     zone = lock_id - FIRST_ZONE_LOCK

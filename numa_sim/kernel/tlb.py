@@ -10,6 +10,7 @@ Simplified: an interrupted CPU loses the handler's time after its current access
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
+from numa_sim.kernel.locks import TLBSTATE_LOCK
 from numa_sim.state.constants import (
     EV_FLUSH_TLB_ALL,
     EV_FLUSH_TLB_MM,
@@ -86,20 +87,35 @@ def _interrupt(k: Kernel, here: int, cpu: int) -> int:
 
 
 @part
+def _hold_tlbstate_lock(k: Kernel, at_ns: int, hold_ns: int) -> int:
+    """Take the machine-wide lock for `hold_ns`; the wait for the shoot-down before ours, in ns.
+
+    There is none if our own work so far took longer.
+    """
+    vm = k.vm[0]
+    lock = k.locks[TLBSTATE_LOCK]
+    wait_ns = max(0, lock.until_ns - at_ns)
+    lock.since_ns = at_ns + wait_ns
+    lock.until_ns = lock.since_ns + hold_ns
+    if vm.locks != 0 and vm.current_task > 0:
+        lock.acquisitions += 1
+        lock.hold_ns += hold_ns
+        if wait_ns > 0:
+            lock.contentions += 1
+            lock.wait_ns += wait_ns
+            k.tasks[vm.current_task].lock_wait_ns += wait_ns
+    return wait_ns
+
+
+@part
 def _wait_for_answers(k: Kernel, cost: int, slowest_ns: int) -> int:
     """What a flush costs its initiator: its own work so far, the machine-wide lock, the slowest answer."""
-    vm = k.vm[0]
-    if slowest_ns > 0:
-        # The machine-wide lock: wait for the shoot-down before ours to end, unless our own work so far took longer.
-        now_ns = vm.now_ns + cost
-        if vm.current_task >= 0:
-            now_ns += k.tasks[vm.current_task].cost_ns
-        if vm.tlbstate_lock_until_ns > now_ns:
-            cost += vm.tlbstate_lock_until_ns - now_ns
-            now_ns = vm.tlbstate_lock_until_ns
-        vm.tlbstate_lock_until_ns = now_ns + slowest_ns
-        cost += slowest_ns
-    return cost
+    if slowest_ns == 0:
+        return cost
+    at_ns = k.vm[0].now_ns + cost
+    if k.vm[0].current_task >= 0:
+        at_ns += k.tasks[k.vm[0].current_task].cost_ns
+    return cost + _hold_tlbstate_lock(k, at_ns, slowest_ns) + slowest_ns
 
 
 @rule

@@ -55,6 +55,9 @@ from numa_sim.state.constants import (
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
+    NR_ZONES,
+    PAGE_LOCK_WAIT_NS,
+    PAGE_LOCK_WAITS,
     PAGE_SIZE,
     RLIMITS,
     STOP_BUFFER,
@@ -126,7 +129,7 @@ class Machine(simpy.Environment):
         self._snapshots: list[Snapshot] = []
         self.cores: list[CoreDump] = []
         self.on_hardware = 0
-        self._pages_awaited: dict[int, list[Signal]] = {}
+        self._pages_awaited: dict[int, list[tuple[Signal, int]]] = {}
         self.block = BlockLayer(
             self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
         )
@@ -281,7 +284,7 @@ class Machine(simpy.Environment):
         woken: list[Signal] = []
         for pfn in request.pfns:
             if pfn in self._pages_awaited:
-                woken += self._pages_awaited.pop(pfn)
+                woken += self._end_waits(pfn)
         if len(woken) == 1 and self.let_pass(0):
             woken[0].come()
         else:
@@ -297,8 +300,16 @@ class Machine(simpy.Environment):
             return None
         if self.block.plugged:
             self.block.run_tq_disk()
-        self._pages_awaited.setdefault(pfn, []).append(signal)
+        self._pages_awaited.setdefault(pfn, []).append((signal, self.now_ns))
         return signal.armed()
+
+    def _end_waits(self, pfn: int) -> list[Signal]:
+        """The signals of those who wait for a page, whose waits are counted now."""
+        waits = self._pages_awaited.pop(pfn)
+        counters = self.kernel.vmstat[self.kernel.section_zone[pfn >> self.vm.section_shift] // NR_ZONES]
+        counters[PAGE_LOCK_WAITS] += len(waits)
+        counters[PAGE_LOCK_WAIT_NS] += sum(self.now_ns - since_ns for _, since_ns in waits)
+        return [signal for signal, _ in waits]
 
     def is_swap_page(self, pfn: int) -> bool:
         """Whether a page belongs to the swap cache."""

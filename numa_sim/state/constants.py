@@ -238,7 +238,7 @@ SWP_USED: Final = 1
 SWP_WRITEOK: Final = 3
 SWAP_CLUSTER_MAX: Final = 32
 
-FIXED_LOCKS: Final = 3 + MAX_SWAPFILES
+FIXED_LOCKS: Final = 4 + MAX_SWAPFILES
 """Spinlocks every machine has; those of zones and address spaces follow in ``Kernel.locks``."""
 
 # I/O ring: what compiled rules ask of the devices --------------------------------------------------------------------
@@ -396,6 +396,7 @@ VMSTAT: Final = (
     "pgt_cache_hit", "pgt_cache_kept", "pgt_cache_freed", "pmd_bad", "update_mmu_cache",
     "find_vma_steps", "mmap_cache_hit", "mmap_cache_miss", "vmacache_find_hits", "vmacache_find_misses",
     "vma_merges", "vma_splits", "stack_pages_grown",
+    "page_lock_waits", "page_lock_wait_ns",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -422,6 +423,7 @@ VMSTAT: Final = (
     PGT_CACHE_HIT, PGT_CACHE_KEPT, PGT_CACHE_FREED, PMD_BAD, UPDATE_MMU_CACHE,
     FIND_VMA_STEPS, MMAP_CACHE_HIT, MMAP_CACHE_MISS, VMACACHE_FIND_HITS, VMACACHE_FIND_MISSES,
     VMA_MERGES, VMA_SPLITS, STACK_PAGES_GROWN,
+    PAGE_LOCK_WAITS, PAGE_LOCK_WAIT_NS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (

@@ -156,7 +156,6 @@ VM = np.dtype(
         ("bug", "i8"),
         ("bug_pfn", "i8"),
         ("free_vma", "i8"),  # free list of `vmas`
-        ("tlbstate_lock_until_ns", "i8"),  # one shoot-down at a time, machine-wide (spec C-18)
         ("profile", "i8"),  # KERNEL_*: which kernel's rules run
         ("in_interrupt", "i8"),  # in_interrupt(): replays set it; the simulator allocates in process context only
         # 2.4.0: mm/swap.c, mm/page_alloc.c, mm/vmscan.c

@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from machine.small import MIB_PAGES, NVME, finish, parts, small, sweep, walk
+from machine.small import MIB_PAGES, NVME, PAGE, ZRAM, counters, finish, parts, small, sweep, walk
 
 from numa_sim.errors import InvariantViolation
-from numa_sim.kernel.locks import PAGECACHE_LOCK, PAGEMAP_LRU_LOCK, SWAP_LIST_LOCK, check_lock_order, spin_lock
+from numa_sim.kernel.locks import (
+    PAGECACHE_LOCK,
+    PAGEMAP_LRU_LOCK,
+    SWAP_LIST_LOCK,
+    TLBSTATE_LOCK,
+    check_lock_order,
+    spin_lock,
+)
 from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.processes.machine import Machine
 from numa_sim.results.summary import summarise
@@ -85,7 +92,7 @@ def test_reclaim_takes_every_lock_in_one_order() -> None:
     taken = {row["name"]: row for row in summary["locks"]}
     assert set(taken) >= {
         "pagemap_lru_lock", "pagecache_lock", "swap_list_lock", "sdev_lock of swap area 0", "page_table_lock",
-        "zone->lock of node 0 DMA",
+        "zone->lock of node 0 DMA", "tlbstate_lock",
     }  # fmt: skip
     assert all(row["hold_ns"] > 0 and row["contentions"] <= row["acquisitions"] for row in taken.values())
     assert taken["swap_list_lock"]["acquisitions"] <= taken["sdev_lock of swap area 0"]["acquisitions"]
@@ -93,6 +100,56 @@ def test_reclaim_takes_every_lock_in_one_order() -> None:
     assert machine.vm.lock_rank == machine.vm.lock_bug == 0
     assert summary["totals"]["parts_ns"]["lock_wait"] > 0
     assert pressed(False)[1]["locks"] == []
+
+
+@pytest.mark.row("X-04")
+def test_the_scans_of_2_4_0_take_the_lru_lock() -> None:
+    machine = small(cpus=("0-3",), swap=(NVME,), kernel={"profile": "linux-2.4.0", "switches": {"locks": True}})
+    for cpu in range(3):
+        machine.add(sweep(2 * MIB_PAGES, times=2), cpus=[cpu])
+    finish(machine)
+    count = counters(machine)
+    scanned = count["pgrefill"] + count["pgscan_kswapd"] + count["pgscan_direct"]
+    lru_lock = machine.kernel.locks[PAGEMAP_LRU_LOCK]
+    assert lru_lock.acquisitions > scanned > 1000
+    assert lru_lock.contentions > 0 < lru_lock.wait_ns
+
+
+@pytest.mark.row("X-04")
+def test_shoot_downs_of_several_cpus_wait_for_each_other() -> None:
+    """Two tasks that move between CPUs leave TLB entries behind, which both shoot down at once."""
+
+    def nomad(task: Any) -> Any:
+        for _ in range(40):
+            heap = yield task.mmap(8 * PAGE)
+            yield task.touch(heap, write=1.0)
+            yield task.munmap(heap)
+
+    machine = small(cpus=("0-7",), swap=(NVME,), costs={"ipi": "20us"}, kernel={"switches": {"locks": True}})
+    for _ in range(3):
+        machine.add(sweep(2 * MIB_PAGES), name="sweep")
+    for _ in range(4):
+        machine.add(nomad)
+    finish(machine)
+    lock = machine.kernel.locks[TLBSTATE_LOCK]
+    assert lock.acquisitions > lock.contentions > 0
+    assert lock.wait_ns > 0
+    assert lock.hold_ns >= 20_000 * lock.acquisitions
+
+
+@pytest.mark.row("S2-62")
+def test_waits_for_locked_pages_are_counted() -> None:
+    """A reader of swapped pages waits for each; from a RAM-backed device there is nothing to wait for."""
+    slow, quick = small(swap=(NVME,)), small(swap=(ZRAM,))
+    for machine in (slow, quick):
+        machine.add(sweep(3 * MIB_PAGES, times=3))
+        finish(machine)
+    count = counters(slow)
+    waited_ns = parts(slow)["swap_wait"] + parts(slow)["direct_reclaim"]
+    assert count["page_lock_waits"] > 100
+    assert count["page_lock_wait_ns"] > 0
+    assert parts(slow)["swap_wait"] <= count["page_lock_wait_ns"] <= waited_ns + slow.now_ns // 10
+    assert counters(quick)["page_lock_waits"] == counters(quick)["page_lock_wait_ns"] == 0
 
 
 @pytest.mark.row("S2-62")

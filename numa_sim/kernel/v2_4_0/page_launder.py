@@ -11,6 +11,7 @@ from typing import Final
 
 from numa_sim.compiled import part
 from numa_sim.kernel.filemap import clear_page_dirty, node_of, page_cache_release, try_lock_page, unlock_page
+from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.v2_4_0.buffer import (
     CLEAN_BUFFERS,
     WAIT_FOR_BUFFERS,
@@ -168,6 +169,7 @@ def _launder_page(k: Kernel, t: int) -> int:
     if task.launder_left <= 0 or pfn == NIL:
         return _PASS_ENDS
     task.launder_left -= 1
+    spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].scan_page_ns)
     task.cost_ns += k.costs[0].scan_page_ns
     count(k, node_of(k, pfn), PGSCAN_KSWAPD if by_daemon(k) else PGSCAN_DIRECT, 1)
     page = k.pages[pfn]

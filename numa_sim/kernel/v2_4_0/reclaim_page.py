@@ -11,6 +11,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import in_swap_cache, node_of, remove_inode_page, unlock_page
+from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.swapfile import swap_free
 from numa_sim.kernel.swapper_space import leave_swap_cache
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del, move_to_active, move_to_inactive_dirty
@@ -79,6 +80,7 @@ def reclaim_page(k: Kernel, zone_id: int) -> int:
         left -= 1
         pfn = zone.inactive_clean_tail + 0
         page = k.pages[pfn]
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].scan_page_ns)
         charge(k, k.costs[0].scan_page_ns)
         count(k, node_of(k, pfn), PGSCAN_KSWAPD if by_daemon(k) else PGSCAN_DIRECT, 1)
         if still_used(k, pfn):

@@ -28,6 +28,7 @@ from numa_sim.kernel.dcache import shrink_vfs
 from numa_sim.kernel.filemap import node_of
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.slab.reap import kmem_cache_reap
+from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.v2_4_0.page_alloc import STAGE_LAUNDERED
 from numa_sim.kernel.v2_4_0.page_launder import SLEEP, STOP, begin_launder, launder_step, launder_woken
 from numa_sim.kernel.v2_4_0.pressure import (
@@ -92,6 +93,7 @@ def refill_inactive_scan(k: Kernel, priority: int, oneshot: int) -> int:
         left -= 1
         pfn = vm.active_tail + 0
         page = k.pages[pfn]
+        spin_for(k, PAGEMAP_LRU_LOCK, k.costs[0].scan_page_ns)
         charge(k, k.costs[0].scan_page_ns)
         count(k, node_of(k, pfn), PGREFILL, 1)
         if page.flags & PG_referenced != 0:
