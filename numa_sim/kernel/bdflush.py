@@ -7,7 +7,8 @@ bdflush(2); `bdflush_defaults` gives a profile's own.
 *Interface* for the processes: a rule that wants bdflush sets ``vm.bdflush_wanted``.  A woken bdflush calls
 `bdflush_step` until it answers FLUSH_SLEEP, kupdate calls `kupdate_step` every ``bdf_interval_ns`` until FLUSH_SLEEP;
 after each FLUSH_AGAIN the devices take their requests and the cost is charged.
-@2.4.0 bdflush also launders pages while there is a free shortage: the process sees to that.
+@2.4.0 bdflush also launders pages while there is a free shortage: its process calls `bdflush_flush`,
+`page_launder` and `bdflush_goes_on` in turn.
 
 2.2 (its flushing was not read closely, spec D-8): dirty buffers beyond ``bdf_nfract`` percent of the memory that is
 free or caches files make the writer wait for bdflush; here he starts writes himself.
@@ -168,18 +169,29 @@ def balance_dirty(k: Kernel) -> None:
 
 
 @rule
-def bdflush_step(k: Kernel) -> int:
-    """One step of bdflush: FLUSH_AGAIN, or FLUSH_SLEEP.
+def bdflush_flush(k: Kernel) -> int:
+    """The first part of a round of bdflush up to 2.4.0: write ``bdf_ndirty`` of the oldest dirty buffers; how many."""
+    return 0 if io_ring_is_full(k) else write_some_buffers(k, k.vm[0].bdf_ndirty, BDFLUSH_WRITES, NIL)
 
-    @2.4.0 and @2.2 it writes ``bdf_ndirty`` and sleeps when there were none or the machine is in balance; later
-    kernels write in groups of 32 and stop when the list is empty or ``bdf_nfract_stop`` is reached.
+
+@rule
+def bdflush_goes_on(k: Kernel, done: int) -> int:
+    """FLUSH_AGAIN if a round that wrote and laundered `done` pages is followed by another one, else FLUSH_SLEEP."""
+    return FLUSH_SLEEP if done == 0 or balance_dirty_state(k) < 0 else FLUSH_AGAIN
+
+
+@rule
+def bdflush_step(k: Kernel) -> int:
+    """One step of bdflush after 2.4.0: FLUSH_AGAIN, or FLUSH_SLEEP.
+
+    It writes in groups of 32 and stops when the list is empty or ``bdf_nfract_stop`` is reached.  @2.2 a step is like a
+    round of 2.4.0, without the laundry.
     """
     vm = k.vm[0]
     if io_ring_is_full(k):
         return FLUSH_AGAIN
-    if vm.profile <= KERNEL_2_4_0:
-        written = write_some_buffers(k, vm.bdf_ndirty, BDFLUSH_WRITES, NIL)
-        return FLUSH_SLEEP if written == 0 or balance_dirty_state(k) < 0 else FLUSH_AGAIN
+    if vm.profile < KERNEL_2_4_0:
+        return bdflush_goes_on(k, bdflush_flush(k))
     written = write_some_buffers(k, NRSYNC, BDFLUSH_WRITES, NIL)
     vm.bdf_written += written
     if written == NRSYNC and vm.bdf_written < vm.bdf_ndirty:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simpy import Event
 
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import PART_DAEMON, PF_KTHREAD, PF_MEMALLOC
+from numa_sim.state.constants import PART_DAEMON, PF_KTHREAD, PF_MEMALLOC, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.rows import row
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Daemon:
         self.record.flags |= PF_MEMALLOC | PF_KTHREAD
         self._parts = memoryview(machine.kernel.time_parts[self.index])
         self._room = Signal(machine)
+        self._page_unlocked = Signal(machine)
         self._sleep: Event | None = None
 
     def enter(self, node: int = 0) -> None:
@@ -61,6 +63,20 @@ class Daemon:
         room = self.machine.block.room(self._room)
         if room is not None:
             yield room
+
+    def reclaim(self, run: Callable[[int], int]) -> Steps:
+        """Go on with the reclaim this thread began until that is done: call `run`, pay, wait for pages under I/O."""
+        machine = self.machine
+        status = RECLAIM_YIELD
+        while status in (RECLAIM_YIELD, RECLAIM_WAIT):
+            self.enter()
+            status = run(self.index)
+            machine.attend()
+            yield from self.pay()
+            if status == RECLAIM_WAIT:
+                unlocked = machine.page_event(self.record.wait_pfn, self._page_unlocked)
+                if unlocked is not None:
+                    yield unlocked
 
     def sleep(self) -> Event:
         """What ends when somebody wakes it."""

@@ -2,8 +2,7 @@
 
 bdflush is woken by whoever dirties a buffer when too many are dirty; kupdate comes at a fixed interval for those that
 are too old.  Both pull the plugs of the disks at the end of their rounds.
-
-Simplified: @2.4.0 bdflush also launders pages when free pages are short; here that is kswapd's work alone.
+bdflush of 2.4.0 is in `numa_sim.processes.generation.v2_4_0`.
 """
 
 from __future__ import annotations
@@ -61,11 +60,16 @@ class Bdflush(Daemon):
             _log_event(k, EV_WAKEUP_BDFLUSH, 0, 0)
             status = FLUSH_AGAIN
             while status == FLUSH_AGAIN:
-                self.enter()
-                status = _bdflush_step(k)
-                machine.attend()
-                yield from self.work()
+                status = yield from self._round()
             machine.block.run_tq_disk()
+
+    def _round(self) -> Steps:
+        """Write some buffers; FLUSH_AGAIN or FLUSH_SLEEP."""
+        self.enter()
+        status = _bdflush_step(self.kernel)
+        self.machine.attend()
+        yield from self.work()
+        return status
 
 
 class Kupdate(Daemon):

@@ -39,7 +39,7 @@ from numa_sim.processes.flushing import Bdflush, Kupdate
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.generation.late import LateGeneration
 from numa_sim.processes.generation.v2_2 import Generation22
-from numa_sim.processes.generation.v2_4_0 import Generation240
+from numa_sim.processes.generation.v2_4_0 import Generation240, LaunderingBdflush
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
@@ -147,7 +147,11 @@ class Machine(simpy.Environment):
             self.generation = Generation240(self, switches.kswapd, switches.kreclaimd)
         else:
             self.generation = LateGeneration(self, switches.kswapd and in_background)
-        self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
+        self.bdflush: Bdflush
+        if self.vm.profile == KERNEL_2_4_0:
+            self.bdflush = LaunderingBdflush(self, enabled=switches.bdflush)
+        else:
+            self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
         self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
         self.timeseries = TimeSeries(self.kernel, disks=len(config.machine.placing().drives))
         build.add_workloads(self, config)

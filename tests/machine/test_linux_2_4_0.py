@@ -20,8 +20,10 @@ from numa_sim.state.constants import (
     EV_KSWAPD_DONE,
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
+    EV_PAGE_LAUNDER,
     GFP_ATOMIC,
     PAGE_SHIFT,
+    PART_DAEMON,
     PTE_PRESENT,
     WMARK_MIN,
     PG_active,
@@ -62,13 +64,29 @@ def event_times(machine: Machine, code: int) -> list[int]:
 
 
 def test_without_kswapd_a_task_does_its_round_itself() -> None:
-    on, off = counters(pressed()), counters(pressed("kswapd"))
+    on, off = counters(pressed()), counters(pressed("kswapd", "bdflush"))
     assert on["pageoutrun"] > 0 < on["pgscan_kswapd"]
     assert on["allocstall"] == 0 < on["kswapd_wait"]
     assert off["pageoutrun"] == off["pgscan_kswapd"] == off["kswapd_wakeup"] == 0
     assert off["allocstall"] > 0
-    assert parts(pressed())["kswapd_wait"] > 0 == parts(pressed("kswapd"))["kswapd_wait"]
-    assert parts(pressed("kswapd"))["direct_reclaim"] > parts(pressed())["direct_reclaim"]
+    assert parts(pressed())["kswapd_wait"] > 0 == parts(pressed("kswapd", "bdflush"))["kswapd_wait"]
+    assert parts(pressed("kswapd", "bdflush"))["direct_reclaim"] > parts(pressed())["direct_reclaim"]
+
+
+@pytest.mark.row("X-07")
+def test_bdflush_launders_pages_too() -> None:
+    """Woken by the second pass of page_launder and by allocations, with no buffer to write at all."""
+    machine = old(run={"record_events": 1 << 18})
+    machine.add(sweep(PRESSURE, times=2))
+    finish(machine)
+    k = machine.kernel
+    events = k.events[: machine.vm.events_used]
+    laundries = events[(events["code"] == EV_PAGE_LAUNDER) & (events["task"] == machine.bdflush.index)]
+    assert counters(machine)["bdflush_wakeup"] > 0 < len(laundries)
+    assert laundries["a"].sum() > 0, "it cleaned no page"
+    assert k.time_parts[machine.bdflush.index, PART_DAEMON] > 0
+    off = pressed("bdflush")
+    assert counters(off)["bdflush_wakeup"] == off.kernel.time_parts[off.bdflush.index, PART_DAEMON] == 0
 
 
 def hot_and_cold(*off: str) -> tuple[Machine, list[int]]:

@@ -36,6 +36,8 @@ from numa_sim.state.constants import (
     GFP_KSWAPD,
     IO_READ,
     NIL,
+    PAGE_LOCK_WAIT_NS,
+    PAGE_LOCK_WAITS,
     PAGEOUTRUN,
     PART_DAEMON,
     PF_KTHREAD,
@@ -141,15 +143,18 @@ class Twin(simpy.Environment):
             for model, blocks in disks_of(config)[0]
         ]
         self.page_io: dict[int, simpy.Event] = {}
+        self.page_waits: dict[int, list[int]] = {}
         self.kswapd_bell: simpy.Event | None = None
         self.k.tasks[KSWAPD].flags |= PF_MEMALLOC | PF_KTHREAD
         self.old_kswapd: v2_4_0.Kswapd | None = None
         self.kreclaimd: v2_4_0.Kreclaimd | None = None
+        self.bdflush: v2_4_0.Bdflush | None = None
         switches = config.kernel.switches
         if config.kernel.profile == "linux-2.4.0":
             self.vm.kswapd_asleep = self.vm.kreclaimd_asleep = 0
             self.old_kswapd = v2_4_0.Kswapd(self) if switches.kswapd else None
             self.kreclaimd = v2_4_0.Kreclaimd(self, len(self.k.tasks) - 3) if switches.kreclaimd else None
+            self.bdflush = v2_4_0.Bdflush(self, len(self.k.tasks) - 1) if switches.bdflush else None
         elif switches.kswapd:
             self.process(self.kswapd())
         self.tasks: list[Task] = []
@@ -193,7 +198,9 @@ class Twin(simpy.Environment):
         if self.vm.kreclaimd_wanted and self.kreclaimd is not None:
             self.vm.kreclaimd_wanted = 0
             self.kreclaimd.ring()
-        self.vm.bdflush_wanted = 0  # no files here, so no buffers
+        if self.vm.bdflush_wanted and self.bdflush is not None:
+            self.bdflush.ring()
+        self.vm.bdflush_wanted = 0
         if self.vm.oom_victim != NIL:
             victim = self.tasks[self.vm.oom_victim - FIRST_USER]
             self.vm.oom_victim = NIL
@@ -242,6 +249,9 @@ class Twin(simpy.Environment):
         for pfn in transfer.pfns:
             if pfn in self.page_io:
                 self.page_io.pop(pfn).succeed()
+                counters = self.k.vmstat[self.k.section_zone[pfn >> self.vm.section_shift] // 3]
+                counters[PAGE_LOCK_WAITS] += len(self.page_waits[pfn])
+                counters[PAGE_LOCK_WAIT_NS] += sum(int(self.now) - since_ns for since_ns in self.page_waits.pop(pfn))
         cpu.lend(self.costs.end_io_ns * len(transfer.pfns))
 
     def unlocked(self, pfn: int) -> simpy.Event | None:
@@ -249,6 +259,7 @@ class Twin(simpy.Environment):
         if not int(self.k.pages[pfn].flags) & PG_locked and int(self.k.pages[pfn].buffers) < BUFFERS_BUSY:
             return None
         self.pull_plugs()
+        self.page_waits.setdefault(pfn, []).append(int(self.now))
         return self.page_io.setdefault(pfn, simpy.Event(self))
 
     # kswapd ----------------------------------------------------------------------------------------------------------

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from numa_sim.compiled import entry
+from numa_sim.kernel.bdflush import balance_dirty_state
 from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_shortage, recalculate_vm_stats
 from numa_sim.kernel.v2_4_0.reclaim_page import kreclaimd_round
-from numa_sim.kernel.v2_4_0.vmscan import GFP_KSWAPD_2_4_0, reclaim_run, refill_inactive_scan, try_to_free_pages_begin
+from numa_sim.kernel.v2_4_0.vmscan import (
+    GFP_KSWAPD_2_4_0,
+    page_launder_begin,
+    reclaim_run,
+    refill_inactive_scan,
+    try_to_free_pages_begin,
+)
 from numa_sim.state.constants import (
+    BDFLUSH_WAKEUP,
     EV_KSWAPD_DONE,
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
+    EV_WAKEUP_BDFLUSH,
+    GFP_KERNEL,
     PAGEOUTRUN,
     PART_DAEMON,
     PF_KTHREAD,
@@ -35,6 +45,8 @@ _free_shortage = entry(free_shortage)
 _inactive_shortage = entry(inactive_shortage)
 _recalculate = entry(recalculate_vm_stats)
 _begin = entry(try_to_free_pages_begin)
+_page_launder_begin = entry(page_launder_begin)
+_balance_dirty_state = entry(balance_dirty_state)
 _reclaim_run = entry(reclaim_run)
 _refill_inactive_scan = entry(refill_inactive_scan)
 _out_of_memory = entry(out_of_memory)
@@ -72,6 +84,19 @@ class KernelThread:
             self.cpu.lend(cost_ns)
             yield self.machine.timeout(cost_ns)
 
+    def reclaim(self) -> Any:
+        """What was begun, to its end."""
+        status = RECLAIM_YIELD
+        while status == RECLAIM_YIELD or status == RECLAIM_WAIT:
+            self.begin()
+            status = _reclaim_run(self.k, self.index)
+            self.machine.attend()
+            yield from self.pay()
+            if status == RECLAIM_WAIT:
+                unlocked = self.machine.unlocked(self.record.wait_pfn)
+                if unlocked is not None:
+                    yield unlocked
+
 
 class Kswapd(KernelThread):
     """Round after round while both shortages last, else once a second or when rung for."""
@@ -94,6 +119,7 @@ class Kswapd(KernelThread):
             self.begin()
             if _inactive_shortage(self.k) or _free_shortage(self.k):
                 self.k.vmstat[self.cpu.node, PAGEOUTRUN] += 1
+                _begin(self.k, KSWAPD, GFP_KSWAPD_2_4_0, int(self.vm.kswapd_done_waiters > 0))
                 yield from self.reclaim()
                 self.begin()
             _refill_inactive_scan(self.k, BACKGROUND_PRIORITY, 0)
@@ -115,24 +141,12 @@ class Kswapd(KernelThread):
                 _oom_kill(self.k)
                 self.machine.attend()
 
-    def reclaim(self) -> Any:
-        _begin(self.k, KSWAPD, GFP_KSWAPD_2_4_0, int(self.vm.kswapd_done_waiters > 0))
-        status = RECLAIM_YIELD
-        while status == RECLAIM_YIELD or status == RECLAIM_WAIT:
-            self.begin()
-            status = _reclaim_run(self.k, KSWAPD)
-            self.machine.attend()
-            yield from self.pay()
-            if status == RECLAIM_WAIT:
-                unlocked = self.machine.unlocked(self.record.wait_pfn)
-                if unlocked is not None:
-                    yield unlocked
-
     def sleep(self) -> Any:
         self.machine.log(KSWAPD, self.cpu.number, EV_KSWAPD_SLEEP, 0, 0)
         self.vm.kswapd_asleep = 1
-        self.bell = simpy.Event(self.machine)
-        yield simpy.AnyOf(self.machine, [self.bell, self.machine.timeout(HZ_NS)])
+        self.bell = bell = simpy.Event(self.machine)
+        self.machine.timeout(HZ_NS).callbacks.append(lambda _: None if bell.triggered else bell.succeed())
+        yield bell
         self.bell = None
         self.vm.kswapd_asleep = 0
         self.machine.log(KSWAPD, self.machine.cpu_for_kernel(0).number, EV_KSWAPD_WAKE, 0, 0)
@@ -150,3 +164,24 @@ class Kreclaimd(KernelThread):
             _kreclaimd_round(self.k)
             self.machine.attend()
             yield from self.pay()
+
+
+class Bdflush(KernelThread):
+    """Sleeps until rung for; then launders while that helps and is asked for.  There are no files, so no buffers."""
+
+    def run(self) -> Any:
+        while True:
+            self.bell = simpy.Event(self.machine)
+            yield self.bell
+            self.begin()
+            self.k.vmstat[self.cpu.node, BDFLUSH_WAKEUP] += 1
+            self.machine.log(self.index, self.cpu.number, EV_WAKEUP_BDFLUSH, 0, 0)
+            helped = True
+            while helped:
+                self.begin()
+                helped = False
+                if _free_shortage(self.k):
+                    _page_launder_begin(self.k, self.index, GFP_KERNEL, 0)
+                    yield from self.reclaim()
+                    helped = self.record.reclaim_got > 0 and _balance_dirty_state(self.k) >= 0
+            self.machine.pull_plugs()

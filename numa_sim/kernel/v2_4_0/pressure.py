@@ -13,7 +13,6 @@ from typing import Final
 
 from numa_sim.compiled import rule
 from numa_sim.state.constants import (
-    BDFLUSH_WAKEUP,
     EV_WAKEUP_BDFLUSH,
     EV_WAKEUP_KRECLAIMD,
     EV_WAKEUP_KSWAPD,
@@ -113,10 +112,9 @@ def wakeup_kreclaimd(k: Kernel) -> None:
 
 @rule
 def wakeup_bdflush(k: Kernel) -> None:
-    """Wake bdflush: buffers should be written."""
+    """Ask for bdflush: buffers and pages should be written.  Its awakenings are counted when it wakes."""
     k.vm[0].bdflush_wanted = 1
     log_event(k, EV_WAKEUP_BDFLUSH, 0, 0)
-    count(k, k.cpus[k.vm[0].current_cpu].node, BDFLUSH_WAKEUP, 1)
 
 
 @rule

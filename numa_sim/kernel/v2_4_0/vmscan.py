@@ -27,8 +27,8 @@ from numa_sim.kernel.costs import charge
 from numa_sim.kernel.dcache import shrink_vfs
 from numa_sim.kernel.filemap import node_of
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
-from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
+from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.v2_4_0.page_alloc import STAGE_LAUNDERED
 from numa_sim.kernel.v2_4_0.page_launder import SLEEP, STOP, begin_launder, launder_step, launder_woken
 from numa_sim.kernel.v2_4_0.pressure import (

@@ -1,4 +1,5 @@
 """2.4.0 (spec 4.6): kswapd looks after the machine once a second or when woken, kreclaimd frees clean pages.
+Besides writing buffers, bdflush launders pages (spec 9.5).
 
 A task that finds no page gives way to others, then sleeps until kswapd's round ends.  It reclaims for itself only where
 waiting for kswapd could deadlock (it may not start I/O), or where a block of pages is wanted.
@@ -6,10 +7,13 @@ waiting for kswapd could deadlock (it may not start I/O), or where a block of pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
+from numa_sim.kernel.bdflush import bdflush_flush, bdflush_goes_on
 from numa_sim.kernel.oom_kill import OOM_NOBODY
 from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_shortage, recalculate_vm_stats
@@ -17,12 +21,14 @@ from numa_sim.kernel.v2_4_0.reclaim_page import kreclaimd_round
 from numa_sim.kernel.v2_4_0.vmscan import (
     DEF_PRIORITY,
     GFP_KSWAPD_2_4_0,
+    page_launder_begin,
     reclaim_begin,
     reclaim_run,
     refill_inactive_scan,
     try_to_free_pages_begin,
 )
 from numa_sim.processes.daemon import Daemon
+from numa_sim.processes.flushing import Bdflush
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.ticking import SECOND_NS, TickingKswapd
@@ -30,12 +36,11 @@ from numa_sim.state.constants import (
     ALLOC_WAIT_KSWAPD,
     ALLOCSTALL,
     EV_KSWAPD_DONE,
+    GFP_KERNEL,
     KSWAPD,
     PAGEOUTRUN,
     PART_KSWAPD_WAIT,
     PF_MEMALLOC,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
     TASK_KRECLAIMD,
 )
 from numa_sim.state.events import log_event
@@ -43,6 +48,7 @@ from numa_sim.state.events import log_event
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
     from numa_sim.processes.runnable import Runnable, Steps
+    from numa_sim.state.kernel import Kernel
 
 _try_to_free_pages_begin = entry(try_to_free_pages_begin)
 _reclaim_begin = entry(reclaim_begin)
@@ -54,7 +60,15 @@ _inactive_shortage = entry(inactive_shortage)
 _out_of_memory = entry(out_of_memory)
 _oom_kill = entry(oom_kill)
 _kreclaimd_round = entry(kreclaimd_round)
+_page_launder_begin = entry(page_launder_begin)
+_bdflush_flush = entry(bdflush_flush)
+_bdflush_goes_on = entry(bdflush_goes_on)
 _log_event = entry(log_event)
+
+
+def run_reclaim(k: Kernel) -> Callable[[int], int]:
+    """What goes on with the reclaim of a task."""
+    return partial(_reclaim_run, k)
 
 
 class Kswapd(TickingKswapd):
@@ -69,7 +83,6 @@ class Kswapd(TickingKswapd):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
         self._waiting: list[Signal] = []
-        self._page_unlocked = Signal(machine)
         self._decayed_ns = 0
         machine.process(self._run())
 
@@ -103,7 +116,7 @@ class Kswapd(TickingKswapd):
         if _inactive_shortage(k) or _free_shortage(k):
             k.vmstat[self.cpu.node, PAGEOUTRUN] += 1
             _try_to_free_pages_begin(k, KSWAPD, GFP_KSWAPD_2_4_0, int(vm.kswapd_done_waiters > 0))
-            yield from self._reclaim()
+            yield from self.reclaim(run_reclaim(k))
             self.enter()
         _refill_inactive_scan(k, DEF_PRIORITY, 0)
         if machine.now_ns - self._decayed_ns >= SECOND_NS:
@@ -119,19 +132,6 @@ class Kswapd(TickingKswapd):
             done.come_in(0)
         self._waiting.clear()
         machine.block.run_tq_disk()
-
-    def _reclaim(self) -> Steps:
-        machine = self.machine
-        status = RECLAIM_YIELD
-        while status in (RECLAIM_YIELD, RECLAIM_WAIT):
-            self.enter()
-            status = _reclaim_run(self.kernel, KSWAPD)
-            machine.attend()
-            yield from self.pay()
-            if status == RECLAIM_WAIT:
-                unlocked = machine.page_event(self.record.wait_pfn, self._page_unlocked)
-                if unlocked is not None:
-                    yield unlocked
 
 
 class Kreclaimd(Daemon):
@@ -156,6 +156,26 @@ class Kreclaimd(Daemon):
             _kreclaimd_round(self.kernel)
             machine.attend()
             yield from self.pay()
+
+
+class LaunderingBdflush(Bdflush):
+    """The daemon that writes dirty buffers, and launders pages while free ones are short."""
+
+    def _round(self) -> Steps:
+        """Flush, launder; FLUSH_AGAIN or FLUSH_SLEEP."""
+        k = self.kernel
+        self.enter()
+        done = int(_bdflush_flush(k))
+        if done:
+            self.machine.attend()
+            yield from self.work()
+            self.enter()
+        if _free_shortage(k):
+            _page_launder_begin(k, self.index, GFP_KERNEL, 0)
+            yield from self.reclaim(run_reclaim(k))
+            done += self.record.reclaim_got
+        self.enter()
+        return _bdflush_goes_on(k, done)
 
 
 class Generation240(Generation):
@@ -198,11 +218,8 @@ class Generation240(Generation):
         task.enter_kernel()
         self.kernel.vmstat[task.record.alloc_node, ALLOCSTALL] += 1
         _reclaim_begin(self.kernel, task.index)
-        yield from self._run_reclaim(task, self._reclaim_run)
+        yield from self._run_reclaim(task, run_reclaim(self.kernel))
         return 0
-
-    def _reclaim_run(self, task: int) -> int:
-        return int(_reclaim_run(self.kernel, task))
 
     def _reclaim_instead_of_kswapd(self, task: Runnable) -> Steps:
         """What a round of kswapd would have done for `task`."""
@@ -211,7 +228,7 @@ class Generation240(Generation):
         k.vmstat[record.alloc_node, ALLOCSTALL] += 1
         record.flags |= PF_MEMALLOC
         _try_to_free_pages_begin(k, task.index, record.alloc_gfp, 1)
-        yield from self._run_reclaim(task, self._reclaim_run)
+        yield from self._run_reclaim(task, run_reclaim(k))
         if not record.killed:
             record.flags &= ~PF_MEMALLOC
         task.enter_kernel()

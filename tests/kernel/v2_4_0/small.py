@@ -79,7 +79,7 @@ class Small:
         assert do_mmap(k, TASK, pages, BASE_VPN) == BASE_VPN
         self.contents = [0] * pages
         self.stores = 0
-        self.waits = 0
+        self.waits = self.bdflush_calls = 0
 
     # The hardware ----------------------------------------------------------------------------------------------------
 
@@ -167,6 +167,7 @@ class Small:
             vm.kreclaimd_asleep = 1
         if vm.kswapd_wanted:
             self.kswapd_round()
+        self.bdflush_calls += int(vm.bdflush_wanted)
         vm.bdflush_wanted = 0
         self.enter(TASK)
 

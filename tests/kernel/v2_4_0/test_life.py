@@ -196,10 +196,10 @@ def test_clean_pages_are_reclaimed_both_ways(pressed: Small) -> None:
 def test_every_wait_and_every_list_is_counted(pressed: Small) -> None:
     for name in (
         "pgage_up", "pgage_down", "pgrefill", "pgdeactivate", "pgactivate", "pglaunder_write", "pglaunder_clean",
-        "kswapd_wakeup", "kswapd_wait", "alloc_yield", "bdflush_wakeup", "swap_ra", "swap_cache_hit", "swap_faults",
+        "kswapd_wakeup", "kswapd_wait", "alloc_yield", "swap_ra", "swap_cache_hit", "swap_faults",
     ):  # fmt: skip
         assert pressed.count(name) > 0, name
-    assert pressed.waits > 0
+    assert pressed.waits > 0 < pressed.bdflush_calls
     assert pressed.k.vm[0].memory_pressure > 0
 
 
