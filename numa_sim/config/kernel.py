@@ -123,6 +123,15 @@ class Switches(Section):
     second_chance: bool = Field(True, description="false: the clock of 2.2 frees cached pages, lately used or not")
     table_cache: bool = Field(False, description="true: each CPU keeps spare page tables (pgd, pmd, pte quicklists)")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
+    lazy_tlb: bool = Field(True, description="false: an idle CPU is interrupted at every shoot-down of its last mm")
+    same_mm_bonus: bool = Field(True, description="false: a CPU does not prefer tasks of the address space it has")
+
+
+class Balance(Section):
+    """Table ``[kernel.balance]``: what a CPU does that has run out of tasks, besides waiting for one to wake."""
+
+    within_node: bool = Field(False, description="true: it takes a waiting task from another CPU of its node")
+    across_nodes: bool = Field(False, description="true: it takes one from another node, if its own has none")
 
 
 Ratio = Annotated[int, Field(ge=1, le=RATIO_MAX)]
@@ -149,6 +158,7 @@ class Kernel(Section):
     sysctl: Sysctl = Sysctl()
     switches: Switches = Switches()
     bdflush: Bdflush = Bdflush()
+    balance: Balance = Balance()
     oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
     rmap: bool = Field(False, description="true: keep a reverse map, as kernels from 2.6 do; it only watches")
     lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] | None = Field(
@@ -158,7 +168,7 @@ class Kernel(Section):
         None, description="boot option memfrac: DMA, NORMAL, HIGHMEM; else the kernel's own (2.4.37: 128, 128, 128)"
     )
     time_slice: Annotated[int, time(low=1000, high=10_000_000_000)] = Field(
-        60_000_000, description="time slice of a nice 0 task: 6 ticks at HZ 100 (kernel/sched.c NICE_TO_TICKS)"
+        60_000_000, description="time slice at nice 0: 6 ticks at HZ 100; at others by NICE_TO_TICKS of kernel/sched.c"
     )
     max_tasks: int | None = Field(
         None,

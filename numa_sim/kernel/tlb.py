@@ -127,9 +127,11 @@ def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
     cost = 0
     slowest_ns = 0
     for cpu in range(vm.nr_cpus):
-        if not cpu_in_mask(k, mm, cpu):
-            continue
         target = k.cpus[cpu]
+        if not cpu_in_mask(k, mm, cpu):
+            if target.lazy != 0 and target.mm == mm:
+                target.ipis_spared += 1
+            continue
         if cpu == here:
             if target.mm != mm or target.lazy != 0:
                 clear_cpu_mask(k, mm, cpu)  # leave_mm: a kernel thread runs here on a borrowed mm
@@ -146,6 +148,7 @@ def _shoot_down(k: Kernel, mm: int, vpn: int) -> int:
         if target.lazy != 0 or target.mm != mm:
             clear_cpu_mask(k, mm, cpu)
             invalidate_all(k, cpu)
+            target.lazy_leaves += 1
         elif vpn == NIL:
             invalidate_all(k, cpu)
         else:

@@ -70,6 +70,7 @@ OPERANDS: Final[dict[str, tuple[str, ...]]] = {
     "balance_dirty": ("state", "dirty"),
     "fsync": ("file",),
     "truncate": ("file", "size"),
+    "migrate_task": ("task", "cpu"),
     "send_sig": ("task", "signal"),
     "do_signal": ("task", "signal"),
     "fork": ("task", "mm"),

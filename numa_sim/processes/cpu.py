@@ -4,17 +4,16 @@ What happens *while* a task runs is the hardware loop's business; here is decide
 one SimPy event per hand-over, the grant, which comes after the context switch.  It also lends time to kernel threads: a
 daemon works on an idle CPU if there is one, else it steals from a busy one.
 
-Simplified from kernel/sched.c @2.4: run queues are per CPU, first come first served, with equal time slices;
-priorities and balancing come with the scheduler work.
+Who of those that wait is next: `numa_sim.processes.run_queue`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.tlb import switch_mm
+from numa_sim.processes.run_queue import RunQueue, load_balance
 from numa_sim.state.constants import EV_CONTEXT_SWITCH, NIL, PART_DAEMON
 from numa_sim.state.events import log_event
 from numa_sim.state.rows import row
@@ -43,9 +42,11 @@ class Cpu:
         self.number = number
         self.record = row(machine.kernel.cpus, number)
         self.node: int = self.record.node
-        self.queue: deque[Runnable] = deque()
+        self.queue = RunQueue()
         self.current: Runnable | None = None
         self.last: Runnable | None = None
+        self._balance = machine.config.kernel.balance
+        self._balances = self._balance.within_node or self._balance.across_nodes
         self._taken_ns = 0
         self._free_ns = 0
 
@@ -54,8 +55,8 @@ class Cpu:
         """Tasks running or waiting here."""
         return len(self.queue) + (self.current is not None)
 
-    def enqueue(self, task: Runnable) -> bool:
-        """Put a runnable task at the end of the run queue; an idle CPU takes it at once.
+    def enqueue(self, task: Runnable, again: bool = False) -> bool:
+        """Put a runnable task into the run queue, `again` if it has just left this CPU; an idle CPU takes it at once.
 
         Called last at an instant: if nothing can happen until the task runs, that time passes here.
 
@@ -65,7 +66,7 @@ class Cpu:
             Whether the task runs now; else its signal `granted` comes when it does.
         """
         if self.current is not None:
-            self.queue.append(task)
+            self.queue.append(task, again)
             return False
         ready_ns = self._take(task)
         if self.machine.let_pass(ready_ns):
@@ -79,11 +80,17 @@ class Cpu:
         self._free_ns = self.machine.now_ns + kernel_ns
         record.busy_ns += self._free_ns - self._taken_ns
         self.current = None
-        if self.queue:
-            task = self.queue.popleft()
+        task = self._next()
+        if task is not None:
             task.granted.come_in(self._take(task))
-        else:
+        elif self.machine.switches.lazy_tlb:
             record.lazy = 1  # the idle task keeps the last mm
+
+    def _next(self) -> Runnable | None:
+        """schedule(): the best of the queue; with an empty one, a task from another CPU."""
+        if len(self.queue):
+            return self.queue.pop(self.record.mm if self.machine.switches.same_mm_bonus else NIL)
+        return load_balance(self.machine, self, self._balance) if self._balances else None
 
     def _take(self, task: Runnable) -> int:
         """Switch to `task`; return in how many ns the switch is done."""

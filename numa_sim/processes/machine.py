@@ -119,6 +119,7 @@ class Machine(simpy.Environment):
         self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
         self._page_mapping = memoryview(self.kernel.pages["mapping"].view(np.ndarray))
         self.time_slice_ns = int(config.kernel.time_slice)
+        self.switches = config.kernel.switches
         self.check_level = config.run.check
         self.rows = TaskRows(self.kernel)
         self._living = 0
@@ -233,7 +234,7 @@ class Machine(simpy.Environment):
             record.running = 1
             return
         if stop == STOP_SLICE and not cpu.queue:
-            record.slice_end_ns = self.now_ns + self.time_slice_ns
+            record.slice_end_ns = self.now_ns + task.slice_ns
             record.running = 1
             return
         self.on_hardware -= 1
@@ -359,7 +360,7 @@ class Machine(simpy.Environment):
         start_ns : int
             When it starts, in ns.
         nice : int
-            For the OOM killer's badness.
+            -20 to 19: a longer or shorter time slice, earlier or later turns; and the OOM killer's badness.
         root : bool
             Runs as uid 0: may swapon and swapoff; the OOM killer spares it longer.
         limits : mapping, optional

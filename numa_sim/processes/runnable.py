@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from simpy import Event, Interrupt
 
 from numa_sim.compiled import entry
+from numa_sim.processes.run_queue import slice_ns
 from numa_sim.processes.signal import Signal
 from numa_sim.state.constants import (
     EV_SLICE_END,
@@ -59,6 +60,7 @@ class Runnable:
         self.parts = memoryview(machine.kernel.time_parts[index])
         self.allowed = tuple(cpus)
         self.cpu: Cpu | None = None
+        self.slice_ns = slice_ns(int(self.record.nice), machine.time_slice_ns)
         self.granted = Signal(machine)
         self.switch_ns = 0
         self.doing = PART_SLEEP
@@ -118,18 +120,24 @@ class Runnable:
 
     # CPU -------------------------------------------------------------------------------------------------------------
 
-    def get_cpu(self) -> Steps:
-        """Wait in a run queue until a CPU runs this task.  Called last at an instant (see `Cpu.enqueue`)."""
-        if not self._wake_up():
+    def get_cpu(self, again: bool = False) -> Steps:
+        """Wait in a run queue until a CPU runs this task.  Called last at an instant (see `Cpu.enqueue`).
+
+        Parameters
+        ----------
+        again : bool
+            It has just left its CPU, and did not sleep.
+        """
+        if not self._wake_up(again):
             yield self.granted.armed()
         self._begin_slice()
 
-    def _wake_up(self) -> bool:
+    def _wake_up(self, again: bool = False) -> bool:
         """Join a CPU's run queue; True if the task runs already, else `granted` will come."""
         self.record.state = TASK_RUNNING
         self.doing = PART_RUN_QUEUE
-        self.cpu = self.machine.choose_cpu(self)
-        return self.cpu.enqueue(self)
+        last, self.cpu = self.cpu, self.machine.choose_cpu(self)
+        return self.cpu.enqueue(self, again and self.cpu is last)
 
     def _begin_slice(self) -> None:
         """The CPU is ours: charge the wait for it, and the context switch."""
@@ -138,7 +146,7 @@ class Runnable:
         waited_ns = machine.now_ns - self.charged_ns - self.switch_ns
         if waited_ns or self.switch_ns:
             self.charge_first(waited_ns, PART_RUN_QUEUE, PART_CONTEXT_SWITCH)
-        cpu.record.slice_end_ns = self.charged_ns + machine.time_slice_ns
+        cpu.record.slice_end_ns = self.charged_ns + self.slice_ns
 
     def give_way(self) -> Steps:
         """need_resched: if the time slice is used up and others wait for this CPU, they are next."""
@@ -150,9 +158,9 @@ class Runnable:
             self.enter_kernel()
             _log_event(self.kernel, EV_SLICE_END, self.index, 0)
             self.leave_cpu()
-            yield from self.get_cpu()
+            yield from self.get_cpu(again=True)
         else:
-            cpu.record.slice_end_ns = self.machine.now_ns + self.machine.time_slice_ns
+            cpu.record.slice_end_ns = self.machine.now_ns + self.slice_ns
 
     def sched_yield(self) -> Steps:
         """SCHED_YIELD and schedule(): whoever waits for this CPU runs first; with nobody, the kernel looks in vain."""
@@ -160,7 +168,7 @@ class Runnable:
         if self.cpu.queue:
             self.enter_kernel()
             self.leave_cpu()
-            yield from self.get_cpu()
+            yield from self.get_cpu(again=True)
         else:
             yield from self.spend(max(1, self.machine.costs.context_switch_ns), PART_CONTEXT_SWITCH)
 

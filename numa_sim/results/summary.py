@@ -220,7 +220,7 @@ def _cpu(k: Kernel, cpu: int) -> dict[str, Any]:
     record = k.cpus[cpu]
     names = (
         "node", "busy_ns", "accesses", "context_switches", "tlb_hits", "tlb_misses", "tlb_flushes", "tlb_invlpg",
-        "ipis_sent", "ipis_received",
+        "ipis_sent", "ipis_received", "lazy_leaves", "ipis_spared",
     )  # fmt: skip
     return {"cpu": cpu, **{name: int(getattr(record, name)) for name in names}}
 

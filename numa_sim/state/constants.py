@@ -397,6 +397,7 @@ VMSTAT: Final = (
     "find_vma_steps", "mmap_cache_hit", "mmap_cache_miss", "vmacache_find_hits", "vmacache_find_misses",
     "vma_merges", "vma_splits", "stack_pages_grown",
     "page_lock_waits", "page_lock_wait_ns",
+    "migrations_within_node", "migrations_across_nodes",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -424,6 +425,7 @@ VMSTAT: Final = (
     FIND_VMA_STEPS, MMAP_CACHE_HIT, MMAP_CACHE_MISS, VMACACHE_FIND_HITS, VMACACHE_FIND_MISSES,
     VMA_MERGES, VMA_SPLITS, STACK_PAGES_GROWN,
     PAGE_LOCK_WAITS, PAGE_LOCK_WAIT_NS,
+    MIGRATIONS_WITHIN_NODE, MIGRATIONS_ACROSS_NODES,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -458,6 +460,7 @@ EVENTS: Final = (
     "kmap_high", "flush_tlb_all",
     "bad_pmd",
     "brk", "mprotect", "mlock", "mremap", "expand_stack", "clear_page_tables", "make_pages_present",
+    "migrate_task",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -480,6 +483,7 @@ EVENTS: Final = (
     EV_FLUSH_ALL_ZERO_PKMAPS, EV_KMAP_HIGH, EV_FLUSH_TLB_ALL,
     EV_BAD_PMD,
     EV_BRK, EV_MPROTECT, EV_MLOCK, EV_MREMAP, EV_EXPAND_STACK, EV_CLEAR_PAGE_TABLES, EV_MAKE_PAGES_PRESENT,
+    EV_MIGRATE_TASK,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

@@ -32,6 +32,8 @@ CPU = np.dtype(
         # pgd_quicklist, pmd_quicklist, pte_quicklist: rows of spare page tables, and how many there are
         ("quicklist", "i8", (3,)),
         ("pgtable_cache_size", "i8"),
+        ("lazy_leaves", "i8"),  # shoot-downs that made it leave an mm it was lazy on
+        ("ipis_spared", "i8"),  # shoot-downs of that mm afterwards
     ],
     align=True,
 )

@@ -12,7 +12,6 @@ hardware, run queues, devices and daemons are written again, here and in `twin.h
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import chain
 from typing import Any
 
@@ -73,7 +72,8 @@ class Cpu:
         self.number = number
         self.record = row(machine.k.cpus, number)
         self.node = self.record.node
-        self.queue: deque[Task] = deque()
+        self.queue: list[tuple[int, int, Task]] = []
+        self.round = self.arrivals = 0
         self.current: Task | None = None
         self.last: Task | None = None
         self.free_ns = 0
@@ -85,15 +85,27 @@ class Cpu:
     def load(self) -> int:
         return len(self.queue) + (self.current is not None)
 
-    def enqueue(self, task: Task) -> None:
-        self.queue.append(task)
+    def enqueue(self, task: Task, again: bool) -> None:
+        """Wait for a turn: in the round after the running task's, or after one's own if one ran here just now."""
+        self.arrivals += 1
+        self.queue.append(((task.round if again else self.round) + 1, self.arrivals, task))
         if self.current is None:
             self.switch()
 
+    def rank(self, waiting: tuple[int, int, Task]) -> tuple[int, int, int]:
+        """Earlier rounds first, then low nice values, then the loaded address space, then who came first."""
+        round_, arrival, task = waiting
+        good = task.slice_ticks + 20 - int(task.record.nice) + (task.record.mm == self.record.mm)
+        return round_, -good, arrival
+
     def switch(self) -> None:
-        """Switch to the first task in the queue; its `granted` event comes when the switch is over."""
+        """Switch to the best task in the queue; its `granted` event comes when the switch is over."""
         machine = self.machine
-        task = self.current = self.queue.popleft()
+        chosen = min(self.queue, key=self.rank)
+        self.queue.remove(chosen)
+        self.round, _, task = chosen
+        task.round = self.round
+        self.current = task
         begin_ns = max(machine.now, self.free_ns)
         machine.enter(task.index, self.number)
         switch_ns = 0
@@ -105,7 +117,7 @@ class Cpu:
             switch_ns += machine.costs.tlb_flush_ns
         self.record.task, task.record.cpu, self.last = task.index, self.number, task
         task.granted.switch_ns = switch_ns
-        task.slice_end_ns = begin_ns + switch_ns + machine.slice_ns
+        task.slice_end_ns = begin_ns + switch_ns + task.slice_ns
         machine.schedule(task.granted, delay=begin_ns + switch_ns - machine.now)
 
     def release(self, kernel_ns: int) -> None:

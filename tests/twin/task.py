@@ -122,6 +122,9 @@ class Task:
         self.cpu: Cpu | None = None
         self.granted = Grant(machine)
         self.slice_end_ns = 0
+        self.round = 0
+        self.slice_ticks = (20 - int(self.record.nice)) // 4 + 1
+        self.slice_ns = machine.slice_ns * self.slice_ticks // 6
         self.record.start_ns = start_ns
         self.doing, self.since_ns = NIL, 0
         """What it waits for (a part of its time) and since when; NIL while it executes or has not started."""
@@ -235,14 +238,15 @@ class Task:
         self.killable, self.doing = False, NIL
         self.parts[part] += self.machine.now - begin_ns
 
-    def get_cpu(self) -> Steps:
+    def get_cpu(self, again: bool = False) -> Steps:
         """Become runnable: on the last CPU if that is idle, else on the CPU with least to do; wait to be granted it."""
         self.record.state = TASK_RUNNING
+        last = self.cpu
         if self.cpu is None or self.cpu.load:
             self.cpu = min(self.allowed, key=lambda cpu: (cpu.load, cpu.number))
         begin_ns = self.machine.now
         grant = self.granted = Grant(self.machine)
-        self.cpu.enqueue(self)
+        self.cpu.enqueue(self, again and self.cpu is last)
         yield from self.wait(grant, PART_RUN_QUEUE)
         self.parts[PART_RUN_QUEUE] += self.machine.now - begin_ns - grant.switch_ns
         self.parts[PART_CONTEXT_SWITCH] += grant.switch_ns
@@ -253,9 +257,9 @@ class Task:
             if self.cpu.queue:
                 self.log(EV_SLICE_END, 0)
                 self.cpu.release(0)
-                yield from self.get_cpu()
+                yield from self.get_cpu(again=True)
             else:
-                self.slice_end_ns = self.machine.now + self.machine.slice_ns
+                self.slice_end_ns = self.machine.now + self.slice_ns
 
     def compute(self, left_ns: int) -> Steps:
         while left_ns and not self.record.killed:
@@ -330,11 +334,11 @@ class Task:
                     self.cpu.record.running = 0
                     self.log(EV_SLICE_END, 0)
                     self.cpu.release(0)
-                    yield from self.get_cpu()
+                    yield from self.get_cpu(again=True)
                     if self.record.killed:
                         return
                     continue
-                self.slice_end_ns = machine.now + machine.slice_ns
+                self.slice_end_ns = machine.now + self.slice_ns
             cpu = self.cpu
             pte = machine.mmu.cached(cpu.number, vpn, write)
             walked_ns = 0
@@ -447,7 +451,7 @@ class Task:
         """Behind everybody else on this CPU; with nobody, as long as a switch takes."""
         if self.cpu.queue:
             self.cpu.release(0)
-            yield from self.get_cpu()
+            yield from self.get_cpu(again=True)
         else:
             yield from self.work(max(1, self.machine.costs.context_switch_ns), PART_CONTEXT_SWITCH)
 
