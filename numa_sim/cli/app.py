@@ -58,6 +58,7 @@ class View(StrEnum):
     status = "status"
     statm = "statm"
     graph = "graph"
+    walk = "walk"
     schema = "schema"
     config = "config"
 
@@ -105,16 +106,18 @@ def show(
     ] = None,
     overrides: Overrides = None,
     at: Annotated[str | None, typer.Option(help='Simulated time, like "5ms"; else after boot.')] = None,
-    task: Annotated[str | None, typer.Option(help="Whose maps, smaps, numa_maps, status, statm, graph.")] = None,
+    task: Annotated[str | None, typer.Option(help="Whose maps, smaps, numa_maps, status, statm, graph, walk.")] = None,
     pages: Annotated[int, typer.Option(min=1, max=1000, help="Most pages in the graph.")] = 12,
     output: Annotated[
         Path | None, typer.Option(help="Picture of the graph to write: *.png, *.svg or *.pdf; else it is text.")
     ] = None,
+    address: Annotated[str | None, typer.Option(help="walk: the address to translate, like 0x40000000.")] = None,
 ) -> None:
     """Show the machine of CONFIG as its kernel would, after boot or at a moment of the run, or the configuration."""
     from numa_sim.cli.showing import Moment, view_text
 
-    typer.echo(view_text(view.value, config, overrides or (), Moment.of(at, task, pages, output)), nl=False)
+    moment = Moment.of(at, task, pages, output, address)
+    typer.echo(view_text(view.value, config, overrides or (), moment), nl=False)
 
 
 @app.command()

@@ -18,22 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """When to look, ns (0: after boot), and at which task; how many pages of it to draw, and where to."""
+    """When to look, ns (0: after boot), and at which task; how many pages of it to draw, and where to; which address."""
 
     at_ns: int = 0
     task: str | None = None
     pages: int = 12
     output: Path | None = None
+    address: int | None = None
 
     @classmethod
-    def of(cls, at: str | None, task: str | None, pages: int, output: Path | None) -> Moment:
-        """From the options ``--at``, ``--task``, ``--pages`` and ``--output``."""
+    def of(
+        cls, at: str | None, task: str | None, pages: int, output: Path | None, address: str | None = None
+    ) -> Moment:
+        """From the options ``--at``, ``--task``, ``--pages``, ``--output`` and ``--address``."""
         if output is not None and output.suffix not in PICTURES:
             raise ConfigError("--output", "", f"{output.name} is no picture", PICTURES)
         try:
-            return cls(parse_ns(at) if at is not None else 0, task, pages, output)
+            at_ns = parse_ns(at) if at is not None else 0
         except ValueError as error:
             raise ConfigError("--at", "", str(error)) from error
+        try:
+            return cls(at_ns, task, pages, output, int(address, 0) if address is not None else None)
+        except ValueError as error:
+            raise ConfigError("--address", "", f"{address!r} is not a number", ("like 0x40000000",)) from error
 
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -74,6 +81,8 @@ def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Mom
     machine.run_until(moment.at_ns)
     if view == "graph":
         return _graph_text(machine, moment)
+    if view == "walk":
+        return walk_text(machine, moment)
     return machine.procfs(f"{_watched(machine, moment)}/{view}" if view in _OF_A_TASK else view)
 
 
@@ -108,6 +117,19 @@ def _watched(machine: Machine, moment: Moment) -> str:
         now = format_ns(moment.at_ns)
         raise ConfigError("--at", "", f"task {chosen[0].name} has no memory at {now}: not started yet, or ended")
     return str(chosen[0].record.pid)
+
+
+def walk_text(machine: Machine, moment: Moment) -> str:
+    """How an address of a task is translated at this moment, level by level."""
+    from numa_sim.kernel.geometry import geometry_of
+    from numa_sim.observe.walk import walk
+
+    pid = int(_watched(machine, moment))
+    bits = geometry_of(machine.kernel).address_bits
+    if moment.address is None or not 0 <= moment.address < 1 << bits:
+        raise ConfigError("--address", "", "needs an address", (f"0x0 to {(1 << bits) - 1:#x}",))
+    task = next(task for task in machine.tasks if task.record.pid == pid)
+    return _ended(str(walk(machine.kernel, int(task.record.mm), moment.address)))
 
 
 def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterator[str]:

@@ -168,6 +168,18 @@ def test_show_a_task_at_a_moment(config: Path, capsys: pytest.CaptureFixture[str
     assert said in capsys.readouterr().out
 
 
+def test_show_how_an_address_of_a_task_is_translated(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("show", "walk", str(config), "--at", "100us", "--address", "0x10") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "linear 0x10"
+    for options, said in (
+        ((), "--address: needs an address (allowed: 0x0 to 0xffffffffffff)"),
+        (("--address", "zzz"), "--address: 'zzz' is not a number"),
+        (("--address", "0x1000000000000"), "--address: needs an address"),
+    ):
+        assert _run("show", "walk", str(config), "--at", "100us", *options) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_show_the_machine_at_a_moment(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("show", "vmstat", str(config), "--at", "100us") == 0
     assert "pgfault 0\n" not in capsys.readouterr().out
