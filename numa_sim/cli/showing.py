@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """When to look, ns (0: after boot), and at which task; how many pages of it to draw, and where to; which address."""
+    """When to look, ns (0: after boot), and at which task; how many pages to draw, and where to; which address."""
 
     at_ns: int = 0
     task: str | None = None

@@ -47,6 +47,7 @@ class Costs(Section):
     lru_lock: ShortTime = _cost(40, "pagemap_lru_lock: to put one page on or take it off a list")
     pagecache_lock: ShortTime = _cost(40, "pagecache_lock: to put one page into the cache or take it out")
     page_table_lock: ShortTime = _cost(120, "page_table_lock: held in a page fault")
+    segment_check: ShortTime = _cost(0, "check of one access before paging: 0 in hardware, else as if in software")
     swap_lock: ShortTime = _cost(60, "swap_list_lock and sdev_lock: to take or free one slot")
     find_vma_step: ShortTime = _cost(10, "find_vma: look at one area of the list or tree, mostly in the CPU's caches")
 

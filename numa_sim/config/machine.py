@@ -118,6 +118,7 @@ class Machine(Section):
     mmu: Literal["i386", "i386-pae", "alpha", "x86-64", "x86-64-la57"] | None = Field(
         None, description="page tables: levels and how an address is split; else the architecture's own"
     )
+    segments: bool = Field(False, description="true: accesses of an i386 go through segments, also of a program's own")
     global_pages: bool = Field(True, description="false: the kernel's TLB entries go at every change of address space")
     write_protect: bool = Field(
         True, description="false: a 386, where the kernel's writes to read-only pages do not fault"
@@ -149,6 +150,8 @@ class Machine(Section):
             raise refuse("not whole pages", (f"multiples of {PAGE_BYTES} bytes",), "memory_per_node")
         if self.mmu is not None and self.mmu not in MMUS[self.arch]:
             raise refuse(f"an {self.arch} machine has no MMU {self.mmu!r}", MMUS[self.arch], "mmu")
+        if self.segments and self.arch != "i386":
+            raise refuse(f"{self.arch} has no segments", ("false",), "segments")
         self.placing()  # refuses what does not fit
         return self
 

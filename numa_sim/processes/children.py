@@ -14,6 +14,7 @@ from os import strerror
 from typing import TYPE_CHECKING, Any
 
 from numa_sim.compiled import entry
+from numa_sim.kernel.desc import gdt_room
 from numa_sim.kernel.exec import MAX_ARG_PAGES, execed, map_image, put_dirty_page
 from numa_sim.kernel.file_table import get_file
 from numa_sim.kernel.fork import copy_areas, dup_mmap, forked, share_mm
@@ -89,6 +90,10 @@ def _fork(task: TaskProcess, operation: Fork) -> Steps:
     """do_fork: the child's pid, EAGAIN or ENOMEM."""
     machine, k = task.machine, task.kernel
     _enter(task)
+    if not gdt_room(int(machine.vm.profile), machine.living, len(machine.cpus)):
+        machine.warn(f"task {task.name}: fork failed (EAGAIN): no room for a TSS and an LDT in the GDT")
+        yield from _spend(task)
+        return _error(EAGAIN)
     row = machine.rows.reserve()
     if row is None:
         if machine.rows.refused == 1:
@@ -138,6 +143,7 @@ def inherit(parent: TaskProcess, child: TaskProcess) -> None:
     """The child has the same files open, with one position for both, and the same signal handlers."""
     child.handlers = dict(parent.handlers)
     child.open_files = list(parent.open_files)
+    child.segments = parent.segments.copy() if parent.segments is not None else None
     for number in child.open_files:
         get_file(parent.kernel, number)
 
@@ -162,6 +168,8 @@ def _exec(task: TaskProcess, operation: Exec) -> Steps:
     for signal in task.handlers:
         sigaction(k, t, signal, Disposition.DEFAULT)
     task.handlers.clear()
+    if task.segments is not None:
+        task.segments.release()
     task.handle.regions = {} if operation.image is None else _map(task, operation.image)
     execed(k, t)
     top = int(k.vm[0].task_size_vpn)

@@ -122,7 +122,8 @@ class Machine(simpy.Environment):
         self.switches = config.kernel.switches
         self.check_level = config.run.check
         self.rows = TaskRows(self.kernel)
-        self._living = 0
+        self.living = 0
+        """Tasks that have begun and not ended."""
         self._all_ended = self.event()
         self.tasks: list[TaskProcess] = []
         self.warnings: list[str] = []
@@ -401,7 +402,7 @@ class Machine(simpy.Environment):
         record.pid, record.state = FIRST_USER_PID + len(self.tasks), TASK_RUNNING
         task = TaskProcess(self, row, name, program, cpus, start_ns, kind)
         self.rows.enter(row, task)
-        self._living += 1
+        self.living += 1
         task.process.callbacks.append(self._task_ended)
         self.tasks.append(task)
         return task
@@ -463,11 +464,11 @@ class Machine(simpy.Environment):
 
     def _task_ended(self, process: simpy.Event) -> None:
         """With the last task, those included that others have made, the run ends; an error ends it at once."""
-        self._living -= 1
+        self.living -= 1
         if not process.ok:
             process.defused = True
             self._all_ended.fail(cast(Exception, process.value))
-        elif self._living == 0:
+        elif self.living == 0:
             self._all_ended.succeed()
 
     def run_until(self, time_ns: int) -> None:

@@ -14,7 +14,7 @@ from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
-from numa_sim.processes import children
+from numa_sim.processes import children, segment_stage
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
@@ -88,6 +88,8 @@ class TaskProcess(Runnable):
         self.outcome = ""
         self.handlers: dict[int, Any] = {}
         self._operations = 0
+        segments = machine.config.machine.segments
+        self.segments = segment_stage.SegmentStage(machine.costs.segment_check_ns) if segments else None
         self.open_files: list[int] = []
         self.parent: TaskProcess | None = None
         self.children: list[TaskProcess] = []
@@ -189,6 +191,8 @@ class TaskProcess(Runnable):
             return (yield from children.child_call(self, operation))
         elif isinstance(operation, Swapon | Swapoff):
             return (yield from swap_call(self, operation))
+        elif isinstance(operation, segment_stage.OPERATIONS):
+            return (yield from segment_stage.segment_call(self, operation))
         elif isinstance(operation, SIGNAL_OPERATIONS):
             return (yield from signal_call(self, operation))
         else:
@@ -278,7 +282,11 @@ class TaskProcess(Runnable):
 
     def refill(self) -> bool:
         """Fill the access buffer from the current source; False when it has no more."""
+        if self.segments is not None and self.segments.fault is not None:
+            return False
         n = self.source.fill(self._accesses)
+        if self.segments is not None:
+            n = self.segments.pass_on(self._accesses, n)
         self.record.access_next = 0
         self.record.access_end = n
         if n:
@@ -291,6 +299,7 @@ class TaskProcess(Runnable):
         assert self.cpu is not None
         self.cpu.record.clock_ns = self.machine.now_ns
         if not self.refill():
+            yield from self._end_of_accesses()
             return
         while not self.record.killed:
             stop = yield self._on_hardware()
@@ -300,7 +309,15 @@ class TaskProcess(Runnable):
             elif stop == STOP_SLICE:
                 yield from self.give_way()
             elif stop == STOP_BUFFER:
+                yield from self._end_of_accesses()
                 return
+            if self.record.pending:
+                yield from deliver(self)
+
+    def _end_of_accesses(self) -> Steps:
+        """The source is empty, or a segment forbids its next access."""
+        if self.segments is not None:
+            segment_stage.general_protection(self, self.segments)
             if self.record.pending:
                 yield from deliver(self)
 

@@ -398,6 +398,7 @@ VMSTAT: Final = (
     "vma_merges", "vma_splits", "stack_pages_grown",
     "page_lock_waits", "page_lock_wait_ns",
     "migrations_within_node", "migrations_across_nodes",
+    "segment_faults",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -426,6 +427,7 @@ VMSTAT: Final = (
     VMA_MERGES, VMA_SPLITS, STACK_PAGES_GROWN,
     PAGE_LOCK_WAITS, PAGE_LOCK_WAIT_NS,
     MIGRATIONS_WITHIN_NODE, MIGRATIONS_ACROSS_NODES,
+    SEGMENT_FAULTS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -461,6 +463,7 @@ EVENTS: Final = (
     "bad_pmd",
     "brk", "mprotect", "mlock", "mremap", "expand_stack", "clear_page_tables", "make_pages_present",
     "migrate_task",
+    "general_protection",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -484,6 +487,7 @@ EVENTS: Final = (
     EV_BAD_PMD,
     EV_BRK, EV_MPROTECT, EV_MLOCK, EV_MREMAP, EV_EXPAND_STACK, EV_CLEAR_PAGE_TABLES, EV_MAKE_PAGES_PRESENT,
     EV_MIGRATE_TASK,
+    EV_GENERAL_PROTECTION,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

@@ -94,6 +94,7 @@ COSTS = np.dtype(
         ("ipi_ns", "i8"),  # per hop of distance 10: scaled by SLIT distance / 10
         ("ipi_handler_ns", "i8"),
         ("syscall_ns", "i8"),
+        ("segment_check_ns", "i8"),
         # how long a spinlock is held
         ("zone_lock_ns", "i8"),
         ("lru_lock_ns", "i8"),

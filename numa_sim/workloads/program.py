@@ -26,6 +26,7 @@ from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
+from numa_sim.workloads.segments import LoadSegment, ModifyLdt, SegmentCalls
 from numa_sim.workloads.signals import Kill, Prctl, Setrlimit, SignalAction, SignalCalls
 from numa_sim.workloads.streams import stream
 from numa_sim.workloads.swap import SwapCalls, Swapoff, Swapon
@@ -135,10 +136,12 @@ Operation: TypeAlias = (
     | Kill
     | Prctl
     | Setrlimit
+    | ModifyLdt
+    | LoadSegment
 )
 
 
-class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls):
+class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

@@ -36,6 +36,7 @@ INLINE: dict[str, Any] = {
         "mmu": "x86-64-la57",
         "global_pages": True,
         "write_protect": True,
+        "segments": False,
         "cache_hit_ratio": 0.25,
         "tlb": {"entries": 64, "ways": 4},
         "memory": {"model": "queue", "window": "10us", "bandwidth": "45GB/s"},
