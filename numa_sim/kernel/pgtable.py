@@ -231,14 +231,16 @@ def clear_page_tables(k: Kernel, mm: int, start: int, end: int) -> None:
         vpn = start // span * span
         while vpn < end:
             # Descend to the table that holds the entry of this level.
-            row = k.mms[mm].pgd
+            row = k.mms[mm].pgd + 0
             at = vm.levels - 1
-            while at > level and row != NIL:
-                row = table_below(k.tables[row, (vpn >> (at * vm.entry_bits)) & mask])
-                at -= 1
-            if row == NIL:
-                vpn += span << vm.entry_bits
-                vpn = vpn // (span << vm.entry_bits) * (span << vm.entry_bits)
+            below = row
+            while at > level and below != NIL:
+                below = table_below(k.tables[row, (vpn >> (at * vm.entry_bits)) & mask])
+                if below != NIL:
+                    row = below
+                    at -= 1
+            if at > level:
+                vpn = ((vpn >> (at * vm.entry_bits)) + 1) << (at * vm.entry_bits)  # nothing below this entry
                 continue
             index = (vpn >> (level * vm.entry_bits)) & mask
             entry = k.tables[row, index]
