@@ -1,4 +1,4 @@
-"""Page faults, mm/memory.c @2.4.37 (spec 7.4 to 7.7), and unmapping (7.9).
+"""Page faults, mm/memory.c @2.4.37 (spec 7.4 to 7.7).
 
 A fault is *restartable*: when it must sleep (a page under I/O) or reclaim, it returns FAULT_WAIT or FAULT_RECLAIM
 with everything done so far in place, and the caller calls it again later; like the kernel it looks at the PTE afresh
@@ -12,18 +12,16 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.copy_on_write import add_anonymous_page, do_wp_page, page_for_fault
-from numa_sim.kernel.filemap import set_page_dirty
+from numa_sim.kernel.fault import unplain_access
 from numa_sim.kernel.locks import page_table_lock, spin_for
 from numa_sim.kernel.nopage import filemap_nopage
 from numa_sim.kernel.pgalloc import update_mmu_cache
-from numa_sim.kernel.pgtable import leaf_row, pte_alloc, set_pte
-from numa_sim.kernel.rmap import page_add_rmap, page_remove_rmap
+from numa_sim.kernel.pgtable import pte_alloc, set_pte
+from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
     can_share_swap_page,
     find_swap_cache,
-    free_page_and_swap_cache,
-    free_swap_and_cache,
     lookup_swap_cache,
     read_swap_cache_async,
     remove_exclusive_swap_page,
@@ -33,14 +31,12 @@ from numa_sim.kernel.v2_2.memory import do_swap_page as do_swap_page_2_2
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.kernel.vmalloc import kernel_fault
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     ANON_WRITE_FAULTS,
     EV_DO_ANONYMOUS_PAGE,
     EV_DO_NO_PAGE,
     EV_DO_SWAP_PAGE,
-    EV_SEGV,
     EV_SIGBUS,
     EV_SWAP_CACHE_HIT,
     EV_ZERO_PAGE,
@@ -48,7 +44,6 @@ from numa_sim.state.constants import (
     FAULT_MINOR,
     FAULT_OOM,
     FAULT_RECLAIM,
-    FAULT_SEGV,
     FAULT_SIGBUS,
     FAULT_WAIT,
     FILE_FAULTS,
@@ -72,6 +67,8 @@ from numa_sim.state.constants import (
     SWAP_FAULTS,
     SWAP_RA,
     TRACK_NOTHING,
+    VM_EXEC,
+    VM_READ,
     VM_SHARED,
     VM_WRITE,
     ZERO_PAGE_MAPS,
@@ -260,16 +257,16 @@ def handle_mm_fault(k: Kernel, t: int, vpn: int, write: int) -> int:
     -------
     int
         FAULT_MINOR or FAULT_MAJOR (done); FAULT_WAIT, FAULT_RECLAIM (call again); FAULT_SEGV, FAULT_SIGBUS, FAULT_OOM;
-        above user space what `kernel_fault` answers.
+        FAULT_OOPS, FAULT_FIXUP, FAULT_INVALID_OPCODE (in kernel mode only).
     """
     task = k.tasks[t]
     mm = task.mm
     vma = find_vma(k, mm, vpn)
-    if vma == NIL or k.vmas[vma].vm_start > vpn or (write != 0 and k.vmas[vma].vm_flags & VM_WRITE == 0):
-        if vpn >= k.vm[0].task_size_vpn:
-            return kernel_fault(k, t, mm, vpn, write)
-        log_event(k, EV_SEGV, vpn, write)
-        return FAULT_SEGV
+    wanted = VM_WRITE if write != 0 else VM_READ | VM_EXEC
+    if vma == NIL or k.vmas[vma].vm_start > vpn or k.vmas[vma].vm_flags & wanted == 0:
+        refused = unplain_access(k, t, mm, vma, vpn, write)
+        if refused != NIL:
+            return refused
     spin_for(k, page_table_lock(k, mm), k.costs[0].page_table_lock_ns)
     row = pte_alloc(k, t, mm, vpn)
     if row < 0:
@@ -320,35 +317,3 @@ def abandon_fault(k: Kernel, t: int) -> None:
         task.got_pfn = NIL
     _drop_what_it_slept_for(k, t)
     task.alloc_failed = 0
-
-
-@rule
-def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
-    """Drop every page and swap slot of [start, end) (spec 7.9, zap_pte_range @2.4.37); return PTEs dropped."""
-    bits = k.vm[0].entry_bits
-    span = 1 << bits
-    dropped = 0
-    vpn = start
-    while vpn < end:
-        stop = min(end, (vpn // span + 1) * span)
-        row = leaf_row(k, mm, vpn) if k.mms[mm].pgd != NIL else NIL
-        if row != NIL and k.table_info[row].used > 0:
-            for at in range(vpn, stop):
-                pte = k.tables[row, at & (span - 1)]
-                if pte == 0:
-                    continue
-                set_pte(k, row, at & (span - 1), 0)
-                dropped += 1
-                if pte & PTE_MAPPED == 0:
-                    free_swap_and_cache(k, pte)
-                    continue
-                pfn = pte >> PAGE_SHIFT
-                if pfn == k.vm[0].zero_pfn:
-                    continue
-                if pte & PTE_DIRTY != 0:
-                    set_page_dirty(k, pfn)
-                k.mms[mm].rss -= 1
-                page_remove_rmap(k, pfn)
-                free_page_and_swap_cache(k, pfn)
-        vpn = stop
-    return dropped

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.anon_vma import anon_vma_clone
-from numa_sim.kernel.memory import zap_page_range
 from numa_sim.kernel.pgtable import clear_page_tables, free_table
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.user_space import page_align, task_size
 from numa_sim.kernel.vma import close_vma, insert_vma, new_vma, open_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma_prev, unlink_area
+from numa_sim.kernel.zap import zap_page_range
 from numa_sim.state.constants import (
     EINVAL,
     ENOMEM,

@@ -17,10 +17,10 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.inode import get_block, truncate_blocks
-from numa_sim.kernel.memory import zap_page_range
 from numa_sim.kernel.read_write import generic_file_write_step, wait_on_page
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.tlb import flush_tlb_mm
+from numa_sim.kernel.zap import zap_page_range
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     BUFFERS_NONE,

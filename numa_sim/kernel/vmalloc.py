@@ -22,14 +22,11 @@ from numa_sim.kernel.pgtable import alloc_for_task, get_pte, leaf_row, new_table
 from numa_sim.kernel.tlb import flush_tlb_all
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
-    EV_OOPS,
-    EV_SEGV,
     EV_VFREE,
     EV_VMALLOC,
     EV_VMALLOC_FAULT,
     FAULT_MINOR,
     FAULT_OOM,
-    FAULT_OOPS,
     FAULT_RECLAIM,
     FAULT_SEGV,
     GFP_HIGHMEM_BIT,
@@ -39,7 +36,6 @@ from numa_sim.state.constants import (
     NIL,
     NR_VMALLOC,
     NR_ZONES,
-    OOPS,
     PAGE_SHIFT,
     PAGE_SIZE,
     PLACE_BEST,
@@ -285,18 +281,14 @@ def _top_index(k: Kernel, vpn: int) -> int:
 
 
 @rule
-def kernel_fault(k: Kernel, t: int, mm: int, vpn: int, write: int) -> int:
-    """A fault above user space (spec 7.1): in kernel mode the entry of init_mm's directory is copied if it is missing.
+def kernel_fault(k: Kernel, t: int, mm: int, vpn: int) -> int:
+    """A fault of the kernel above user space (spec 7.1): the entry of init_mm's directory is copied if it is missing.
 
     Returns
     -------
     int
-        FAULT_MINOR: the access may start again.  FAULT_SEGV in user mode.  FAULT_OOPS: nothing maps the address, e.g.
-        a guard page; the kernel has a bug, and the task dies of it.
+        FAULT_MINOR: the access may start again.  FAULT_SEGV: nothing maps the address, e.g. a guard page.
     """
-    if k.tasks[t].kernel_mode == 0:
-        log_event(k, EV_SEGV, vpn, write)
-        return FAULT_SEGV
     node = k.cpus[k.vm[0].current_cpu].node
     fresh = k.mms[mm].pgd == NIL
     if fresh:
@@ -315,9 +307,7 @@ def kernel_fault(k: Kernel, t: int, mm: int, vpn: int, write: int) -> int:
         count(k, node, VMALLOC_FAULTS, 1)
         log_event(k, EV_VMALLOC_FAULT, mm, vpn)
         return FAULT_MINOR
-    count(k, node, OOPS, 1)
-    log_event(k, EV_OOPS, vpn, write)
-    return FAULT_OOPS
+    return FAULT_SEGV
 
 
 @rule

@@ -74,6 +74,7 @@ OPERANDS: Final[dict[str, tuple[str, ...]]] = {
     "send_sig": ("task", "signal"),
     "do_signal": ("task", "signal"),
     "fork": ("task", "mm"),
+    "fixup": ("vpn", "write"),
     "exec": ("task", "mm"),
     "wait": ("pid", "status"),
 }

@@ -16,21 +16,23 @@ from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
     BUS_ADRERR,
+    FAULT_INVALID_OPCODE,
     FAULT_MAJOR,
     FAULT_MINOR,
+    FAULT_OOPS,
     FAULT_RECLAIM,
     FAULT_SEGV,
     FAULT_SIGBUS,
     FAULT_WAIT,
-    NIL,
+    ILL_ILLOPN,
     PAGE_SHIFT,
+    PAGE_SIZE,
     PART_FILE_WAIT,
     PART_MAJOR_FAULT,
     PART_MINOR_FAULT,
     PART_SWAP_WAIT,
-    SEGV_ACCERR,
-    SEGV_MAPERR,
     SIGBUS,
+    SIGILL,
     SIGSEGV,
 )
 
@@ -79,16 +81,19 @@ def finish_fault(task: TaskProcess) -> Steps:
 
 
 def _fail(task: TaskProcess, status: int) -> None:
-    """A fault that cannot be served sends SIGSEGV or SIGBUS (spec 7.1), or kills: "VM: killing process"."""
-    k, record = task.kernel, task.record
+    """A fault that cannot be served sends SIGSEGV, SIGBUS or SIGILL (spec 7.1), or kills: "VM: killing process"."""
+    record = task.record
     task.enter_kernel()
-    address = int(record.fault_vpn) << PAGE_SHIFT
     if status == FAULT_SEGV:
-        vma = int(k.mms[record.mm].mmap_cache)  # what the fault found
-        mapped = vma != NIL and k.vmas[vma].vm_start <= record.fault_vpn < k.vmas[vma].vm_end
-        post_fault(task, SIGSEGV, SEGV_ACCERR if mapped else SEGV_MAPERR, address)
+        post_fault(task, SIGSEGV, record.fault_code, record.cr2)
     elif status == FAULT_SIGBUS:
-        post_fault(task, SIGBUS, BUS_ADRERR, address)
+        post_fault(task, SIGBUS, BUS_ADRERR, record.fault_vpn << PAGE_SHIFT)
+    elif status == FAULT_INVALID_OPCODE:
+        post_fault(task, SIGILL, ILL_ILLOPN, record.cr2)
+    elif status == FAULT_OOPS:
+        what = "NULL pointer dereference" if record.cr2 < PAGE_SIZE else "paging request"
+        task.machine.warn(f"task {task.name}: Oops: unable to handle kernel {what} at address {record.cr2:#x}")
+        task.kill("oops")
     else:
         task.kill("out of memory")
         task.machine.warn(task.machine.generation.no_memory.format(name=task.name))

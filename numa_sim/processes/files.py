@@ -6,6 +6,7 @@ CPU work is charged to *file_syscall*, waiting for a disk to *file_wait*.
 
 from __future__ import annotations
 
+from errno import EFAULT
 from os import strerror
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from numa_sim.kernel.file_table import fput, open_file
 from numa_sim.kernel.mmap import madvise
 from numa_sim.kernel.msync import filemap_sync
 from numa_sim.kernel.vma_index.areas import find_vma
+from numa_sim.processes.user_copy import copy_user
 from numa_sim.state.constants import (
     FILE_FAILED,
     FILE_RECLAIM,
@@ -135,9 +137,14 @@ def _transfer_at(task: TaskProcess, operation: Transfer, offset: int) -> Steps:
         yield from task.give_way()
     if task.record.killed:
         return 0
+    size_bytes = operation.size_bytes
+    if operation.buffer is not None:
+        size_bytes = yield from copy_user(task, operation.buffer, size_bytes, write=not operation.write)
+        if size_bytes == 0:
+            return OSError(EFAULT, strerror(EFAULT))
     _enter(task)
     begin = _write_begin if operation.write else _read_begin
-    begin.call(task.kernel, task.index, operation.file.number, offset, operation.size_bytes)
+    begin.call(task.kernel, task.index, operation.file.number, offset, size_bytes)
     failed = yield from _run(task)
     done = int(task.record.file_done)
     return failed if failed is not None and done == 0 else done

@@ -172,7 +172,7 @@ class TaskProcess(Runnable):
         """Carry out one operation; its answer goes back to the program."""
         self._operations += 1
         if isinstance(operation, Touch):
-            yield from self._touch(operation)
+            yield from self._touch(operation) if operation.address is None else self._access(operation)
         elif isinstance(operation, Mmap):
             return (yield from self._mmap(operation))
         elif isinstance(operation, Munmap):
@@ -320,6 +320,17 @@ class TaskProcess(Runnable):
             segment_stage.general_protection(self, self.segments)
             if self.record.pending:
                 yield from deliver(self)
+
+    def _access(self, operation: Touch) -> Steps:
+        """A single access that is known to the byte: by the program, or by the kernel on its behalf."""
+        record = self.record
+        record.access_address = operation.address
+        record.esp = operation.esp or 0
+        record.kernel_mode = int(operation.in_kernel)
+        yield from self._touch(operation)
+        record.kernel_mode = 0
+        if not record.killed:  # else its core file tells
+            record.access_address = record.esp = 0
 
     def _on_hardware(self) -> Signal:
         """Let the CPU run this task's accesses; the signal is the trap that stops them."""

@@ -275,6 +275,10 @@ FAULT_SIGBUS: Final = 6
 """Beyond the end of a mapped file, or its block cannot be read."""
 FAULT_OOPS: Final = 7
 """The kernel itself touched an address that nothing maps."""
+FAULT_FIXUP: Final = 8
+"""It did so copying to or from user space: the system call answers EFAULT."""
+FAULT_INVALID_OPCODE: Final = 9
+"""The fault of a Pentium's F00F bug: SIGILL."""
 
 # What a step of a file operation answers -----------------------------------------------------------------------------
 FILE_DONE: Final = 0
@@ -399,6 +403,7 @@ VMSTAT: Final = (
     "page_lock_waits", "page_lock_wait_ns",
     "migrations_within_node", "migrations_across_nodes",
     "segment_faults",
+    "fixups",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -428,6 +433,7 @@ VMSTAT: Final = (
     PAGE_LOCK_WAITS, PAGE_LOCK_WAIT_NS,
     MIGRATIONS_WITHIN_NODE, MIGRATIONS_ACROSS_NODES,
     SEGMENT_FAULTS,
+    FIXUPS,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -464,6 +470,7 @@ EVENTS: Final = (
     "brk", "mprotect", "mlock", "mremap", "expand_stack", "clear_page_tables", "make_pages_present",
     "migrate_task",
     "general_protection",
+    "fixup",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -488,6 +495,7 @@ EVENTS: Final = (
     EV_BRK, EV_MPROTECT, EV_MLOCK, EV_MREMAP, EV_EXPAND_STACK, EV_CLEAR_PAGE_TABLES, EV_MAKE_PAGES_PRESENT,
     EV_MIGRATE_TASK,
     EV_GENERAL_PROTECTION,
+    EV_FIXUP,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------
@@ -514,6 +522,8 @@ SEGV_MAPERR: Final = 1
 """SIGSEGV: no area there."""
 SEGV_ACCERR: Final = 2
 """SIGSEGV: the area does not permit that."""
+ILL_ILLOPN: Final = 2
+"""SIGILL: an instruction that must not be."""
 BUS_ADRERR: Final = 2
 """SIGBUS: nothing is behind the address."""
 

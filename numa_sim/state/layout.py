@@ -212,6 +212,7 @@ VM = np.dtype(
         ("anon_vma_used", "i8"),  # last record ever used; record 0 never is
         ("avc_free", "i8"),
         ("avc_used", "i8"),  # records ever used
+        ("f00f_idt", "i8"),  # address of the IDT of a CPU with the F00F bug, 0 = it has none
         ("copy_on_write", "i8"),  # 1; 0 = fork copies every private page at once
         # slab, vmalloc, kmap: mm/slab.c, mm/vmalloc.c, mm/highmem.c
         ("cache_chain", "i8"),  # first cache of the chain, NIL before kmem_cache_init
@@ -353,10 +354,17 @@ TASK = np.dtype(
         ("parent", "i8"),  # p_pptr; 0 = init
         ("fork_mm", "i8"),  # fork in progress: the child's address space
         ("fork_vpn", "i8"),  # the next page whose entry is to be copied
-        ("esp", "i8"),  # bytes: stack pointer at the last access that gave one, 0 = none
+        ("esp", "i8"),  # bytes: stack pointer of the access under way, 0 = at the access itself
         ("used_math", "i8"),  # it has used the FPU
         # the kernel's own memory
         ("growing_cache", "i8"),  # cache it waits for pages for + 1, 0 = none
+        # do_page_fault
+        ("access_address", "i8"),  # of the access under way, if it is known to the byte
+        ("fixup", "i8"),  # 1: its kernel copies to or from user space (the exception table has an entry)
+        ("cr2", "i8"),  # of the last fault that could not be served: thread.cr2, error_code, trap_no
+        ("error_code", "i8"),
+        ("trap_no", "i8"),
+        ("fault_code", "i8"),  # SEGV_MAPERR, SEGV_ACCERR
         ("kernel_mode", "i8"),  # 1: its accesses are the kernel's own, e.g. to vmalloc areas
         # 2.2: swap_out's quota and cursor; the slot swapin_readahead goes on with
         ("swap_cnt", "i8"),

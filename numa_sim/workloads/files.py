@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.random import Generator
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import VM_RAND_READ, VM_SEQ_READ
+from numa_sim.state.constants import PAGE_SHIFT, VM_RAND_READ, VM_SEQ_READ
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, new_accesses, require
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class Open:
 class Transfer:
     """read(2) or write(2) of `size_bytes`: at `offset_bytes`, at the file's position (None), or record by record.
 
-    Answered with the bytes done; `OSError` (ENOSPC, ENOMEM) in the program if it failed.
+    Answered with the bytes done; `OSError` (ENOSPC, ENOMEM, EFAULT) in the program if it failed.  `buffer` is the
+    address in the task's memory that is read into or written from; None leaves that out.
     """
 
     file: OpenFile
@@ -59,6 +60,7 @@ class Transfer:
     offset_bytes: int | None = None
     records: Records | None = None
     compute_ns: int = 0
+    buffer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class FileCalls(ABC):
         pattern: Pattern | None = None,
         count: int | None = None,
         compute: int | str = 0,
+        buffer: Region | int | None = None,
     ) -> Transfer:
         """Read `size` of `file`; ``yield`` gives the bytes read, fewer at the end of the file.
 
@@ -162,8 +165,11 @@ class FileCalls(ABC):
             How many records; default the pattern's natural length.
         compute : int or str
             CPU time before each read.
+        buffer : Region or int, optional
+            Where in this task's memory it goes, a region or an address: pages come by faults, and what is not mapped
+            ends the read there (`OSError` EFAULT if nothing was read).  Without it no user memory is touched.
         """
-        return self._transfer("read", file, False, size, offset, pattern, count, compute)
+        return self._transfer("read", file, False, size, offset, pattern, count, compute, buffer)
 
     def write(
         self,
@@ -173,9 +179,10 @@ class FileCalls(ABC):
         pattern: Pattern | None = None,
         count: int | None = None,
         compute: int | str = 0,
+        buffer: Region | int | None = None,
     ) -> Transfer:
         """Write `size` to `file`; parameters as for `read`.  The file grows if need be; a full disk is an `OSError`."""
-        return self._transfer("write", file, True, size, offset, pattern, count, compute)
+        return self._transfer("write", file, True, size, offset, pattern, count, compute, buffer)
 
     def fsync(self, file: OpenFile) -> Fsync:
         """Write everything dirty of `file` to its disk, and wait for it."""
@@ -215,15 +222,19 @@ class FileCalls(ABC):
         pattern: Pattern | None,
         count: int | None,
         compute: int | str,
+        buffer: Region | int | None,
     ) -> Transfer:
         self._opened(file, what)
+        address = buffer if buffer is None or type(buffer) is int else getattr(buffer, "start_vpn", -1) << PAGE_SHIFT
+        allowed = f"{self.name}: {what}.buffer", f"{buffer!r}", "a region or an address"
+        require(address is None or address >= 0, *allowed)
         size_bytes = self._size(size, f"{what}.size")
         require(size_bytes > 0, f"{self.name}: {what}.size", f"{size}", "above 0")
         compute_ns = self._time(compute, f"{what}.compute")
         require(compute_ns <= MAX_COMPUTE_NS, f"{self.name}: {what}.compute", f"{compute_ns} ns", "below 2**31 ns")
         if pattern is None:
             offset_bytes = None if offset is None else self._size(offset, f"{what}.offset")
-            return Transfer(file, write, size_bytes, offset_bytes, None, compute_ns)
+            return Transfer(file, write, size_bytes, offset_bytes, None, compute_ns, address)
         if offset is not None:
             raise ConfigError("", f"{self.name}: {what}.offset", "goes without a pattern only", ("remove one",))
         n_records = file.size_bytes // size_bytes
@@ -231,7 +242,7 @@ class FileCalls(ABC):
         self._transfers += 1
         rng = self._stream(f"file {self._transfers}")
         source = pattern.bind(Binding(0, n_records, count, 0.0, 1, 0, rng))
-        return Transfer(file, write, size_bytes, None, Records(source, size_bytes), compute_ns)
+        return Transfer(file, write, size_bytes, None, Records(source, size_bytes), compute_ns, address)
 
     def _opened(self, file: OpenFile, what: str) -> OpenFile:
         if not isinstance(file, OpenFile):

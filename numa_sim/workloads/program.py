@@ -24,6 +24,7 @@ from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_SHARED, 
 from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
 from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
+from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
 from numa_sim.workloads.segments import LoadSegment, ModifyLdt, SegmentCalls
@@ -83,10 +84,16 @@ class Mmap:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Access memory until `source` has nothing left; `region` is None for sources that name pages themselves."""
+    """Access memory until `source` has nothing left; `region` is None for sources that name pages themselves.
+
+    `address` is known for a single access made by `TaskHandle.access`, with its stack pointer, and by whom.
+    """
 
     region: Region | None
     source: AccessSource
+    address: int | None = None
+    esp: int | None = None
+    in_kernel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +265,24 @@ class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls):
         rng = self._stream(f"touch {self._touches}")
         binding = Binding(region.start_vpn + first, pages, accesses, float(write), lines, compute_ns, rng)
         return Touch(region, pattern.bind(binding))
+
+    def access(self, address: int, write: bool = False, esp: int | None = None, in_kernel: bool = False) -> Touch:
+        """Make one access to the byte at `address`, whether anything is mapped there or not.
+
+        Parameters
+        ----------
+        esp : int, optional
+            The stack pointer at that time: an area that grows downwards grows for accesses at most 32 bytes below it
+            only.  By default it is at the access, as for all other accesses.
+        in_kernel : bool
+            The kernel makes it, on behalf of this task, and expects no fault: a bug if there is one (an oops).
+        """
+        for name, value in (("address", address), ("esp", esp)):
+            if value is not None and (type(value) is not int or not 0 <= value < 1 << 62):
+                raise ConfigError("", f"{self.name}: access.{name}", f"got {value!r}", ("an address in bytes",))
+        pattern = from_arrays(np.zeros(1, np.int64), writes=int(write))
+        binding = Binding(address >> PAGE_SHIFT, 1, None, 0.0, 1, 0, self._stream("access"))
+        return Touch(None, pattern.bind(binding), address, esp, in_kernel)
 
     def munmap(self, region: Region, offset: int | str = 0, length: int | str | None = None) -> Munmap:
         """Unmap `region` or the part of it from `offset` over `length`."""
