@@ -253,23 +253,18 @@ def test_beyond_the_end_of_a_file_is_sigbus_in_user_mode_and_in_the_kernels() ->
     def program(task: Any) -> Program:
         file = yield task.open("f")
         region = yield task.mmap(32 * PAGE, file=file)
-        yield task.signal("SIGBUS", "ignore")
-        try:
-            yield task.write(file, PAGE, offset=0, buffer=(region.start_vpn + 20) * PAGE)
-        except OSError as error:
-            got.append(error.errno)
+        yield task.write(file, PAGE, offset=0, buffer=(region.start_vpn + 20) * PAGE)
 
     def touching(task: Any) -> Program:
         file = yield task.open("f")
         region = yield task.mmap(32 * PAGE, file=file)
         yield task.touch(region, offset=20 * PAGE, length=PAGE)
 
-    got: list[int | None] = []
     machine = small((8,), run={"check": "full"}, disk=[DISK], file=[FILE])
     machine.add(program, name="kernel")
     machine.add(touching, name="user")
     finish(machine)
-    assert got == [errno.EFAULT]
+    assert counters(machine)["fixups"] == 1  # the copy ended, and the signal was sent all the same
     assert [int(machine.kernel.tasks[t].exit_code) & 0x7F for t in (2, 3)] == [7, 7]
 
 
