@@ -22,6 +22,7 @@ from numa_sim.config.file_operations import (
 from numa_sim.config.limits import Limits, Setrlimit
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse, size
+from numa_sim.config.scheduling import Nice, SchedYield
 from numa_sim.config.signal_operations import CatchableSignal, Kill, Prctl
 
 MAX_TASKS = 4096
@@ -251,6 +252,8 @@ Operation = Annotated[
     | SignalAction
     | Kill
     | Prctl
+    | Nice
+    | SchedYield
     | Setrlimit,
     Field(discriminator="op"),
 ]

@@ -19,6 +19,7 @@ from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.runnable import Runnable, Steps
+from numa_sim.processes.scheduling import SCHEDULING_OPERATIONS, scheduling_call
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap import swap_call
 from numa_sim.state.constants import (
@@ -193,6 +194,8 @@ class TaskProcess(Runnable):
             return (yield from swap_call(self, operation))
         elif isinstance(operation, segment_stage.OPERATIONS):
             return (yield from segment_stage.segment_call(self, operation))
+        elif isinstance(operation, SCHEDULING_OPERATIONS):
+            return (yield from scheduling_call(self, operation))
         elif isinstance(operation, SIGNAL_OPERATIONS):
             return (yield from signal_call(self, operation))
         else:

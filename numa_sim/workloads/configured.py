@@ -34,7 +34,7 @@ OPERATIONS = (
     "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
-    "signal", "kill", "prctl", "setrlimit",
+    "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice",
 )  # fmt: skip
 
 
@@ -170,6 +170,11 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
             with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
                 yield call
+        case "sched_yield":
+            yield task.sched_yield()
+        case "nice":
+            with suppress(OSError):  # only root may lower it
+                yield task.nice(op.by)
         case "kill":
             with suppress(OSError):  # the task has ended
                 yield task.kill(op.task, op.signal)

@@ -27,6 +27,7 @@ from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Op
 from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
+from numa_sim.workloads.scheduling import Nice, SchedulingCalls, SchedYield
 from numa_sim.workloads.segments import LoadSegment, ModifyLdt, SegmentCalls
 from numa_sim.workloads.signals import Kill, Prctl, Setrlimit, SignalAction, SignalCalls
 from numa_sim.workloads.streams import stream
@@ -142,13 +143,15 @@ Operation: TypeAlias = (
     | SignalAction
     | Kill
     | Prctl
+    | Nice
+    | SchedYield
     | Setrlimit
     | ModifyLdt
     | LoadSegment
 )
 
 
-class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls):
+class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, SchedulingCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

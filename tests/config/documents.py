@@ -111,6 +111,8 @@ INLINE: dict[str, Any] = {
                 {"op": "signal", "signal": "SIGUSR2", "program": [{"op": "compute", "for": "1us"}]},
                 {"op": "kill", "task": "trace", "signal": "SIGUSR1"},
                 {"op": "prctl", "dumpable": True},
+                {"op": "nice", "by": 5},
+                {"op": "sched_yield"},
                 {"op": "setrlimit", "resource": "core", "limit": "unlimited"},
                 {"op": "open", "file": "data", "as": "binary"},
                 {

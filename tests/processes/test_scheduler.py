@@ -90,6 +90,57 @@ def test_sleep_and_wake_up() -> None:
     assert result.end_ns < 55 * MS
 
 
+@pytest.mark.row("X-02")
+def test_sched_yield_lets_the_others_run_first() -> None:
+    def polite(task: Any) -> Any:
+        for _ in range(3):
+            yield task.compute("1ms")
+            yield task.sched_yield()
+
+    machine = small(run=RECORDED)
+    machine.add(polite, name="a")
+    machine.add(polite, name="b")
+    finish(machine)
+    assert order(machine) == [0, 1] * 4, "three turns with a yield at their ends, and one to exit"
+
+
+def test_nice_changes_the_next_slices_and_only_root_may_lower_it() -> None:
+    answers = []
+
+    def program(task: Any) -> Any:
+        answers.append((yield task.nice(5)))
+        try:
+            yield task.nice(-1)
+        except OSError as error:
+            answers.append(error.strerror)
+        answers.append((yield task.nice(40)))
+        yield task.compute("100ms")
+
+    machine = small(run=RECORDED)
+    machine.add(program, name="it")
+    machine.add(computing("200ms"), name="other")
+    finish(machine)
+    assert answers == [5, "Operation not permitted", 19]
+    slices = [event.t_ns for event in recorded_events(machine.kernel, "slice_end") if event.a == 2]
+    switches = [event.t_ns for event in recorded_events(machine.kernel, "context_switch") if event.b == 2]
+    assert slices[1] - switches[1] < 11 * MS, "a tick, and the switch"
+
+
+@pytest.mark.row("X-02")
+def test_who_wakes_goes_to_its_last_cpu_if_idle_else_to_an_idle_one() -> None:
+    def dozing(task: Any) -> Any:
+        for _ in range(4):
+            yield task.compute("1ms")
+            yield task.sleep("4ms")
+
+    machine = small(cpus=("0-2",), run=RECORDED)
+    machine.add(dozing)
+    machine.add(computing("100ms"), name="late", start_ns=8 * MS, cpus=[0])
+    finish(machine)
+    where = [event.a for event in recorded_events(machine.kernel, "context_switch") if event.b == 2]
+    assert where == [0, 1], "back to CPU 0 while that is idle, then to another, and there it stays"
+
+
 # The address space that is loaded ------------------------------------------------------------------------------------
 
 
