@@ -21,4 +21,5 @@ class Run(Section):
     check: Literal["none", "cheap", "full"] = Field(
         "none", description="invariants: none; cheap: at every sample; full: after every event"
     )
+    fault_latency: bool = Field(False, description="true: a histogram of how long page faults take, by task and kind")
     record_events: int = Field(0, ge=0, le=1_000_000_000, description="events kept in events.parquet")

@@ -18,6 +18,7 @@ from numa_sim.hardware.host import lowest_bit
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
 from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
 from numa_sim.hardware.use_order import note_uses
+from numa_sim.kernel.fault_latency import begin_fault, end_fault
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
@@ -216,10 +217,14 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
     vm.current_task = t
     vm.current_cpu = cpu
     task.cost_ns = 0
+    if vm.fault_latency != 0:
+        begin_fault(k, t, vpn)
     status = handle_mm_fault(k, t, vpn, write)
     task.fault_status = status
     if status == FAULT_MINOR or status == FAULT_MAJOR:
         this.clock_ns += task.cost_ns
+        if vm.fault_latency != 0:
+            end_fault(k, t, this.clock_ns)
         if task.lock_wait_ns != 0:
             k.time_parts[t, PART_LOCK_WAIT] += task.lock_wait_ns
             task.cost_ns -= task.lock_wait_ns

@@ -86,6 +86,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             tlb_ways=tlb.ways if cached else 0,
             track_use=policy is not None,
             rmap=config.kernel.rmap,
+            fault_latency=config.run.fault_latency,
             **file_sizes(config),
         )
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.eviction import swap_in_ahead
+from numa_sim.kernel.fault_latency import end_fault
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.processes.delivery import post_fault
 from numa_sim.state.constants import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _handle_mm_fault = entry(handle_mm_fault)
 _swap_in_ahead = entry(swap_in_ahead)
+_end_fault = entry(end_fault)
 
 
 def finish_fault(task: TaskProcess) -> Steps:
@@ -56,12 +58,16 @@ def finish_fault(task: TaskProcess) -> Steps:
         if status == FAULT_MAJOR and (others := machine.reclaim.along_with(record.mm, record.fault_vpn)):
             yield from task.spend(cost_ns, part)
             yield from _read_along(task, others)
+            if machine.vm.fault_latency:
+                _end_fault(task.kernel, task.index, machine.now_ns)
             return
         if status == FAULT_MINOR or status == FAULT_MAJOR:
             # As for a fault the hardware loop serves itself: the CPU's clock goes ahead, no event is needed.
             assert task.cpu is not None
             task.cpu.record.clock_ns = machine.now_ns + cost_ns
             task.charge_work(cost_ns, part)
+            if machine.vm.fault_latency:
+                _end_fault(task.kernel, task.index, machine.now_ns + cost_ns)
             return
         if status == FAULT_WAIT:
             waiting = PART_SWAP_WAIT if machine.is_swap_page(record.wait_pfn) else PART_FILE_WAIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from numa_sim.observe.fault_rows import fault_rows
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
 from numa_sim.observe.lock_rows import lock_rows
@@ -84,6 +85,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "kupdate": {"parts_ns": task_parts(k, len(k.tasks) + TASK_KUPDATE)},
         "cpus": [_cpu(k, cpu) for cpu in range(int(k.vm[0].nr_cpus))],
         "locks": lock_rows(k),
+        "faults": fault_rows(k, [(row.name, row.task) for row in result.tasks]),
         "totals": _totals(k, tasks, nodes, result.end_ns),
         "oom_kills": [
             {"task": task["name"], "pid": task["pid"], "t_ns": task["end_ns"]}
@@ -270,6 +272,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
         tables.insert(1, _disk_table(disks, summary["run"]["end_ns"]))
     if summary["swap_areas"]:
         tables.insert(1, _swap_table(summary))
+    if summary.get("faults"):
+        tables.append(_fault_table(summary))
     if summary["locks"]:
         tables.append(_lock_table(summary))
     for table in tables:
@@ -391,6 +395,24 @@ def _disk_table(disks: list[dict[str, Any]], end_ns: int) -> Any:
             f"{disk['mean_in_flight']:.1f}",
             _percent(disk["busy_ns"], end_ns),
         )
+    return table
+
+
+_MOST_FAULTS: Final = 12
+
+
+def _fault_table(summary: dict[str, Any]) -> Any:
+    """How long faults took, the tasks and kinds that took longest in all first."""
+    from rich.text import Text
+
+    faults = sorted(summary["faults"], key=lambda row: (-row["total_ns"], row["task"], row["kind"]))
+    title = "How long page faults took"
+    if len(faults) > _MOST_FAULTS:
+        title += f": the {_MOST_FAULTS} longest of {len(faults)}"
+    table = _table(title, "task", "fault", "faults", "in all", "half within", "99 % within", "longest", left=2)
+    for row in faults[:_MOST_FAULTS]:
+        times = [readable_ns(row[key]) for key in ("total_ns", "p50_ns", "p99_ns", "max_ns")]
+        table.add_row(Text(row["task"]), row["kind"].replace("_", " "), readable_count(row["count"]), *times)
     return table
 
 

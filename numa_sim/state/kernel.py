@@ -120,6 +120,8 @@ class Kernel:
     locks: Any  # LOCK [fixed ones, zones, mms]: spinlocks, see `numa_sim.kernel.locks`
     rmap: Any  # RMAP [frames if vm.rmap, else 1]: which file or anon_vma each frame's page is mapped for
     anon_vmas: Any  # ANON_VMA [vmas if vm.rmap, else 1]
+    fault_latency: Any  # i8 [tasks, kinds, buckets] if vm.fault_latency, else of one task: `kernel.fault_latency`
+    fault_time: Any  # i8 [tasks, kinds, 2]: sum and longest, ns
     anon_vma_chains: Any  # ANON_VMA_CHAIN [16 * vmas if vm.rmap, else 1]
     kmem_caches: Any  # KMEM_CACHE [64]: slab caches
     slabs: Any  # SLAB [slabs]
@@ -173,6 +175,7 @@ class Sizes:
     disk_blocks: int = 1
     track_use: bool = False
     rmap: bool = False
+    fault_latency: bool = False
     slabs: int | None = None  # None: as many as the frames could ever need, at most MAX_SLABS
     vm_structs: int = 4096
     names: int = 1 << 14
@@ -258,6 +261,8 @@ def new_kernel(sizes: Sizes) -> Kernel:
         locks=zeros(FIXED_LOCKS + n * NR_ZONES + sizes.mms + 1, hardware_layout.LOCK),
         rmap=zeros(sizes.frames if sizes.rmap else 1, rmap_layout.RMAP),
         anon_vmas=zeros(sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA),
+        fault_latency=zeros((sizes.tasks + 2 if sizes.fault_latency else 1, 4, 256), np.int64),
+        fault_time=zeros((sizes.tasks + 2 if sizes.fault_latency else 1, 4, 2), np.int64),
         anon_vma_chains=zeros(_LINKS_PER_AREA * sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA_CHAIN),
         kmem_caches=zeros(kmem_layout.MAX_CACHES, kmem_layout.KMEM_CACHE),
         slabs=zeros(slabs, kmem_layout.SLAB),
@@ -307,7 +312,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     k.mms.leaf_vpn = NIL
     k.mms.mm_rb = NIL
     k.mms[0].used = 1
-    vm.rmap = sizes.rmap
+    vm.rmap, vm.fault_latency = sizes.rmap, sizes.fault_latency
     k.vm[0].free_vma = NIL
     vm.vma_index, vm.vma_rules, vm.vma_merge, vm.max_map_count = VMA_RBTREE, KERNEL_2_4_37, 1, MAX_MAP_COUNT
     k.tasks.vmacache = NIL

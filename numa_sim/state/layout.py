@@ -248,6 +248,7 @@ VM = np.dtype(
         ("vma_merge", "i8"),  # 1; 0 = areas never merge
         ("max_map_count", "i8"),  # most areas of one address space
         ("overcommit_memory", "i8"),  # sysctl: 1 = vm_enough_memory always says yes
+        ("fault_latency", "i8"),  # 1 = every fault's time is entered in `fault_latency`
     ],
     align=True,
 )
@@ -374,6 +375,9 @@ TASK = np.dtype(
         ("vmacache", "i8", (4,)),  # areas, NIL = none
         ("vmacache_seqnum", "i8"),
         ("present_vpn", "i8"),  # make_pages_present in progress: next page
+        # with vm.fault_latency: the fault in progress
+        ("fault_start_ns", "i8"),
+        ("fault_kind", "i8"),
     ],
     align=True,
 )
