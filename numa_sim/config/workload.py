@@ -82,6 +82,28 @@ class Touch(Section):
     )
 
 
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{1,12}$")]
+
+
+class Access(Section):
+    """Access single bytes by their address, mapped or not: stacks grow, or the task crashes."""
+
+    op: Literal["access"]
+    at: Address = Field(description='address like "0xbfffe000"')
+    write: bool = Field(True, description="false: it reads")
+    esp: Address | None = Field(None, description="stack pointer at that time; else at the access")
+    pages: int = Field(1, ge=1, le=1 << 20, description="accesses, each a page below the one before, esp too")
+
+    @model_validator(mode="after")
+    def _above_zero(self) -> Self:
+        for name, address in (("at", self.at), ("esp", self.esp)):
+            if address is not None and int(address, 16) < (self.pages - 1) * PAGE_BYTES:
+                raise refuse(
+                    f"{self.pages} pages below it there is no address", ("a higher one, or fewer pages",), name
+                )
+        return self
+
+
 class Munmap(Section):
     """Unmap a region or a part of it."""
 
@@ -229,6 +251,7 @@ class SignalAction(Section):
 Operation = Annotated[
     Mmap
     | Touch
+    | Access
     | Munmap
     | Sleep
     | Compute

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from numa_sim.errors import ConfigError
+from numa_sim.state.constants import PAGE_SIZE
 from numa_sim.workloads.files import OpenFile
 from numa_sim.workloads.patterns import mix, none, phases, pointer_chase, sequential, strided, uniform, zipf
 from numa_sim.workloads.patterns.source import Pattern
@@ -31,7 +32,7 @@ PATTERNS: dict[str, Callable[[Any], Pattern]] = {
 
 
 OPERATIONS = (
-    "mmap", "touch", "munmap", "sleep", "compute", "repeat", "exit",
+    "mmap", "touch", "access", "munmap", "sleep", "compute", "repeat", "exit",
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
     "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice",
@@ -141,6 +142,11 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
                 op.offset,
                 op.length,
             )
+        case "access":
+            for page in range(op.pages):
+                below = page * PAGE_SIZE
+                esp = None if op.esp is None else int(op.esp, 16) - below
+                yield task.access(int(op.at, 16) - below, op.write, esp)
         case "munmap":
             yield task.munmap(regions[op.on], op.offset, op.length)
         case "sleep":

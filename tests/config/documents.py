@@ -111,6 +111,7 @@ INLINE: dict[str, Any] = {
                 {"op": "signal", "signal": "SIGUSR2", "program": [{"op": "compute", "for": "1us"}]},
                 {"op": "kill", "task": "trace", "signal": "SIGUSR1"},
                 {"op": "prctl", "dumpable": True},
+                {"op": "access", "at": "0xbffff000", "write": True, "esp": "0xbffff000", "pages": 3},
                 {"op": "nice", "by": 5},
                 {"op": "sched_yield"},
                 {"op": "setrlimit", "resource": "core", "limit": "unlimited"},

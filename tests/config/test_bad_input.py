@@ -170,6 +170,11 @@ def test_all_fields_are_covered() -> None:
 
 
 CROSS_CHECKS = [
+    (
+        "inline",
+        {("workload", 0, "program", 24): {"op": "access", "at": "0x1fff", "pages": 3}},
+        "workload.0.program.24.at",
+    ),
     ("inline", {("workload", 1, "name"): "other"}, "workload.0.program.31.task"),
     (
         "inline",
