@@ -20,6 +20,7 @@ from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
 from numa_sim.hardware.use_order import note_uses
 from numa_sim.kernel.fault_latency import begin_fault, end_fault
 from numa_sim.kernel.memory import handle_mm_fault
+from numa_sim.kernel.mmap_sem import fault_with_mmap_sem
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
     FAULT_MAJOR,
@@ -219,7 +220,10 @@ def fault_here(k: Kernel, cpu: int, t: int, vpn: int, write: int) -> int:
     task.cost_ns = 0
     if vm.fault_latency != 0:
         begin_fault(k, t, vpn)
-    status = handle_mm_fault(k, t, vpn, write)
+    if k.mms[this.mm].mmap_sem != 0:
+        status = fault_with_mmap_sem(k, t, vpn, write)
+    else:
+        status = handle_mm_fault(k, t, vpn, write)
     task.fault_status = status
     if status == FAULT_MINOR or status == FAULT_MAJOR:
         this.clock_ns += task.cost_ns

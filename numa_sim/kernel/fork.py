@@ -6,8 +6,8 @@ first write copies them (`numa_sim.kernel.copy_on_write`).  vfork and clone(CLON
 Copying is *restartable*: a page table for the child may need reclaim; ``tasks[t].fork_vpn`` says where it goes on.
 Off with ``vm.copy_on_write = 0``: every private page is copied at once, as Unix did before.
 
-Simplified: the time of the copy passes at its end, or where it must sleep; mmap_sem is not modelled, so another
-thread may fault or unmap while a fork sleeps (then the TLBs are flushed before it does).
+Simplified: the time of the copy passes at its end, or where it must sleep.  Other threads sleep on mmap_sem meanwhile;
+without locks (``vm.locks = 0``) they may fault or unmap (the TLBs are flushed before a fork sleeps).
 """
 
 from __future__ import annotations

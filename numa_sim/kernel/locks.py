@@ -9,7 +9,7 @@ address space; tlbstate_lock in `numa_sim.kernel.tlb`.  Off with ``vm.locks = 0`
 except for the shoot-down before, whose wait is then a part of one's own.
 
 Simplified: of several intervals in which one rule takes a lock only the last counts for others, unless they touch;
-interrupts and the boot take none; pages are locked by their flag and mmap_sem is never contended (no threads yet);
+interrupts and the boot take none; pages are locked by their flag; mmap_sem is slept on (`numa_sim.processes.mmap_sem`);
 the big kernel lock, i_shared_lock and the request queues' io_request_lock are not modelled.
 """
 
@@ -30,17 +30,19 @@ FIRST_SDEV_LOCK: Final = 3
 TLBSTATE_LOCK: Final = FIRST_SDEV_LOCK + MAX_SWAPFILES
 """Taken by `numa_sim.kernel.tlb` alone: whoever shoots down waits for the shoot-down before."""
 FIRST_ZONE_LOCK: Final = FIXED_LOCKS
-"""Rows of ``k.locks``; behind the zones' come the page_table_locks, one per address space."""
+"""Rows of ``k.locks``; behind the zones' come a page_table_lock and then a mmap_sem for each address space."""
 
 NO_LOCK: Final = 0
-RANK_PAGE_TABLE: Final = 1
-RANK_SWAP_LIST: Final = 2
-RANK_SDEV: Final = 3
-RANK_PAGEMAP_LRU: Final = 4
-RANK_PAGECACHE: Final = 5
-RANK_ZONE: Final = 6
+RANK_MMAP_SEM: Final = 1
+RANK_PAGE_TABLE: Final = 2
+RANK_SWAP_LIST: Final = 3
+RANK_SDEV: Final = 4
+RANK_PAGEMAP_LRU: Final = 5
+RANK_PAGECACHE: Final = 6
+RANK_ZONE: Final = 7
 RANKS: Final = (
-    "none", "page_table_lock", "swap_list_lock", "sdev_lock", "pagemap_lru_lock", "pagecache_lock", "zone->lock",
+    "none", "mmap_sem", "page_table_lock", "swap_list_lock", "sdev_lock", "pagemap_lru_lock", "pagecache_lock",
+    "zone->lock",
 )  # fmt: skip
 """The order in which locks nest, outermost first: as mm/filemap.c and mm/swapfile.c @2.4 take them."""
 
@@ -63,6 +65,12 @@ def page_table_lock(k: Kernel, mm: int) -> int:
     return FIRST_ZONE_LOCK + k.zones.shape[0] + mm
 
 
+@part
+def mmap_sem_lock(k: Kernel, mm: int) -> int:
+    """Row of an address space's mmap_sem."""
+    return FIRST_ZONE_LOCK + k.zones.shape[0] + k.mms.shape[0] + mm
+
+
 @rule
 def _rank(k: Kernel, lock: int) -> int:
     """Place of a lock in the nesting order."""
@@ -74,7 +82,9 @@ def _rank(k: Kernel, lock: int) -> int:
         return RANK_SWAP_LIST
     if lock < FIRST_ZONE_LOCK:
         return RANK_SDEV
-    return RANK_ZONE if lock < FIRST_ZONE_LOCK + k.zones.shape[0] else RANK_PAGE_TABLE
+    if lock < FIRST_ZONE_LOCK + k.zones.shape[0]:
+        return RANK_ZONE
+    return RANK_PAGE_TABLE if lock < mmap_sem_lock(k, 0) else RANK_MMAP_SEM
 
 
 @rule
@@ -156,4 +166,4 @@ def lock_name(k: Kernel, lock_id: int) -> str:
     zone = lock_id - FIRST_ZONE_LOCK
     if zone < len(k.zones):
         return f"zone->lock of node {zone // NR_ZONES} {ZONE_NAMES[zone % NR_ZONES]}"
-    return "page_table_lock"
+    return "page_table_lock" if zone < len(k.zones) + len(k.mms) else "mmap_sem"

@@ -22,6 +22,7 @@ from numa_sim.kernel.mmap import STACK_PAGES, mm_alloc, mmput, setup_arg_pages
 from numa_sim.kernel.signal import Disposition, sigaction
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.processes.delivery import deliver, post
+from numa_sim.processes.mmap_sem import holding_mmap_sem
 from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     CLONE_VFORK,
@@ -102,7 +103,8 @@ def _fork(task: TaskProcess, operation: Fork) -> Steps:
         return _error(EAGAIN)
     if operation.flags & CLONE_VM:
         share_mm(k, task.index, row)
-    elif not (yield from _copy_mm(task, row)):
+        machine.mmap_sems.shared(task.record.mm)
+    elif not (yield from holding_mmap_sem(task, _copy_mm(task, row))):
         machine.warn(f"task {task.name}: fork failed (ENOMEM)")
         return _error(ENOMEM)
     forked(k, task.index, row)
@@ -122,6 +124,11 @@ def _copy_mm(task: TaskProcess, row: int) -> Steps:
     while copied:
         status = _copy_areas(k, task.index)
         if status == FORK_DONE:
+            if machine.mmap_sems.of(task) is not None:
+                # Other threads must see the time pass before mmap_sem is free again.
+                machine.attend()
+                yield from _spend(task)
+                task.enter_kernel()
             return True
         machine.attend()
         yield from _spend(task)
@@ -215,7 +222,9 @@ def _put_argument(task: TaskProcess, vpn: int) -> Steps:
 
 def leave_mm(task: TaskProcess) -> None:
     """Drop the task's address space (mm_release, mmput); a parent that sleeps in vfork goes on."""
+    mm = task.record.mm
     mmput(task.kernel, task.index)
+    task.machine.mmap_sems.left(mm)
     if task.mm_released is not None:
         task.mm_released.succeed()
         task.mm_released = None

@@ -18,6 +18,7 @@ from numa_sim.state.constants import (
     ALLOC_RECLAIM,
     BUS_ADRERR,
     FAULT_INVALID_OPCODE,
+    FAULT_LOCKED,
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_OOPS,
@@ -47,7 +48,19 @@ _end_fault = entry(end_fault)
 
 
 def finish_fault(task: TaskProcess) -> Steps:
-    """Finish the page fault that stopped the hardware: wait, reclaim, call the rule again."""
+    """Finish the page fault that stopped the hardware: take mmap_sem, wait, reclaim, call the rule again."""
+    sem = task.machine.mmap_sems.of(task)
+    if sem is None:
+        yield from _finish(task)
+        return
+    yield from sem.down(task, alone=sem.faults_exclude)
+    try:
+        yield from _finish(task)
+    finally:
+        sem.up()
+
+
+def _finish(task: TaskProcess) -> Steps:
     machine, record = task.machine, task.record
     while True:
         machine.attend()
@@ -69,7 +82,9 @@ def finish_fault(task: TaskProcess) -> Steps:
             if machine.vm.fault_latency:
                 _end_fault(task.kernel, task.index, machine.now_ns + cost_ns)
             return
-        if status == FAULT_WAIT:
+        if status == FAULT_LOCKED:
+            pass  # now mmap_sem is ours
+        elif status == FAULT_WAIT:
             waiting = PART_SWAP_WAIT if machine.is_swap_page(record.wait_pfn) else PART_FILE_WAIT
             yield from task.wait_on_page(record.wait_pfn, waiting, cost_ns, part)
         else:

@@ -40,6 +40,7 @@ from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.generation.late import LateGeneration
 from numa_sim.processes.generation.v2_2 import Generation22
 from numa_sim.processes.generation.v2_4_0 import Generation240, LaunderingBdflush
+from numa_sim.processes.mmap_sem import MmapSems
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
@@ -135,6 +136,7 @@ class Machine(simpy.Environment):
         self.block = BlockLayer(
             self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
         )
+        self.mmap_sems = MmapSems(self)
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
         self.reclaim: Reclaim = KernelReclaim(self.kernel)
         in_background = True

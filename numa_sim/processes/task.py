@@ -18,6 +18,7 @@ from numa_sim.processes import children, segment_stage
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
+from numa_sim.processes.mmap_sem import holding_mmap_sem
 from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.scheduling import SCHEDULING_OPERATIONS, scheduling_call
 from numa_sim.processes.signal import Signal
@@ -175,9 +176,9 @@ class TaskProcess(Runnable):
         if isinstance(operation, Touch):
             yield from self._touch(operation) if operation.address is None else self._access(operation)
         elif isinstance(operation, Mmap):
-            return (yield from self._mmap(operation))
+            return (yield from holding_mmap_sem(self, self._mmap(operation)))
         elif isinstance(operation, Munmap):
-            yield from self._munmap(operation)
+            yield from holding_mmap_sem(self, self._munmap(operation))
         elif isinstance(operation, Sleep):
             self.record.state = TASK_SLEEPING
             self.leave_cpu()

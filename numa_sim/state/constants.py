@@ -279,6 +279,8 @@ FAULT_FIXUP: Final = 8
 """It did so copying to or from user space: the system call answers EFAULT."""
 FAULT_INVALID_OPCODE: Final = 9
 """The fault of a Pentium's F00F bug: SIGILL."""
+FAULT_LOCKED: Final = 10
+"""Another task holds mmap_sem: sleep on it, then call again."""
 
 # What a step of a file operation answers -----------------------------------------------------------------------------
 FILE_DONE: Final = 0
@@ -539,3 +541,9 @@ PAGE_NAME_SHIFT: Final = 40
 """Its address space from this bit on, its virtual page number below."""
 FIRST_FILE: Final = 1 << 20
 """The address space in the name of a file's page is this plus its mapping, the page number its index in the file."""
+
+# mm.mmap_sem (ours): what faults have to do about it -----------------------------------------------------------------
+MMAP_SEM_SHARED: Final = 1
+"""Several tasks use the address space under a kernel whose faults exclude each other (2.2, 2.4.0)."""
+MMAP_SEM_BLOCKS: Final = 2
+"""A fault must sleep until it is free."""

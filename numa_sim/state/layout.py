@@ -416,6 +416,7 @@ MM = np.dtype(
         ("def_flags", "i8"),  # VM_LOCKED after mlockall(MCL_FUTURE)
         ("mm_rb", "i8"),  # root of the tree of areas (mmap_avl, mm_rb), NIL = none
         ("vmacache_seqnum", "i8"),  # counts areas removed
+        ("mmap_sem", "i8"),  # MMAP_SEM_*: what faults have to do about it; 0 as long as one task uses it
         ("mmap_base", "i8"),  # linux-6.1: virtual page below which areas are placed, downwards; 0 = top of user space
     ],
     align=True,
