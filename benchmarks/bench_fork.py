@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.bench_engine import Phase, machine, measure
-
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import COW_FAULTS, COW_REUSES, FORK_PTES, FORKS
 from numa_sim.workloads.patterns import sequential
