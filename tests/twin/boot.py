@@ -118,6 +118,7 @@ def _set_sysctls(k: Kernel, config: Config) -> None:
         vm.page_cluster = sysctl.page_cluster
     if not switches.clusters:
         vm.swapfile_cluster = 0
+    vm.hysteresis, vm.second_chance = int(switches.hysteresis), int(switches.second_chance)
     vm.page_aging, vm.launder = int(switches.page_aging), int(switches.launder)
     vm.pageout = int(switches.pageout)
     vm.swap_readahead = int(switches.readahead)

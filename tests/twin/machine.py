@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 import simpy
-from twin import v2_4_0
+from twin import v2_2, v2_4_0
 from twin.boot import disks_of, frames_of, power_on
 from twin.disks import Transfer, TwinDisk
 from twin.hardware import MemorySystem, Mmu
@@ -167,6 +167,9 @@ class Twin(simpy.Environment):
             self.old_kswapd = v2_4_0.Kswapd(self) if switches.kswapd else None
             self.kreclaimd = v2_4_0.Kreclaimd(self, len(self.k.tasks) - 3) if switches.kreclaimd else None
             self.bdflush = v2_4_0.Bdflush(self, len(self.k.tasks) - 1) if switches.bdflush else None
+        elif config.kernel.profile == "linux-2.2":
+            self.vm.kswapd_asleep = 0
+            self.old_kswapd = v2_2.Kswapd(self) if switches.kswapd else None
         elif switches.kswapd:
             self.process(self.kswapd())
         self.tasks: list[Task] = []

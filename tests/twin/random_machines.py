@@ -84,6 +84,9 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     own = Draw(seed + 2 * 10**6)
     if own.chance(0.3):
         kernel = _of_2_4_0(own, kernel)
+    own = Draw(seed + 4 * 10**6)
+    if own.chance(0.15):
+        kernel = _of_2_2(own, kernel)
     own = Draw(seed + 3 * 10**6)
     if own.chance(0.3):
         machine["mmu"] = own.one(*MMUS[machine["arch"]])
@@ -198,6 +201,16 @@ def _of_2_4_0(d: Draw, kernel: dict[str, Any]) -> dict[str, Any]:
     switches |= {name: False for name in ("page_aging", "kreclaimd", "launder") if d.chance(0.2)}
     sysctl = {name: value for name, value in kernel["sysctl"].items() if name != "vm.vm_anon_lru"}
     return {**kernel, "profile": "linux-2.4.0", "switches": switches, "sysctl": sysctl}
+
+
+def _of_2_2(d: Draw, kernel: dict[str, Any]) -> dict[str, Any]:
+    """The same table for the kernel before 2.4, with its own knobs only."""
+    foreign = ("local_pages", "page_aging", "kreclaimd", "launder")
+    switches = {name: on for name, on in kernel["switches"].items() if name not in foreign}
+    switches |= {name: False for name in ("hysteresis", "second_chance") if d.chance(0.2)}
+    sysctl = {name: value for name, value in kernel["sysctl"].items() if name != "vm.vm_anon_lru"}
+    rest = {name: value for name, value in kernel.items() if name != "numa_fallback"}
+    return {**rest, "profile": "linux-2.2", "switches": switches, "sysctl": sysctl}
 
 
 def _workloads(d: Draw, cpus: list[int], pages: int, short: bool, accesses: int) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import simpy
+from twin import v2_2
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.memory import abandon_fault, handle_mm_fault
@@ -437,6 +438,8 @@ class Task:
                 yield from self.sleep(self.machine.old_kswapd.round_ends(), PART_KSWAPD_WAIT, 0, PART_KSWAPD_WAIT)
             elif self.machine.config.kernel.profile == "linux-2.4.0":
                 yield from self.reclaim_2_4_0(answer)
+            elif self.machine.config.kernel.profile == "linux-2.2":
+                freed = yield from self.reclaim_2_2()
             else:
                 freed = yield from self.direct_reclaim()
             self.enter()
@@ -462,6 +465,14 @@ class Task:
         k.vmstat[task.reclaim_zone // 3, ALLOCSTALL] += 1
         _reclaim_begin(k, t, task.reclaim_zone, task.reclaim_gfp)
         status = yield from self.run_reclaim(_reclaim_run)
+        return int(status == RECLAIM_DONE)
+
+    def reclaim_2_2(self) -> Steps:
+        """do_try_to_free_pages by the task itself; whether it was enough."""
+        self.enter()
+        self.k.vmstat[self.record.alloc_node, ALLOCSTALL] += 1
+        v2_2.begin(self.k, self.index, self.record.alloc_gfp)
+        status = yield from self.run_reclaim(v2_2.run_rule)
         return int(status == RECLAIM_DONE)
 
     def reclaim_2_4_0(self, wish: int) -> Steps:
