@@ -313,7 +313,8 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     plain = False
     latency_ns = line_ps = busy_ps = n = n_lines = queued_ns = 0
     read_needs, write_needs = needs_of(k, task.kernel_mode)
-    this.holds_global |= task.kernel_mode & k.vm[0].pge
+    if task.kernel_mode != 0:
+        this.holds_global |= k.vm[0].pge
     row = NIL
     row_upper = NIL
     ready = task.access_ready

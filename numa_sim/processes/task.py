@@ -15,6 +15,7 @@ from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
 from numa_sim.processes import children, segment_stage
+from numa_sim.processes.cache_mode import cache_call
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
@@ -38,6 +39,7 @@ from numa_sim.state.constants import (
     TASK_SLEEPING,
 )
 from numa_sim.state.events import log_event
+from numa_sim.workloads.cache_mode import CacheMode
 from numa_sim.workloads.children import Exec, Exit
 from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 from numa_sim.workloads.swap import Swapoff, Swapon
@@ -193,6 +195,8 @@ class TaskProcess(Runnable):
             return (yield from children.child_call(self, operation))
         elif isinstance(operation, Swapon | Swapoff):
             return (yield from swap_call(self, operation))
+        elif isinstance(operation, CacheMode):
+            return (yield from cache_call(self, operation))
         elif isinstance(operation, segment_stage.OPERATIONS):
             return (yield from segment_stage.segment_call(self, operation))
         elif isinstance(operation, SCHEDULING_OPERATIONS):

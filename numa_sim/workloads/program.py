@@ -22,6 +22,7 @@ import numpy as np
 from numa_sim.errors import ConfigError
 from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_SHARED, VM_WRITE
 from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
+from numa_sim.workloads.cache_mode import CacheCalls, CacheMode
 from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.patterns.given import from_arrays
@@ -148,10 +149,11 @@ Operation: TypeAlias = (
     | Setrlimit
     | ModifyLdt
     | LoadSegment
+    | CacheMode
 )
 
 
-class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, SchedulingCalls):
+class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, CacheCalls, SchedulingCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

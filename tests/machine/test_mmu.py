@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ from machine.small import PAGE, counters, finish, small, sweep
 
 from numa_sim.compiled import entry
 from numa_sim.config.machine import MMUS
+from numa_sim.errors import ConfigError
 from numa_sim.kernel import vmalloc
 from numa_sim.kernel.geometry import GEOMETRIES
 from numa_sim.kernel.pgtable import get_pte, leaf_row
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import PAGE_SHIFT, PTE_DIRTY, PTE_GLOBAL, PTE_PCD, PTE_PWT, PTE_RW
+from numa_sim.state.constants import PTE_DIRTY, PTE_GLOBAL, PTE_RW
 from numa_sim.workloads.program import Region
 
 vmalloc_begin = entry(vmalloc.vmalloc_begin)
@@ -126,14 +128,16 @@ def test_the_kernel_of_a_386_writes_to_read_only_pages(write_protect: bool) -> N
 # Cache modes ---------------------------------------------------------------------------------------------------------
 
 
-def lines_moved(bits: int, write: float) -> int:
+def lines_moved(mode: str, write: float, *, before: bool) -> int:
     """Cache lines that 1000 accesses to one page move to or from memory; nine of ten hit the CPU's caches."""
     machine = small(cache_hit_ratio=0.9)
 
     def program(task: Any) -> Any:
         own = yield task.mmap(PAGE)
+        if before:
+            yield task.touch(own, write=1.0)
+        yield task.cache_mode(own, mode)
         yield task.touch(own, write=1.0)
-        set_flags(machine, own.start_vpn, 0, bits)
         machine.kernel.traffic["lines"] = 0
         for _ in range(1000):
             yield task.touch(own, write=write)
@@ -144,10 +148,12 @@ def lines_moved(bits: int, write: float) -> int:
 
 
 @pytest.mark.row("S3-074", "S3-075")
-def test_write_through_stores_and_all_uncached_accesses_go_to_memory() -> None:
+@pytest.mark.parametrize("before", [True, False])
+def test_write_through_stores_and_all_uncached_accesses_go_to_memory(before: bool) -> None:
+    """Of a page that was mapped before, or that a fault maps afterwards."""
     moved = {
-        (name, kind): lines_moved(bits, write)
-        for name, bits in (("write-back", 0), ("write-through", PTE_PWT), ("uncached", PTE_PCD | PTE_PWT))
+        (mode, kind): lines_moved(mode, write, before=before)
+        for mode in ("write-back", "write-through", "uncached")
         for kind, write in (("read", 0.0), ("write", 1.0))
     }
     cached = moved["write-back", "read"]
@@ -157,4 +163,21 @@ def test_write_through_stores_and_all_uncached_accesses_go_to_memory() -> None:
         ("write-through", "read"): cached, ("write-through", "write"): 1000,
         ("uncached", "read"): 1000, ("uncached", "write"): 1000,
     }  # fmt: skip
-    assert PAGE_SHIFT == 12
+
+
+def test_a_cache_mode_is_of_whole_areas_and_has_a_known_name() -> None:
+    machine = small()
+    refused = []
+
+    def program(task: Any) -> Any:
+        own = yield task.mmap(2 * PAGE)
+        try:
+            yield task.cache_mode(Region(own.start_vpn, 1), "uncached")
+        except OSError as error:
+            refused.append(error.errno)
+
+    machine.add(program)
+    finish(machine)
+    assert refused == [EINVAL]
+    with pytest.raises(ConfigError, match=r"cache_mode.mode: got 'warm' .allowed: write-back, write-through, uncached"):
+        machine.tasks[0].handle.cache_mode(Region(0, 1), "warm")
