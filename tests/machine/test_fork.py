@@ -466,3 +466,32 @@ def test_wrong_arguments_are_refused(call: Any, wrong: str) -> None:
     machine.add(program)
     with pytest.raises(ConfigError, match=wrong):
         machine.run_to_end()
+
+
+@pytest.mark.row("X-11")
+def test_out_of_memory_kills_all_who_share_the_victims_memory() -> None:
+    def thread(task: Any) -> Program:
+        yield task.sleep("100s")
+
+    def greedy(task: Any) -> Program:
+        yield task.clone(thread)
+        yield task.clone(thread)
+        heap = yield task.mmap(4000 * PAGE)
+        while True:
+            yield task.touch(heap, write=1.0)
+
+    def modest(task: Any) -> Program:
+        heap = yield task.mmap(10 * PAGE)
+        yield task.touch(heap, write=1.0)
+        yield task.sleep("20s")
+
+    machine = small((8,), ("0-1",), swap=(), run={"check": "cheap"})
+    before = free_pages(machine)
+    machine.add(greedy, name="greedy")
+    machine.add(modest, name="modest")
+    finish(machine)
+    nothing_is_left(machine, before)
+    outcomes = {task.name: task.outcome for task in machine.tasks}
+    assert outcomes == dict.fromkeys(("greedy", "greedy/thread-1", "greedy/thread-2"), "out of memory") | {
+        "modest": "exited"
+    }
