@@ -334,6 +334,7 @@ class ReverseMap(RuleBasedStateMachine):
             self.m.exit(t)
             self.alive.remove(t)
 
+    @precondition(lambda self: self.profile == "linux-2.4.37")
     @rule()
     def swap_out(self) -> None:
         self.m.be(TASK)
@@ -372,5 +373,9 @@ _SETTINGS = settings(
 
 
 @pytest.mark.row("S4-14")
-def test_the_reverse_map_equals_a_scan_of_all_page_tables() -> None:
-    run_state_machine_as_test(ReverseMap, settings=_SETTINGS)
+@pytest.mark.parametrize("kernel", ["linux-2.2", "linux-2.4.0", "linux-2.4.37"])
+def test_the_reverse_map_equals_a_scan_of_all_page_tables(kernel: str) -> None:
+    class OfThisKernel(ReverseMap):
+        profile = kernel
+
+    run_state_machine_as_test(OfThisKernel, settings=_SETTINGS)

@@ -35,7 +35,7 @@ def machine(profile: str, rmap: bool) -> Machine:
     return made
 
 
-@pytest.mark.parametrize("profile", ["linux-2.4.0", "linux-2.4.37"])
+@pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0", "linux-2.4.22", "linux-2.4.37"])
 def test_a_reverse_map_changes_nothing_and_is_right_at_every_sample(profile: str) -> None:
     with_map, without = machine(profile, rmap=True), machine(profile, rmap=False)
     seen = []
