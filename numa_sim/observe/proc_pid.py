@@ -293,6 +293,7 @@ def status(k: Kernel, process: Process) -> str:
             rows[name] = f"{_kib(sizes[key]):8d} kB"
     alive = (k.tasks["mm"] == task.mm) & (k.tasks["state"] != TASK_DEAD) & (k.tasks["pid"] != 0)
     rows["Threads"] = int(alive.sum()) if task.mm != NIL else 1
+    rows |= {"voluntary_ctxt_switches": int(task.nvcsw), "nonvoluntary_ctxt_switches": int(task.nivcsw)}
     return "".join(f"{name}:\t{value}\n" for name, value in rows.items())
 
 

@@ -175,6 +175,10 @@ class Runnable:
     def leave_cpu(self) -> None:
         """Give the CPU back."""
         assert self.cpu is not None
+        if self.record.state == TASK_RUNNING:
+            self.record.nivcsw += 1
+        else:
+            self.record.nvcsw += 1
         self.cpu.release()
 
     def enter_kernel(self) -> None:
@@ -203,6 +207,7 @@ class Runnable:
             return
         self.record.state = TASK_SLEEPING
         self.doing = part
+        self.record.nvcsw += 1
         cpu.release(kernel_ns)
         yield unlocked
         self.charge_work(min(kernel_ns, self.machine.now_ns - self.charged_ns), kernel_part)

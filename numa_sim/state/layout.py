@@ -378,6 +378,8 @@ TASK = np.dtype(
         # with vm.fault_latency: the fault in progress
         ("fault_start_ns", "i8"),
         ("fault_kind", "i8"),
+        ("nvcsw", "i8"),  # times it gave up its CPU to sleep
+        ("nivcsw", "i8"),  # times it lost it though it could have gone on
     ],
     align=True,
 )

@@ -187,3 +187,46 @@ def test_snapshots_have_the_processes_and_looking_changes_nothing() -> None:
     names = set(watched.snapshots[0].texts)
     assert {f"{pid}/{name}" for pid in (100, 101) for name in proc_pid.FILES} < names
     assert watched.snapshots[0].texts["100/status"].startswith("Name:\tdb\n")
+
+
+def test_a_program_has_text_data_and_bss() -> None:
+    def shell(task: Any) -> Any:
+        binary = yield task.open("ls")
+        yield task.exec(running, file=binary, text="64KiB", data="16KiB", bss="32KiB", arguments="2KiB")
+
+    def running(task: Any) -> Any:
+        yield task.touch(task.regions["text"])
+        yield task.touch(task.regions["bss"], write=1.0)
+        yield task.sleep("1s")
+
+    machine = small(nodes=(8,), disk=[DISK], file=[{"name": "ls", "size": "160KiB", "disk": "sda"}])
+    machine.add(shell, name="ls")
+    machine.run_until(500_000_000)
+    lines = [line.split() for line in machine.procfs("ls/maps").splitlines()]
+    assert [(line[1], line[-1]) for line in lines if line[-1] == "/ls"] == [("r-xp", "/ls"), ("rw-p", "/ls")]
+    assert (lines[-1][1][:2], lines[-1][-1]) == ("rw", "[stack]")
+    status = machine.procfs("ls/status")
+    assert "VmExe:\t      64 kB\n" in status
+    assert "VmLib:\t       0 kB\n" in status
+    numa = machine.procfs("ls/numa_maps").splitlines()
+    assert " file=/ls " in numa[0]
+    assert " N0=16 " in numa[0]
+    assert "[heap]" not in machine.procfs("ls/maps"), "nobody has called brk"
+
+
+def test_context_switches_are_voluntary_or_not() -> None:
+    machine = small(nodes=(8,), kernel={"time_slice": "1ms"})
+
+    def computing(task: Any) -> Any:
+        yield task.compute("10ms")
+        yield task.sleep("1ms")
+        yield task.compute("1ms")
+        yield task.sleep("1s")
+
+    for name in ("one", "two"):
+        machine.add(computing, name=name)
+    machine.run_until(500_000_000)
+    for name in ("one", "two"):
+        status = dict(line.split(":\t") for line in machine.procfs(f"{name}/status").splitlines())
+        assert status["voluntary_ctxt_switches"] == "2"
+        assert 8 <= int(status["nonvoluntary_ctxt_switches"]) <= 11
