@@ -234,21 +234,16 @@ def test_2_2_counts_areas_up_to_the_limit() -> None:
     """The heap (8 pages) fits a limit of 9 pages, the stack (2 pages) behind it does not; headers are not counted."""
     sizes = []
     for limit in (PAGES, PAGES + 1, PAGES + 2, PAGES + 3):
-        dump = _dumped_by_2_2(limit * PAGE)
+        dump = dump_of(crashed("i386", "linux-2.2", core=f"{limit * PAGE}B"))
         sizes.append(sum(len(segment.contents) for segment in dump.segments))
     assert sizes == [0, PAGES, PAGES, PAGES + 2]
 
 
-def _dumped_by_2_2(limit: int) -> CoreDump:
-    from numa_sim.kernel.coredump import elf_core_dump
-
-    machine = small()
-    machine.add(crash)
-    machine.run(until=1)
-    k = machine.kernel
-    do_mmap(k, 2, PAGES, HEAP // PAGE)
-    k.vm[0].profile, k.tasks[2].rlim_core = KERNEL_2_2, limit
-    return elf_core_dump(k, 2, "crash", SIGSEGV, 0, (0, 0))
+@pytest.mark.row("S3-196")
+def test_2_2_has_no_holes() -> None:
+    heap = heap_of(dump_of(crashed("i386", "linux-2.2")))
+    assert len(set(heap.contents[:TOUCHED].tolist())) == TOUCHED
+    assert heap.contents[TOUCHED:].tolist() == [0] * (PAGES - TOUCHED)
 
 
 @pytest.mark.row("S3-192")

@@ -32,8 +32,11 @@ from numa_sim.state.constants import (
     EV_CONTEXT_SWITCH,
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
+    EV_MIGRATE_TASK,
     GFP_KSWAPD,
     IO_READ,
+    MIGRATIONS_ACROSS_NODES,
+    MIGRATIONS_WITHIN_NODE,
     NIL,
     PAGE_LOCK_WAIT_NS,
     PAGE_LOCK_WAITS,
@@ -124,10 +127,29 @@ class Cpu:
         """The current task leaves after `kernel_ns` more of work here."""
         self.free_ns = self.machine.now + kernel_ns
         self.current = None
-        if self.queue:
+        if self.queue or self.take_over():
             self.switch()
-        else:
+        elif self.machine.config.kernel.switches.lazy_tlb:
             self.record.lazy = 1
+
+    def take_over(self) -> bool:
+        """With nothing to do: the longest queue of the node, then of the others, gives the first task that may come."""
+        wanted = self.machine.config.kernel.balance
+        for near, is_wanted in ((True, wanted.within_node), (False, wanted.across_nodes)):
+            others = [cpu for cpu in self.machine.cpus if (cpu.node == self.node) == near] if is_wanted else []
+            for cpu in sorted(others, key=lambda cpu: (-len(cpu.queue), cpu.number)):
+                for waiting in cpu.queue:
+                    task = waiting[-1]
+                    if self in task.allowed:
+                        cpu.queue.remove(waiting)
+                        self.arrivals += 1
+                        self.queue.append((self.round + 1, self.arrivals, task))
+                        task.cpu = self
+                        counter = MIGRATIONS_WITHIN_NODE if near else MIGRATIONS_ACROSS_NODES
+                        self.machine.k.vmstat[self.node, counter] += 1
+                        self.machine.log(task.index, self.number, EV_MIGRATE_TASK, task.index, self.number)
+                        return True
+        return False
 
     def lend(self, cost_ns: int) -> None:
         """An interrupt or daemon takes `cost_ns` from the task that executes here, if one does."""

@@ -180,7 +180,9 @@ def _disks(d: Draw, areas: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _kernel(d: Draw) -> dict[str, Any]:
     switches = {
-        name: False for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb") if d.chance(0.1)
+        name: False
+        for name in ("kswapd", "clusters", "readahead", "zero_page", "local_pages", "tlb", "lazy_tlb")
+        if d.chance(0.1)
     }
     sysctl: dict[str, Any] = {"vm.page-cluster": d.number(0, 4)} if d.chance(0.3) else {}
     profile = d.one("linux-2.4.22", "linux-2.4.37", "linux-2.4.37")
@@ -190,6 +192,7 @@ def _kernel(d: Draw) -> dict[str, Any]:
         "profile": profile,
         "numa_fallback": d.one("strict24", "nearest"),
         "time_slice": f"{d.spread(2000, 300_000)}ns",
+        "balance": {"within_node": d.chance(0.4), "across_nodes": d.chance(0.4)},
         "switches": switches,
         "sysctl": sysctl,
     }
@@ -226,7 +229,7 @@ def _workloads(d: Draw, cpus: list[int], pages: int, short: bool, accesses: int)
             "name": f"task{len(workloads)}",
             "count": count,
             "start": f"{d.one(0, 0, 0, d.spread(1, 10**6))}ns",
-            "nice": d.one(0, 0, 5),
+            "nice": d.one(0, 0, 5, -10, 19),
             "program": _program(d, share, max(share * 3 // 2, accesses // (count * (len(workloads) + 1 + tasks)))),
         }
         if d.chance(0.5):
