@@ -11,6 +11,7 @@ from numa_sim.config.quantities import Section, refuse, size, time
 RATIO_MAX = 1_000_000
 _LATE_SYSCTLS = (
     "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru",
+    "max_map_count",
 )  # fmt: skip
 _KNOBS_OF_2_4_37 = (
     *(("sysctl", name) for name in _LATE_SYSCTLS), ("", "lower_zone_reserve_ratio"), ("", "oom_killer"),
@@ -74,6 +75,12 @@ class Sysctl(Section):
         alias="vm.page-cluster",
         description="log2 of pages read ahead; else by memory size",
     )
+    overcommit_memory: int = Field(
+        0, ge=0, le=1, alias="vm.overcommit_memory", description="1: private writable memory is never refused"
+    )
+    max_map_count: int | None = Field(
+        None, ge=1, le=65536, alias="vm.max_map_count", description="most areas of an address space; else 65536"
+    )
 
 
 Percent = Annotated[int, Field(ge=0, le=100)]
@@ -122,6 +129,7 @@ class Switches(Section):
     hysteresis: bool = Field(True, description="false: who reclaims under 2.2 stops above min, not at high")
     second_chance: bool = Field(True, description="false: the clock of 2.2 frees cached pages, lately used or not")
     table_cache: bool = Field(False, description="true: each CPU keeps spare page tables (pgd, pmd, pte quicklists)")
+    vma_merge: bool = Field(True, description="false: memory areas never merge")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
     lazy_tlb: bool = Field(True, description="false: an idle CPU is interrupted at every shoot-down of its last mm")
     same_mm_bonus: bool = Field(True, description="false: a CPU does not prefer tasks of the address space it has")
@@ -161,6 +169,12 @@ class Kernel(Section):
     balance: Balance = Balance()
     oom_killer: bool = Field(True, description="CONFIG_OOM_KILLER")
     rmap: bool = Field(False, description="true: keep a reverse map, as kernels from 2.6 do; it only watches")
+    vma_index: Literal["profile", "list", "avl", "rbtree", "vmacache"] = Field(
+        "profile", description="how find_vma searches; else the profile's (2.2, 2.4.0: avl, later rbtree)"
+    )
+    vma_rules: Literal["profile", "linux-6.1"] = Field(
+        "profile", description="how areas merge and where mmap puts them: the profile's way, or today's"
+    )
     lower_zone_reserve_ratio: Annotated[tuple[Ratio, Ratio], Field(strict=False)] | None = Field(
         None, description="boot option lower_zone_reserve of 2.4.37: DMA, NORMAL; else 256, 32"
     )

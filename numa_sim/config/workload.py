@@ -20,6 +20,7 @@ from numa_sim.config.file_operations import (
     Write,
 )
 from numa_sim.config.limits import Limits, Setrlimit
+from numa_sim.config.memory_operations import Brk, MemoryRange, Mlock, Mprotect, Mremap, Munlock, Protection
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import PAGE_BYTES, CpuList, PositiveSize, Section, ShortTime, Size, Time, refuse, size
 from numa_sim.config.scheduling import Nice, SchedYield
@@ -46,17 +47,23 @@ class Mmap(Section):
     )
 
     file: OpenName | None = Field(None, description="open file to map, as an earlier open named it")
-    shared: bool = Field(False, description="stores reach the file; else they make a page the task's own")
+    shared: bool = Field(
+        False, description="stores reach the file, or all who share the memory; else they make a page the task's own"
+    )
     offset: Size = Field(0, description="where in the file the region begins, whole pages")
+    prot: Protection = Field("rw", description="what may be done with it")
+    fixed: bool = Field(True, description="`at` is where it must be; false: where it should be")
+    growsdown: bool = Field(False, description="a stack: touching it below its start extends it")
+    locked: bool = Field(False, description="all pages at once, never swapped out (MAP_LOCKED; root only)")
+    reserve: bool = Field(True, description="false: do not ask whether there is memory enough (MAP_NORESERVE)")
 
     @model_validator(mode="after")
     def _file_or_size(self) -> Self:
         if self.file is None:
             if self.size is None:
                 raise refuse("missing: anonymous memory needs it", ("a size like '64MiB'",), "size")
-            for name in ("shared", "offset"):
-                if getattr(self, name):
-                    raise refuse("goes with a file only", ("remove it",), name)
+            if self.offset:
+                raise refuse("goes with a file only", ("remove it",), "offset")
         if self.offset % PAGE_BYTES:
             raise refuse("not whole pages", (f"multiples of {PAGE_BYTES} bytes",), "offset")
         return self
@@ -270,6 +277,11 @@ Operation = Annotated[
     | Close
     | Msync
     | Madvise
+    | Brk
+    | Mprotect
+    | Mlock
+    | Munlock
+    | Mremap
     | Swapon
     | Swapoff
     | SignalAction
@@ -340,10 +352,12 @@ class _Reader:
             here = f"{path}.{index}"
             if isinstance(operation, Mmap):
                 self._map(operation, here)
-            elif isinstance(operation, Touch | Munmap | Msync | Madvise):
+            elif isinstance(operation, Touch | Munmap | Msync | Madvise | MemoryRange):
                 self._check_range(operation, here)
                 if isinstance(operation, Munmap) and operation.length is None and operation.offset < PAGE_BYTES:
                     del self._sizes[operation.on]
+            elif isinstance(operation, Mremap):
+                self._resize(operation, here)
             elif isinstance(operation, FileOperation):
                 self._use_file(operation, here)
             elif isinstance(operation, SignalAction):
@@ -387,7 +401,13 @@ class _Reader:
             known = tuple(sorted(self._open)) or ("none is open here",)
             raise refuse(f"no file {name!r} is open before this operation", known, path)
 
-    def _check_range(self, operation: Touch | Munmap | Msync | Madvise, path: str) -> None:
+    def _resize(self, operation: Mremap, path: str) -> None:
+        if operation.on not in self._sizes:
+            known = tuple(self._sizes) or ("none is mapped here",)
+            raise refuse(f"no region {operation.on!r} is mapped before this operation", known, f"{path}.on")
+        self._sizes[operation.on] = None  # the old size or the new one
+
+    def _check_range(self, operation: Touch | Munmap | Msync | Madvise | MemoryRange, path: str) -> None:
         if operation.on not in self._sizes:
             known = tuple(self._sizes) or ("none is mapped here",)
             raise refuse(f"no region {operation.on!r} is mapped before this operation", known, f"{path}.on")

@@ -65,6 +65,8 @@ FAR_NS = 1 << 62
 """Of a CPU that is not running: after every horizon."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
+_STORABLE = PTE_RW | PTE_DIRTY
+"""A TLB entry with these needs no walk for a store; a page made read-only is still dirty."""
 
 # Why a stretch of plain accesses ends before its time.
 _OTHER_TABLE = 1
@@ -337,7 +339,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             tag = micro_tag(tlb, vpn, set_bits)
             way = tlb_way(tlb, micro_tags, index, vpn, tag)
             pte = 0 if way == NIL else tlb[index, way].pte
-            walked = pte == 0 or (write != 0 and pte & PTE_DIRTY == 0)
+            walked = pte == 0 or (write != 0 and pte & _STORABLE != _STORABLE)
             if walked:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE

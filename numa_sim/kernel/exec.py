@@ -16,6 +16,7 @@ from numa_sim.kernel.copy_on_write import add_anonymous_page
 from numa_sim.kernel.mmap import do_mmap
 from numa_sim.kernel.pgtable import alloc_for_task, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
+from numa_sim.kernel.user_space import elf_base
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
     ALLOC_FAIL,
@@ -35,11 +36,9 @@ from numa_sim.state.kernel import Kernel
 
 MAX_ARG_PAGES: Final = 32
 """include/linux/binfmts.h."""
-ELF_BASE_32: Final = 0x0804_8000
-ELF_BASE_64: Final = 0x0040_0000
-"""Where code begins on i386, and on machines of 64 bits (x86-64's place)."""
 
 _log_event = entry(log_event)
+_elf_base = entry(elf_base)
 
 
 @rule
@@ -77,8 +76,7 @@ def map_image(k: Kernel, t: int, file: int, text_bytes: int, data_bytes: int, bs
     tuple of int
         Virtual page numbers.  A part of no bytes has none of its own: it lies where the next one begins.
     """
-    base = ELF_BASE_32 if int(k.vm[0].task_size_vpn) < 1 << 20 else ELF_BASE_64
-    text = base >> PAGE_SHIFT
+    text = int(_elf_base(k)) >> PAGE_SHIFT
     text_pages, data_pages, bss_pages = (-(-size // PAGE_SIZE) for size in (text_bytes, data_bytes, bss_bytes))
     data = text + text_pages
     bss = data + data_pages

@@ -1,8 +1,8 @@
-"""Mapping memory: do_mmap, get_unmapped_area, do_brk and sys_brk of mm/mmap.c @2.2.1, 2.4.0, 2.4.37 (spec 8.2 to 8.5).
+"""Mapping memory: do_mmap of mm/mmap.c @2.2.1, 2.4.0, 2.4.37, and address spaces as wholes (spec 8.2).
 
 System calls take byte addresses and answer like the kernel's: an address (or 0), or a negative errno; what they would
-sleep for they leave to their caller (`numa_sim.processes.memory_calls`).  Siblings: `munmap`, `vma_merge`, `mprotect`,
-`mlock`, `mremap`, `stack` (expand_stack), `overcommit` (vm_enough_memory), `vma_index` (find_vma).
+sleep for they leave to their caller (`numa_sim.processes.memory_calls`).  Siblings: `munmap`, `unmapped_area`, `brk`,
+`vma_merge`, `mprotect`, `mlock`, `mremap`, `stack` (expand_stack), `overcommit` (vm_enough_memory), `vma_index`.
 
 Simplified: files are regular ones, so none lacks an mmap method (ENODEV), is append-only or has mandatory locks.
 """
@@ -18,10 +18,10 @@ from numa_sim.kernel.munmap import exit_mmap, sys_munmap
 from numa_sim.kernel.overcommit import vm_enough_memory
 from numa_sim.kernel.shmem import shmem_zero_setup
 from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
-from numa_sim.kernel.user_space import page_align, task_size, unmapped_base
+from numa_sim.kernel.unmapped_area import get_unmapped_area
+from numa_sim.kernel.user_space import elf_base, page_align, task_size
 from numa_sim.kernel.vma import free_vma, insert_vma, new_vma
-from numa_sim.kernel.vma_index.areas import find_vma, find_vma_intersection
-from numa_sim.kernel.vma_merge import grow_heap, merge_segments, vma_merge
+from numa_sim.kernel.vma_merge import merge_segments, vma_merge
 from numa_sim.state.constants import (
     EACCES,
     EAGAIN,
@@ -29,7 +29,6 @@ from numa_sim.state.constants import (
     ENOMEM,
     EPERM,
     ETXTBSY,
-    EV_BRK,
     EV_MAKE_PAGES_PRESENT,
     EV_MMAP,
     FMODE_READ,
@@ -52,7 +51,6 @@ from numa_sim.state.constants import (
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
-    RLIM_INFINITY,
     VM_DENYWRITE,
     VM_GROWSDOWN,
     VM_GROWSUP,
@@ -72,68 +70,6 @@ from numa_sim.state.kernel import Kernel
 
 STACK_PAGES = 2
 """What arguments and environment of an ordinary program take."""
-_VM_DATA_FLAGS = PROT_READ | PROT_WRITE | PROT_EXEC | VM_MAYALL
-
-
-# Where ---------------------------------------------------------------------------------------------------------------
-
-
-@rule
-def _first_fit(k: Kernel, mm: int, addr: int, size: int) -> int:
-    """The first gap of `size` bytes at or above `addr`, -ENOMEM if none."""
-    limit = task_size(k)
-    area = find_vma(k, mm, addr >> PAGE_SHIFT)
-    while addr <= limit - size:
-        if area == NIL or addr + size <= k.vmas[area].vm_start << PAGE_SHIFT:
-            return addr
-        addr = k.vmas[area].vm_end << PAGE_SHIFT
-        area = k.vmas[area].vm_next + 0
-    return -ENOMEM
-
-
-@rule
-def _highest_fit(k: Kernel, mm: int, size: int) -> int:
-    """linux-6.1: the end of the highest gap below ``mmap_base`` that `size` bytes fit in, -ENOMEM if none."""
-    base = k.mms[mm].mmap_base + 0 if k.mms[mm].mmap_base != 0 else k.vm[0].task_size_vpn + 0
-    pages = size >> PAGE_SHIFT
-    best = -ENOMEM
-    low = 1
-    area = k.mms[mm].mmap + 0
-    while low < base:
-        high = base if area == NIL else min(base, k.vmas[area].vm_start + 0)
-        if high - low >= pages:
-            best = (high - pages) << PAGE_SHIFT
-        if area == NIL:
-            break
-        low = k.vmas[area].vm_end + 0
-        area = k.vmas[area].vm_next + 0
-    return best
-
-
-@rule
-def get_unmapped_area(k: Kernel, mm: int, addr: int, size: int) -> int:
-    """Room for `size` bytes (whole pages), near `addr` if that is not 0; an address, or -ENOMEM.
-
-    2.2, 2.4.0: the first gap at or above `addr`, or TASK_UNMAPPED_BASE.  Late 2.4: at `addr` or anywhere above
-    TASK_UNMAPPED_BASE.  linux-6.1: at `addr` or as high as possible.
-    """
-    limit = task_size(k)
-    rules = k.vm[0].vma_rules + 0
-    if size > limit:
-        return -ENOMEM
-    wanted = page_align(k, addr)
-    if rules <= KERNEL_2_4_0:
-        start = wanted if addr != 0 else unmapped_base(k)
-        return _first_fit(k, mm, start, size)
-    if addr != 0 and wanted <= limit - size:
-        area = find_vma(k, mm, wanted >> PAGE_SHIFT)
-        if area == NIL or wanted + size <= k.vmas[area].vm_start << PAGE_SHIFT:
-            return wanted
-    if rules == KERNEL_6_1:
-        high = _highest_fit(k, mm, size)
-        if high >= 0:
-            return high
-    return _first_fit(k, mm, unmapped_base(k), size)
 
 
 @part
@@ -265,16 +201,16 @@ def _map_at(k: Kernel, t: int, file: int, addr: int, size: int, vm_flags: int, f
     if not (late and file == 0 and vma_merge(k, mm, start, end, vm_flags)):
         if file != 0 and late and vm_flags & (VM_GROWSDOWN | VM_GROWSUP) != 0:
             return -EINVAL
-        failed = _new_area(k, mm, file, start, end, vm_flags, pgoff)
+        failed = new_area(k, mm, file, start, end, vm_flags, pgoff)
         if failed != 0:
             return failed
-    _account(k, mm, start, end, vm_flags)
+    account(k, mm, start, end, vm_flags)
     log_event(k, EV_MMAP, start, end - start)
     return addr
 
 
 @rule
-def _new_area(k: Kernel, mm: int, file: int, start: int, end: int, vm_flags: int, pgoff: int) -> int:
+def new_area(k: Kernel, mm: int, file: int, start: int, end: int, vm_flags: int, pgoff: int) -> int:
     """An area of its own for pages [start, end), which are not mapped: 0 or an errno."""
     rules = k.vm[0].vma_rules + 0
     if vm_flags & VM_DENYWRITE != 0 and file != 0 and k.mappings[k.files[file].f_mapping].i_writecount > 0:
@@ -297,88 +233,18 @@ def _new_area(k: Kernel, mm: int, file: int, start: int, end: int, vm_flags: int
 
 
 @rule
-def _account(k: Kernel, mm: int, start: int, end: int, vm_flags: int) -> None:
+def account(k: Kernel, mm: int, start: int, end: int, vm_flags: int) -> None:
+    """Pages [start, end) are mapped now; locked ones are to be made present."""
     k.mms[mm].total_vm += end - start
     if vm_flags & VM_LOCKED != 0:
         k.mms[mm].locked_vm += end - start
         log_event(k, EV_MAKE_PAGES_PRESENT, start, end)
 
 
-# The heap ------------------------------------------------------------------------------------------------------------
-
-
-@rule
-def do_brk(k: Kernel, t: int, addr: int, length: int) -> int:
-    """Map anonymous private memory, readable, writable and executable, at `addr`: the address, or an errno (2.4)."""
-    early = k.vm[0].vma_rules <= KERNEL_2_4_0
-    mm = k.tasks[t].mm + 0
-    size = page_align(k, length)
-    if size == 0:
-        return addr
-    if not early and addr + size > task_size(k):
-        return -EINVAL
-    flags = _VM_DATA_FLAGS | k.mms[mm].def_flags
-    if flags & VM_LOCKED != 0 and exceeds_memlock(k, t, size):
-        return -EAGAIN
-    failed = sys_munmap(k, t, addr, size)
-    if failed != 0:
-        return failed if early else -ENOMEM
-    start, end = addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT
-    if exceeds_address_space(k, t, size) or k.mms[mm].map_count > k.vm[0].max_map_count:
-        return -ENOMEM
-    if not vm_enough_memory(k, end - start):
-        return -ENOMEM
-    grown = grow_heap(k, mm, start, end, flags) if early else vma_merge(k, mm, start, end, flags)
-    if not grown:
-        failed = _new_area(k, mm, 0, start, end, flags, 0)
-        if failed != 0:
-            return failed
-    _account(k, mm, start, end, flags)
-    return addr
-
-
-@part
-def _may_grow(k: Kernel, t: int, wanted: int, old: int, new: int) -> bool:
-    """Whether the heap may grow: RLIMIT_DATA, nothing mapped up to one page beyond its new end, memory enough."""
-    space = k.mms[k.tasks[t].mm]
-    begin = space.end_code if k.vm[0].vma_rules == KERNEL_2_2 else space.start_data
-    limit = k.tasks[t].rlim_data
-    if limit < RLIM_INFINITY and wanted - begin > limit:
-        return False
-    if find_vma_intersection(k, k.tasks[t].mm, old >> PAGE_SHIFT, (new + PAGE_SIZE) >> PAGE_SHIFT) != NIL:
-        return False
-    return vm_enough_memory(k, (new - old) >> PAGE_SHIFT)
-
-
-@rule
-def sys_brk(k: Kernel, t: int, wanted: int) -> int:
-    """Set the end of the heap to `wanted`, bytes; the end it has then: the old one if that is refused."""
-    mm = k.tasks[t].mm + 0
-    now = k.mms[mm].brk + 0
-    if wanted < k.mms[mm].end_code:
-        return now
-    old, new = page_align(k, now), page_align(k, wanted)
-    if old != new and wanted <= now:
-        if sys_munmap(k, t, new, old - new) != 0:
-            return now
-    elif old != new:
-        if not _may_grow(k, t, wanted, old, new):
-            return now
-        if k.vm[0].vma_rules == KERNEL_2_2:
-            prot = PROT_READ | PROT_WRITE | PROT_EXEC
-            mapped = do_mmap_pgoff(k, t, 0, old, new - old, prot, MAP_FIXED | MAP_PRIVATE, 0)
-        else:
-            mapped = do_brk(k, t, old, new - old)
-        if mapped != old:
-            return now
-    k.mms[mm].brk = wanted
-    log_event(k, EV_BRK, now, wanted)
-    return wanted
-
-
 # Address spaces, from Python -----------------------------------------------------------------------------------------
 
 _do_mmap_pgoff = entry(do_mmap_pgoff)
+_elf_base = entry(elf_base)
 _sys_munmap = entry(sys_munmap)
 _exit_mmap = entry(exit_mmap)
 _insert_vma = entry(insert_vma)
@@ -423,7 +289,11 @@ def setup_arg_pages(k: Kernel, t: int, pages: int = STACK_PAGES) -> None:
     mm, top = int(k.tasks[t].mm), int(k.vm[0].task_size_vpn)
     _insert_vma(k, mm, _new_vma(k, mm, top - pages, top, VM_STACK_FLAGS, 0, 0))
     k.mms[mm].total_vm += pages
-    k.mms[mm].start_stack = (top - pages) << PAGE_SHIFT
+    this = k.mms[mm]
+    this.start_stack = (top - pages) << PAGE_SHIFT
+    # A program without an image: the heap begins behind one page where its code would be.
+    this.start_code = int(_elf_base(k))
+    this.end_code = this.start_data = this.end_data = this.start_brk = this.brk = int(this.start_code) + PAGE_SIZE
 
 
 def mmput(k: Kernel, t: int) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
-from numa_sim.kernel.anon_vma import anon_vma_clone
 from numa_sim.kernel.pgtable import clear_page_tables, free_table
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.user_space import page_align, task_size
-from numa_sim.kernel.vma import close_vma, insert_vma, new_vma, open_vma, unlink_file, wrap_pgoff
+from numa_sim.kernel.vma import close_vma, cut_off, insert_vma, new_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma_prev, unlink_area
 from numa_sim.kernel.zap import zap_page_range
 from numa_sim.state.constants import (
@@ -22,9 +21,8 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PAGE_SIZE,
     VM_LOCKED,
-    VMA_SPLITS,
 )
-from numa_sim.state.events import count, log_event
+from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 
 
@@ -110,23 +108,6 @@ def _unmap_fixup(k: Kernel, mm: int, area: int, low: int, high: int, spare: int)
         cut_off(k, area, spare, low, high)
         insert_vma(k, mm, spare)
     insert_vma(k, mm, area)
-
-
-@rule
-def cut_off(k: Kernel, area: int, spare: int, low: int, high: int) -> None:
-    """Make `spare` the part of `area` from page `high` on, and end `area` at `low`; neither is on a list."""
-    vma, upper = k.vmas[area], k.vmas[spare]
-    upper.vm_start = high
-    upper.vm_end = vma.vm_end
-    upper.vm_flags = vma.vm_flags
-    upper.vm_page_prot = vma.vm_page_prot
-    upper.vm_file = vma.vm_file
-    upper.vm_pgoff = wrap_pgoff(k, vma.vm_pgoff + high - vma.vm_start)
-    upper.vm_raend = 0
-    vma.vm_end = low
-    open_vma(k, spare)
-    anon_vma_clone(k, spare, area, 0)
-    count(k, k.cpus[k.vm[0].current_cpu].node, VMA_SPLITS, 1)
 
 
 @rule

@@ -7,7 +7,7 @@ truncate finds it; one with DENYWRITE keeps others from opening the file for wri
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
-from numa_sim.kernel.anon_vma import NO_ANON_VMA, unlink_anon_vmas
+from numa_sim.kernel.anon_vma import NO_ANON_VMA, anon_vma_clone, unlink_anon_vmas
 from numa_sim.kernel.file_table import fput, get_file
 from numa_sim.kernel.pte import protection
 from numa_sim.kernel.vma_index.areas import link_area
@@ -16,7 +16,9 @@ from numa_sim.state.constants import (
     NIL,
     VM_DENYWRITE,
     VM_SHARED,
+    VMA_SPLITS,
 )
+from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
 _LONG_PAGES = 1 << 32
@@ -139,3 +141,42 @@ def insert_vma(k: Kernel, mm: int, vma: int) -> None:
     """Put an area into its address space: list, index, its file's list; the file is open for it already."""
     link_file(k, vma)
     link_area(k, mm, vma)
+
+
+@rule
+def cut_off(k: Kernel, area: int, spare: int, low: int, high: int) -> None:
+    """Make `spare`, which is on no list, the part of `area` from page `high` on, and end `area` at `low`."""
+    vma, upper = k.vmas[area], k.vmas[spare]
+    upper.vm_start = high
+    upper.vm_end = vma.vm_end
+    upper.vm_flags = vma.vm_flags
+    upper.vm_page_prot = vma.vm_page_prot
+    upper.vm_file = vma.vm_file
+    upper.vm_pgoff = wrap_pgoff(k, vma.vm_pgoff + high - vma.vm_start)
+    upper.vm_raend = 0
+    vma.vm_end = low
+    open_vma(k, spare)
+    anon_vma_clone(k, spare, area, 0)
+    count(k, k.cpus[k.vm[0].current_cpu].node, VMA_SPLITS, 1)
+
+
+@rule
+def split_vma(k: Kernel, mm: int, area: int, vpn: int) -> int:
+    """Make two areas of one: the upper, from page `vpn` on, is new; return it, or NIL if there is no record left."""
+    upper = new_vma(k, mm, 0, 0, 0, 0, 0)
+    if upper != NIL:
+        cut_off(k, area, upper, vpn, vpn)
+        insert_vma(k, mm, upper)
+    return upper
+
+
+@rule
+def carve_out(k: Kernel, mm: int, area: int, start: int, end: int) -> int:
+    """Split an area so that the part of it within [start, end) is one of its own; return that, or NIL."""
+    if k.vmas[area].vm_start < start:
+        area = split_vma(k, mm, area, start)
+        if area == NIL:
+            return NIL
+    if k.vmas[area].vm_end > end and split_vma(k, mm, area, end) == NIL:
+        return NIL
+    return area

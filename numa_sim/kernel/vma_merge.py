@@ -10,7 +10,7 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.anon_vma import anon_vma_clone
 from numa_sim.kernel.vma import close_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev, neighbours, unlink_area
-from numa_sim.state.constants import NIL, VM_SHARED, VMA_MERGES
+from numa_sim.state.constants import KERNEL_2_2, NIL, VM_SHARED, VMA_MERGES
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
@@ -104,3 +104,10 @@ def merge_segments(k: Kernel, mm: int, start: int, end: int) -> None:
             before = area
         area = k.vmas[before].vm_next + 0
     k.mms[mm].mmap_cache = NIL
+
+
+@rule
+def merge_changed(k: Kernel, mm: int, start: int, end: int) -> None:
+    """After the flags of areas of [start, end) were changed: merge what has become alike, where the kernel does."""
+    if k.vm[0].vma_rules == KERNEL_2_2:
+        merge_segments(k, mm, start, end)

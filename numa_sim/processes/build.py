@@ -20,9 +20,14 @@ from numa_sim.state.constants import (
     CHANNEL_CURVE,
     CHANNEL_NONE,
     CHANNEL_QUEUE,
+    KERNEL_6_1,
     LINE_BYTES,
     PAGE_SIZE,
     SECTION_SHIFT,
+    VMA_AVL,
+    VMA_LIST,
+    VMA_RBTREE,
+    VMA_VMACACHE,
 )
 from numa_sim.state.hardware_layout import CURVE_POINTS
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
@@ -50,6 +55,7 @@ SYSCTLS = (
     "vm_anon_lru",
 )
 _write_protect_works = entry(write_protect_works)
+_VMA_INDEXES = {"list": VMA_LIST, "avl": VMA_AVL, "rbtree": VMA_RBTREE, "vmacache": VMA_VMACACHE}
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
 
 
@@ -193,6 +199,12 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.zero_page, vm.local_pages = switches.zero_page, switches.local_pages
     vm.locks = switches.locks
     vm.copy_on_write = switches.copy_on_write
+    vm.vma_merge, vm.overcommit_memory = switches.vma_merge, sysctl.overcommit_memory
+    vm.vma_index = _VMA_INDEXES.get(kernel.vma_index, vm.vma_index)
+    if kernel.vma_rules == "linux-6.1":
+        vm.vma_rules = KERNEL_6_1
+    if sysctl.max_map_count is not None:
+        vm.max_map_count = sysctl.max_map_count
     vm.pgt_cache = switches.table_cache
     vm.page_aging, vm.launder = switches.page_aging, switches.launder
     vm.hysteresis, vm.second_chance = switches.hysteresis, switches.second_chance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import strerror
 from typing import TYPE_CHECKING, Any
 
 from simpy import Event
@@ -13,12 +12,13 @@ from numa_sim.errors import SimulationError
 from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
-from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
+from numa_sim.kernel.mmap import mm_alloc, setup_arg_pages
 from numa_sim.processes import children, segment_stage
 from numa_sim.processes.cache_mode import cache_call
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
+from numa_sim.processes.memory_calls import MEMORY_OPERATIONS, memory_call
 from numa_sim.processes.mmap_sem import holding_mmap_sem
 from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.scheduling import SCHEDULING_OPERATIONS, scheduling_call
@@ -41,7 +41,7 @@ from numa_sim.state.constants import (
 from numa_sim.state.events import log_event
 from numa_sim.workloads.cache_mode import CacheMode
 from numa_sim.workloads.children import Exec, Exit
-from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
+from numa_sim.workloads.program import Compute, Sleep, TaskHandle, Touch
 from numa_sim.workloads.swap import Swapoff, Swapon
 
 if TYPE_CHECKING:
@@ -177,10 +177,8 @@ class TaskProcess(Runnable):
         self._operations += 1
         if isinstance(operation, Touch):
             yield from self._touch(operation) if operation.address is None else self._access(operation)
-        elif isinstance(operation, Mmap):
-            return (yield from holding_mmap_sem(self, self._mmap(operation)))
-        elif isinstance(operation, Munmap):
-            yield from holding_mmap_sem(self, self._munmap(operation))
+        elif isinstance(operation, MEMORY_OPERATIONS):
+            return (yield from holding_mmap_sem(self, memory_call(self, operation)))
         elif isinstance(operation, Sleep):
             self.record.state = TASK_SLEEPING
             self.leave_cpu()
@@ -251,26 +249,6 @@ class TaskProcess(Runnable):
             self.process.interrupt("signal")
 
     # Operations ------------------------------------------------------------------------------------------------------
-
-    def _mmap(self, operation: Mmap) -> Steps:
-        k = self.kernel
-        self.enter_kernel()
-        self.record.cost_ns = self.machine.costs.syscall_ns
-        at_vpn = NIL if operation.at_vpn is None else operation.at_vpn
-        file = 0 if operation.file is None else operation.file.number
-        vpn = do_mmap(k, self.index, operation.size_pages, at_vpn, operation.prot, file, operation.first_page)
-        yield from self.spend(self.record.cost_ns, PART_SYSCALL)
-        if vpn < 0:
-            return OSError(-vpn, f"mmap of {operation.size_pages} pages failed: {strerror(-vpn)}")
-        return Region(vpn, operation.size_pages, operation.name, operation.file)
-
-    def _munmap(self, operation: Munmap) -> Steps:
-        k = self.kernel
-        self.enter_kernel()
-        self.record.cost_ns = self.machine.costs.syscall_ns
-        do_munmap(k, self.index, operation.region.start_vpn + operation.offset_pages, operation.length_pages)
-        self.machine.attend()
-        yield from self.spend(self.record.cost_ns, PART_SYSCALL)
 
     def compute(self, time_ns: int) -> Steps:
         """Use the CPU, a time slice at a time."""

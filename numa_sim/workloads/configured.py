@@ -36,6 +36,7 @@ OPERATIONS = (
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
     "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice",
+    "brk", "mprotect", "mlock", "munlock", "mremap",
 )  # fmt: skip
 
 
@@ -129,8 +130,9 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "mmap":
             file = None if op.file is None else files[op.file]
             regions[op.as_] = yield task.mmap(
-                op.size, op.at_bytes(), op.as_, file=file, shared=op.shared, offset=op.offset
-            )
+                op.size, op.at_bytes(), op.as_, op.prot, file, op.shared, op.offset,
+                op.fixed, op.growsdown, op.locked, op.reserve,
+            )  # fmt: skip
         case "touch":
             yield task.touch(
                 regions[op.on],
@@ -184,6 +186,12 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "kill":
             with suppress(OSError):  # the task has ended
                 yield task.kill(op.task, op.signal)
+        case "brk" | "mprotect" | "mlock" | "munlock":
+            with suppress(OSError):  # the machine has warned
+                yield _memory_operation(task, op, regions)
+        case "mremap":
+            with suppress(OSError):
+                regions[op.on] = yield task.mremap(regions[op.on], op.size, op.may_move)
         case "signal" | "prctl" | "setrlimit":
             yield _signal_operation(task, op, here)
         case "open":
@@ -202,6 +210,16 @@ def _signal_operation(task: TaskHandle, op: Any, here: _Position) -> Operation:
         case "setrlimit":
             return task.setrlimit(op.resource, op.limit)
     return task.signal(op.signal, op.action or _program(here.of_child(op.program)))
+
+
+def _memory_operation(task: TaskHandle, op: Any, regions: dict[str, Region]) -> Operation:
+    """The operation `op` describes, on the address space."""
+    if op.op == "brk":
+        return task.sbrk(op.grow or -op.shrink)
+    if op.op == "mprotect":
+        return task.mprotect(regions[op.on], op.prot, op.offset, op.length)
+    call = task.mlock if op.op == "mlock" else task.munlock
+    return call(regions[op.on], op.offset, op.length)
 
 
 def _file_operation(task: TaskHandle, file: OpenFile, op: Any) -> Operation:

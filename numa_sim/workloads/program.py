@@ -20,11 +20,21 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_SHARED, VM_WRITE
+from numa_sim.state.constants import (
+    MAP_GROWSDOWN,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
+)
 from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
 from numa_sim.workloads.cache_mode import CacheCalls, CacheMode
 from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
+from numa_sim.workloads.memory import Brk, MemoryCalls, Mlock, Mlockall, Mprotect, Mremap
 from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
@@ -71,9 +81,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Mmap:
-    """mmap(2), at `at_vpn` exactly (MAP_FIXED) if given; answered with a `Region`.
+    """mmap(2), at `at_vpn` exactly (MAP_FIXED) if given and `fixed`, else near it; answered with a `Region`.
 
-    `prot` are VM_READ, VM_WRITE, and for a file VM_SHARED: stores reach the file; `file` is None for anonymous memory.
+    `prot` are VM_READ, VM_WRITE, VM_EXEC, and VM_SHARED: stores reach the file, or whoever shares the memory; `file` is
+    None for anonymous memory; `flags` are MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE.
     """
 
     size_pages: int
@@ -82,6 +93,8 @@ class Mmap:
     prot: int = PROT_DEFAULT
     file: OpenFile | None = None
     first_page: int = 0
+    flags: int = 0
+    fixed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,11 @@ Operation: TypeAlias = (
     | Truncate
     | Close
     | Madvise
+    | Brk
+    | Mprotect
+    | Mlock
+    | Mlockall
+    | Mremap
     | Swapon
     | Swapoff
     | SignalAction
@@ -153,7 +171,7 @@ Operation: TypeAlias = (
 )
 
 
-class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, CacheCalls, SchedulingCalls):
+class TaskHandle(MemoryCalls, FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, CacheCalls, SchedulingCalls):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints
@@ -193,38 +211,52 @@ class TaskHandle(FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, Ca
         size: int | str | None = None,
         at: int | None = None,
         name: str = "",
-        prot: int = PROT_DEFAULT,
+        prot: int | str = PROT_DEFAULT,
         file: OpenFile | None = None,
         shared: bool = False,
         offset: int | str = 0,
+        fixed: bool = True,
+        growsdown: bool = False,
+        locked: bool = False,
+        reserve: bool = True,
     ) -> Mmap:
         """Map memory or a file, at address `at` (bytes) or where the kernel likes; ``yield`` gives the `Region`.
+
+        What the kernel refuses is an `OSError` in the program: EINVAL, ENOMEM, EACCES, EAGAIN, EPERM.
 
         Parameters
         ----------
         size : int or str, optional
             Bytes; needed without a file, else up to the file's end.
-        prot : int
-            VM_READ, VM_WRITE.
+        prot : int or str
+            PROT_READ, PROT_WRITE, PROT_EXEC, or text like "rw" or "none".
         file : OpenFile, optional
             What to map, from `offset` on, which must be whole pages.
         shared : bool
-            Stores reach the file; else they make the page the task's own (MAP_PRIVATE).
+            Stores reach the file, or without one everybody who has the memory after a fork (not on linux-2.2); else
+            they make the page the task's own (MAP_PRIVATE).
+        fixed : bool
+            What lies at `at` is unmapped first (MAP_FIXED); else `at` is a hint.
+        growsdown : bool
+            A stack: touching it below its start extends it.
+        locked : bool
+            All pages at once, and never swapped out (root only).
+        reserve : bool
+            Ask whether there is memory enough; False: MAP_NORESERVE.
         """
         at_vpn = None if at is None else self._size(at, "mmap.at") >> PAGE_SHIFT
-        if file is None:
-            if shared:
-                raise ConfigError("", f"{self.name}: mmap.shared", "goes with a file", ("False",))
-            size_bytes = self._size(0 if size is None else size, "mmap.size")
-            require(size_bytes > 0, f"{self.name}: mmap.size", f"{size}", "above 0")
-            return Mmap(_pages_up(size_bytes), at_vpn, name, prot)
-        self._opened(file, "mmap")
         first_bytes = self._size(offset, "mmap.offset")
         require(first_bytes % PAGE_SIZE == 0, f"{self.name}: mmap.offset", f"{offset}", "whole pages")
-        size_bytes = file.size_bytes - first_bytes if size is None else self._size(size, "mmap.size")
+        if file is None:
+            require(first_bytes == 0, f"{self.name}: mmap.offset", f"{offset}", "0 without a file")
+            size_bytes = self._size(0 if size is None else size, "mmap.size")
+        else:
+            self._opened(file, "mmap")
+            size_bytes = file.size_bytes - first_bytes if size is None else self._size(size, "mmap.size")
         require(size_bytes > 0, f"{self.name}: mmap.size", f"{size_bytes} bytes", "above 0")
-        flags = prot | VM_SHARED if shared else prot
-        return Mmap(_pages_up(size_bytes), at_vpn, name, flags, file, first_bytes >> PAGE_SHIFT)
+        bits = self._prot(prot, "mmap.prot") | (VM_SHARED if shared else 0)
+        flags = (MAP_GROWSDOWN if growsdown else 0) | (MAP_LOCKED if locked else 0) | (0 if reserve else MAP_NORESERVE)
+        return Mmap(_pages_up(size_bytes), at_vpn, name, bits, file, first_bytes >> PAGE_SHIFT, flags, fixed)
 
     def touch(
         self,

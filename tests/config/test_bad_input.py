@@ -228,7 +228,6 @@ CROSS_CHECKS = [
     ("inline", {("workload", 0, "program", 14, "offset"): "4KiB"}, "workload.0.program.14.offset"),
     ("inline", {("workload", 0, "program", 15, "file"): "df"}, "workload.0.program.15.file"),
     ("inline", {("workload", 0, "program", 15, "offset"): "5kB"}, "workload.0.program.15.offset"),
-    ("inline", {("workload", 0, "program", 0, "shared"): True}, "workload.0.program.0.shared"),
     ("inline", {("workload", 0, "program", 16, "on"): "none"}, "workload.0.program.16.on"),
     ("inline", {("machine", "file", 0, "name"): "other"}, "workload.0.program.12.file"),
     ("preset", {("workload",): []}, "workload"),

@@ -6,7 +6,7 @@ import pytest
 from golden_traces import Command, replay
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import mmap, munmap, stack
+from numa_sim.kernel import brk, mmap, munmap, stack
 from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.user_space import task_size
 from numa_sim.kernel.vma_index import areas
@@ -38,8 +38,8 @@ FIRST_SHARED = 100
 UNLIMITED_32 = 0xFFFFFFFF
 
 _do_mmap = entry(mmap.do_mmap_pgoff)
-_do_brk = entry(mmap.do_brk)
-_sys_brk = entry(mmap.sys_brk)
+_do_brk = entry(brk.do_brk)
+_sys_brk = entry(brk.sys_brk)
 _sys_munmap = entry(munmap.sys_munmap)
 _find_vma = entry(areas.find_vma)
 _find_vma_prev = entry(areas.find_vma_prev)

@@ -41,7 +41,7 @@ class Mmu:
         if not len(found):
             return 0
         pte = int(self.ptes[cpu, vpn % self.sets, found[0]])
-        return pte if not write or pte & PTE_DIRTY else 0
+        return pte if not write or (pte & PTE_DIRTY and pte & PTE_RW) else 0
 
     def walk(self, top: int, vpn: int, write: int) -> int:
         """Walk from the table in row `top`, always through all levels; set ACCESSED and DIRTY; 0 = page fault."""

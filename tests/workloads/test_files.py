@@ -69,7 +69,6 @@ def test_records() -> None:
         (lambda: TASK.write(FILE, "-1B"), r"write\.size"),
         (lambda: TASK.read(FILE, 5, offset=1, pattern=uniform()), r"read\.offset"),
         (lambda: TASK.read(FILE, "1MiB", pattern=uniform()), r"read\.size"),
-        (lambda: TASK.mmap(shared=True), r"mmap\.shared"),
         (lambda: TASK.mmap(), r"mmap\.size"),
         (lambda: TASK.mmap(file=FILE, offset=5), r"mmap\.offset"),
         (lambda: TASK.mmap(file=FILE, offset="1MiB"), r"mmap\.size"),

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from numa_sim.state.constants import MAP_NORESERVE
 from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
 from numa_sim.workloads.patterns.source import ENDLESS, AccessSource
@@ -126,7 +127,7 @@ def trace_program(
             match item:
                 case MapCall(vpn, pages):
                     replay.take()
-                    yield Mmap(pages, vpn, f"{vpn << 12:#x}", PROT_DEFAULT)
+                    yield Mmap(pages, vpn, f"{vpn << 12:#x}", PROT_DEFAULT, flags=MAP_NORESERVE)
                 case UnmapCall(vpn, pages):
                     replay.take()
                     yield Munmap(Region(vpn, pages), 0, pages)

@@ -1,0 +1,105 @@
+"""mprotect(2): mm/mprotect.c @2.4 (spec 8.6).
+
+Simplified: areas that have become alike merge only where 2.2 does it (merge_segments); the pages of an area made
+writable are unshared by faults, as for any private area.
+"""
+
+from __future__ import annotations
+
+from numa_sim.compiled import rule
+from numa_sim.kernel.pgtable import leaf_row, set_pte
+from numa_sim.kernel.pte import protection
+from numa_sim.kernel.tlb import flush_tlb_mm
+from numa_sim.kernel.user_space import page_align
+from numa_sim.kernel.vma import carve_out
+from numa_sim.kernel.vma_index.areas import find_vma
+from numa_sim.kernel.vma_merge import merge_changed
+from numa_sim.state.constants import (
+    EACCES,
+    EINVAL,
+    ENOMEM,
+    EV_MPROTECT,
+    NIL,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    PROT_EXEC,
+    PROT_READ,
+    PROT_WRITE,
+    PTE_ACCESSED,
+    PTE_DIRTY,
+    PTE_MAPPED,
+)
+from numa_sim.state.events import log_event
+from numa_sim.state.kernel import Kernel
+
+_ANY = PROT_READ | PROT_WRITE | PROT_EXEC
+_MAY_SHIFT = 4
+_FLAGS = PAGE_SIZE - 1
+
+
+@rule
+def change_protection(k: Kernel, mm: int, start: int, end: int, prot: int) -> int:
+    """Give the mapped pages of [start, end) protection `prot`; frame, accessed and dirty stay.  Return how many."""
+    span = 1 << k.vm[0].entry_bits
+    kept = ~_FLAGS | PTE_ACCESSED | PTE_DIRTY
+    changed = 0
+    vpn = start
+    while vpn < end:
+        stop = min(end, (vpn // span + 1) * span)
+        row = leaf_row(k, mm, vpn) if k.mms[mm].pgd != NIL else NIL
+        if row != NIL:
+            for at in range(vpn, stop):
+                pte = k.tables[row, at & (span - 1)]
+                if pte & PTE_MAPPED != 0:
+                    set_pte(k, row, at & (span - 1), (pte & kept) | (prot & ~PTE_ACCESSED))
+                    changed += 1
+        vpn = stop
+    return changed
+
+
+@rule
+def sys_mprotect(k: Kernel, t: int, addr: int, length: int, prot: int) -> int:
+    """Set what may be done with [addr, addr + length): 0, -EINVAL, -ENOMEM (a hole), -EACCES (the area's MAY flags).
+
+    Areas before the one that fails are changed.
+    """
+    size = page_align(k, length)
+    if addr & (PAGE_SIZE - 1) != 0 or prot & ~_ANY != 0:
+        return -EINVAL
+    if size == 0:
+        return 0
+    mm = k.tasks[t].mm + 0
+    start, end = addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT
+    answer = 0
+    at = start
+    area = find_vma(k, mm, start)
+    while at < end:
+        if area == NIL or k.vmas[area].vm_start > at:
+            answer = -ENOMEM
+            break
+        flags = (k.vmas[area].vm_flags & ~_ANY) | prot
+        if flags & ~(flags >> _MAY_SHIFT) & _ANY != 0:
+            answer = -EACCES
+            break
+        if flags != k.vmas[area].vm_flags:
+            area = carve_out(k, mm, area, at, end)
+            if area == NIL:
+                answer = -ENOMEM
+                break
+            _protect(k, t, mm, area, flags)
+        at = k.vmas[area].vm_end + 0
+        area = k.vmas[area].vm_next + 0
+    merge_changed(k, mm, start, end)
+    log_event(k, EV_MPROTECT, start, prot)
+    return answer
+
+
+@rule
+def _protect(k: Kernel, t: int, mm: int, area: int, flags: int) -> None:
+    """New flags for a whole area, and its pages' entries after them."""
+    vma = k.vmas[area]
+    vma.vm_flags = flags
+    vma.vm_page_prot = protection(flags)
+    changed = change_protection(k, mm, vma.vm_start, vma.vm_end, vma.vm_page_prot)
+    k.tasks[t].cost_ns += changed * k.costs[0].scan_pte_ns
+    flush_tlb_mm(k, mm)
