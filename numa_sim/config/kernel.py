@@ -76,7 +76,11 @@ class Sysctl(Section):
         description="log2 of pages read ahead; else by memory size",
     )
     overcommit_memory: int = Field(
-        0, ge=0, le=1, alias="vm.overcommit_memory", description="1: private writable memory is never refused"
+        1,
+        ge=0,
+        le=1,
+        alias="vm.overcommit_memory",
+        description="0: more private writable memory than could be free is refused, as a kernel boots; 1: never",
     )
     max_map_count: int | None = Field(
         None, ge=1, le=65536, alias="vm.max_map_count", description="most areas of an address space; else 65536"

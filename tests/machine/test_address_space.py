@@ -243,11 +243,12 @@ def test_more_than_there_is_is_refused_unless_overcommitted_or_unreserved() -> N
 
         return body
 
+    careful = {"sysctl": {"vm.overcommit_memory": 0}}
     with pytest.raises(SimulationError, match=f"errno {ENOMEM}"):
-        run(program())
-    run(program(reserve=False))
-    run(program(prot="r"))
-    run(program(), kernel={"sysctl": {"vm.overcommit_memory": 1}})
+        run(program(), kernel=careful)
+    run(program(reserve=False), kernel=careful)
+    run(program(prot="r"), kernel=careful)
+    run(program())
 
 
 @pytest.mark.row("X-10")
