@@ -37,7 +37,15 @@ FRAMES = 4096
 def small_kernel(nodes: int = 2, cpus: int = 4, areas: int = 2, events: int = 1) -> Kernel:
     """A machine of `nodes` * 4096 frames, all in zone NORMAL, with swap areas of 2048 slots."""
     k = new_kernel(
-        Sizes(nodes=nodes, cpus=cpus, frames=nodes * FRAMES, tasks=16, swap_slots=max(areas * 2048, 1), events=events)
+        Sizes(
+            nodes=nodes,
+            cpus=cpus,
+            frames=nodes * FRAMES,
+            tasks=16,
+            swap_slots=max(areas * 2048, 1),
+            events=events,
+            disk_blocks=8,
+        )
     )
     for node in range(nodes):
         zone = k.zones[node * NR_ZONES + ZONE_NORMAL]

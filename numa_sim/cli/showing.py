@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numa_sim.errors import ConfigError
-from numa_sim.units import PAGE_BYTES, format_bytes, format_ns, parse_ns
+from numa_sim.units import PAGE_BYTES, format_ns, parse_ns
 
 if TYPE_CHECKING:
     from numa_sim.config.model import Config
@@ -150,16 +150,18 @@ def event_lines(folder: Path, names: Sequence[str], task: str | None) -> Iterato
 
 def disks_text(config: Config) -> str:
     """Disk by disk what lies on it: swap areas, then files, with their blocks of 4 KiB."""
+    from numa_sim.results.readable import readable_bytes
+
     machine = config.machine
     placing = machine.placing()
     names = [f"swap {name}" for name in machine.swap_names()] + [f"file {file.name}" for file in machine.file]
     lines = []
     for number, drive in enumerate(placing.drives):
-        lines.append(f"{drive.name}: {drive.model.device}, {format_bytes(drive.blocks * PAGE_BYTES)}")
+        lines.append(f"{drive.name}: {drive.model.device}, {readable_bytes(drive.blocks * PAGE_BYTES)}")
         for name, place in zip(names, (*placing.swap, *placing.files), strict=True):
             if place.disk == number:
                 blocks = f"blocks {place.block} to {place.block + place.blocks - 1}" if place.blocks else "no blocks"
-                lines.append(f"  {name}: {blocks}, {format_bytes(place.blocks * PAGE_BYTES)}")
+                lines.append(f"  {name}: {blocks}, {readable_bytes(place.blocks * PAGE_BYTES)}")
     return _ended("\n".join(lines) or "no disks")
 
 

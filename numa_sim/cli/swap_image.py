@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from numa_sim.errors import ConfigError, SwapError
-from numa_sim.units import PAGE_BYTES, format_bytes, parse_bytes
+from numa_sim.results.readable import readable_bytes
+from numa_sim.units import PAGE_BYTES, parse_bytes
 
 
 def make_swap(file: Path, size: str | None, version: int, bad: str, label: str, *, force: bool) -> str:
@@ -36,7 +37,7 @@ def make_swap(file: Path, size: str | None, version: int, bad: str, label: str, 
             image.truncate(size_bytes)
     except OSError as problem:
         raise ConfigError("mkswap", str(file), f"cannot write: {problem.strerror}") from None
-    usable = format_bytes(header.usable * PAGE_BYTES)
+    usable = readable_bytes(header.usable * PAGE_BYTES)
     return f"{file}: swap header version {version}, {header.usable} usable pages ({usable}), {len(header.bad)} bad"
 
 

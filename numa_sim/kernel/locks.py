@@ -4,13 +4,13 @@ Rules run at one instant and their cost follows.  So a lock is known by the inte
 ``since_ns`` until ``until_ns``.  Who comes on another CPU within it spins for the rest, which is added to his
 ``cost_ns`` and to ``lock_wait_ns`` (booked as the part *lock_wait*).  Without contention no time changes.
 
-Modelled: zone->lock, pagemap_lru_lock, pagecache_lock, swap_list_lock, each area's sdev_lock, page_table_lock of each
-address space; tlbstate_lock in `numa_sim.kernel.tlb`.  Off with ``vm.locks = 0``: nothing is counted, nobody waits,
-except for the shoot-down before, whose wait is then a part of one's own.
+Modelled: zone->lock, pagemap_lru_lock, pagecache_lock, swap_list_lock, each area's sdev_lock, each file's
+i_shared_lock, page_table_lock of each address space; tlbstate_lock in `numa_sim.kernel.tlb`.  Off with ``vm.locks =
+0``: nothing is counted, nobody waits, except for the shoot-down before, whose wait is then a part of one's own.
 
 Simplified: of several intervals in which one rule takes a lock only the last counts for others, unless they touch;
 interrupts and the boot take none; pages are locked by their flag; mmap_sem is slept on (`numa_sim.processes.mmap_sem`);
-the big kernel lock, i_shared_lock and the request queues' io_request_lock are not modelled.
+the big kernel lock and the request queues' io_request_lock are not modelled.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ FIRST_SDEV_LOCK: Final = 3
 TLBSTATE_LOCK: Final = FIRST_SDEV_LOCK + MAX_SWAPFILES
 """Taken by `numa_sim.kernel.tlb` alone: whoever shoots down waits for the shoot-down before."""
 FIRST_ZONE_LOCK: Final = FIXED_LOCKS
-"""Rows of ``k.locks``; behind the zones' come a page_table_lock and then a mmap_sem for each address space."""
+"""Rows of ``k.locks``: behind the zones' a page_table_lock for each address space, then a mmap_sem for each, then an
+i_shared_lock for each mapping."""
 
 NO_LOCK: Final = 0
 RANK_MMAP_SEM: Final = 1
-RANK_PAGE_TABLE: Final = 2
-RANK_SWAP_LIST: Final = 3
-RANK_SDEV: Final = 4
-RANK_PAGEMAP_LRU: Final = 5
-RANK_PAGECACHE: Final = 6
-RANK_ZONE: Final = 7
+RANK_I_SHARED: Final = 2
+RANK_PAGE_TABLE: Final = 3
+RANK_SWAP_LIST: Final = 4
+RANK_SDEV: Final = 5
+RANK_PAGEMAP_LRU: Final = 6
+RANK_PAGECACHE: Final = 7
+RANK_ZONE: Final = 8
 RANKS: Final = (
-    "none", "mmap_sem", "page_table_lock", "swap_list_lock", "sdev_lock", "pagemap_lru_lock", "pagecache_lock",
-    "zone->lock",
+    "none", "mmap_sem", "i_shared_lock", "page_table_lock", "swap_list_lock", "sdev_lock", "pagemap_lru_lock",
+    "pagecache_lock", "zone->lock",
 )  # fmt: skip
 """The order in which locks nest, outermost first: as mm/filemap.c and mm/swapfile.c @2.4 take them."""
 
@@ -71,6 +73,12 @@ def mmap_sem_lock(k: Kernel, mm: int) -> int:
     return FIRST_ZONE_LOCK + k.zones.shape[0] + k.mms.shape[0] + mm
 
 
+@part
+def i_shared_lock(k: Kernel, mapping: int) -> int:
+    """Row of a file's i_shared_lock, which keeps its lists of areas."""
+    return mmap_sem_lock(k, k.mms.shape[0]) + mapping
+
+
 @rule
 def _rank(k: Kernel, lock: int) -> int:
     """Place of a lock in the nesting order."""
@@ -84,7 +92,9 @@ def _rank(k: Kernel, lock: int) -> int:
         return RANK_SDEV
     if lock < FIRST_ZONE_LOCK + k.zones.shape[0]:
         return RANK_ZONE
-    return RANK_PAGE_TABLE if lock < mmap_sem_lock(k, 0) else RANK_MMAP_SEM
+    if lock < mmap_sem_lock(k, 0):
+        return RANK_PAGE_TABLE
+    return RANK_MMAP_SEM if lock < i_shared_lock(k, 0) else RANK_I_SHARED
 
 
 @rule
@@ -166,4 +176,6 @@ def lock_name(k: Kernel, lock_id: int) -> str:
     zone = lock_id - FIRST_ZONE_LOCK
     if zone < len(k.zones):
         return f"zone->lock of node {zone // NR_ZONES} {ZONE_NAMES[zone % NR_ZONES]}"
-    return "page_table_lock" if zone < len(k.zones) + len(k.mms) else "mmap_sem"
+    if zone < len(k.zones) + len(k.mms):
+        return "page_table_lock"
+    return "mmap_sem" if zone < len(k.zones) + 2 * len(k.mms) else "i_shared_lock"

@@ -17,6 +17,7 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.inode import get_block, truncate_blocks
+from numa_sim.kernel.locks import i_shared_lock, spin_lock, spin_unlock
 from numa_sim.kernel.read_write import generic_file_write_step, wait_on_page
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.tlb import flush_tlb_mm
@@ -119,8 +120,10 @@ def truncate_step(k: Kernel, t: int, mapping: int, size: int) -> int:
         space.i_size = size
         if size >= old_size:
             return FILE_DONE
+        outer = spin_lock(k, i_shared_lock(k, mapping), k.costs[0].page_table_lock_ns)
         _vmtruncate_areas(k, space.i_mmap + 0, first)
         _vmtruncate_areas(k, space.i_mmap_shared + 0, first)
+        spin_unlock(k, i_shared_lock(k, mapping), outer)
     pfn = truncate_inode_pages(k, mapping, first)
     if pfn != NIL:
         return wait_on_page(k, t, pfn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.anon_vma import NO_ANON_VMA, anon_vma_clone, unlink_anon_vmas
 from numa_sim.kernel.file_table import fput, get_file
+from numa_sim.kernel.locks import i_shared_lock, spin_for
 from numa_sim.kernel.pte import protection
 from numa_sim.kernel.vma_index.areas import link_area
 from numa_sim.state.constants import (
@@ -68,6 +69,12 @@ def free_vma(k: Kernel, vma: int) -> None:
     k.vm[0].free_vma = vma
 
 
+@part
+def _lock_areas_of_file(k: Kernel, vma: int) -> None:
+    """Take i_shared_lock of the file an area maps (lock_vma_mappings), for as long as a list is changed."""
+    spin_for(k, i_shared_lock(k, k.files[k.vmas[vma].vm_file].f_mapping), k.costs[0].page_table_lock_ns)
+
+
 @rule
 def link_file(k: Kernel, vma: int) -> None:
     """Put an area at the front of its file's list (__vma_link_file)."""
@@ -75,6 +82,7 @@ def link_file(k: Kernel, vma: int) -> None:
     if area.vm_file == 0:
         return
     space = k.mappings[k.files[area.vm_file].f_mapping]
+    _lock_areas_of_file(k, vma)
     if area.vm_flags & VM_DENYWRITE != 0:
         space.i_writecount -= 1
     area.vm_prev_share = NIL
@@ -92,6 +100,7 @@ def link_file(k: Kernel, vma: int) -> None:
 def link_file_behind(k: Kernel, vma: int, other: int) -> None:
     """Put an area into its file's list right behind `other`, an area of the same flags (dup_mmap)."""
     area = k.vmas[vma]
+    _lock_areas_of_file(k, vma)
     if area.vm_flags & VM_DENYWRITE != 0:
         k.mappings[k.files[area.vm_file].f_mapping].i_writecount -= 1
     area.vm_prev_share = other
@@ -108,6 +117,7 @@ def unlink_file(k: Kernel, vma: int) -> None:
     if area.vm_file == 0:
         return
     space = k.mappings[k.files[area.vm_file].f_mapping]
+    _lock_areas_of_file(k, vma)
     if area.vm_flags & VM_DENYWRITE != 0:
         space.i_writecount += 1
     before, after = area.vm_prev_share + 0, area.vm_next_share + 0

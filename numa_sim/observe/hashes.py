@@ -41,24 +41,31 @@ def state_hash(k: Kernel) -> str:
 
     Field by field and little-endian, so it is the same in every process and on every platform.  Frames the
     simulation never touched are left out, and so are recorded events, access buffers and other things that depend
-    on how the run was observed; the slots of a swap area nobody used are represented by its `swap_info` alone.
+    on how the run was observed; the slots of a swap area nobody used are represented by its `swap_info` alone.  On
+    machines with files buffers and the contents of files' blocks belong to it.
     """
     digest = hashlib.blake2b(digest_size=16)
     _feed(digest, "vm", k.vm)
     for name in _SMALL:
         _feed(digest, name, getattr(k, name))
+    has_files = bool(k.disks.blocks.any())
     for start, end in touched_frames(k):
         digest.update(f"frames {start} {end}\n".encode())
         for at in range(start, end, _CHUNK):
             to = min(at + _CHUNK, end)
             _feed(digest, "pages", k.pages[at:to])
             _feed(digest, "tags", k.tags[at:to])
+            if has_files:
+                _feed(digest, "buffers", k.buffers[at:to])
     _feed_buddy_map(digest, k)
     used = int(k.vm[0].table_used)
     _feed(digest, "table_info", k.table_info[:used])
     for at in range(0, used, 256):
         _feed(digest, "tables", k.tables[at : min(at + 256, used)])
     _feed_swap(digest, k)
+    for disk in k.disks:
+        start = int(disk.tags_start)
+        _feed(digest, "disk_tags", k.disk_tags[start : start + int(disk.next_block)])
     ring = len(k.io)
     in_flight = [i % ring for i in range(int(k.vm[0].io_head), int(k.vm[0].io_tail))]
     _feed(digest, "io", k.io[in_flight])

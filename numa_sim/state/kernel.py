@@ -117,7 +117,7 @@ class Kernel:
     disk_tags: Any  # i8 [blocks of all disks]: contents of files' blocks
     last_use: Any  # i8 [frames if vm.track_use, else 1]: number of each frame's last mapping or use
     found: Any  # i8 [frames if vm.track_use, else 1, 4]: what kernel.page_search.find_pages found
-    locks: Any  # LOCK [fixed ones, zones, mms, mms]: see `numa_sim.kernel.locks`
+    locks: Any  # LOCK [fixed ones, zones, mms, mms, mappings]: see `numa_sim.kernel.locks`
     rmap: Any  # RMAP [frames if vm.rmap, else 1]: which file or anon_vma each frame's page is mapped for
     anon_vmas: Any  # ANON_VMA [vmas if vm.rmap, else 1]
     fault_latency: Any  # i8 [tasks, kinds, buckets] if vm.fault_latency, else of one task: `kernel.fault_latency`
@@ -258,7 +258,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
         disk_tags=zeros(sizes.disk_blocks, np.int64),
         last_use=zeros(sizes.frames if sizes.track_use else 1, np.int64),
         found=zeros((sizes.frames if sizes.track_use else 1, 4), np.int64),
-        locks=zeros(FIXED_LOCKS + n * NR_ZONES + 2 * (sizes.mms + 1), hardware_layout.LOCK),
+        locks=zeros(FIXED_LOCKS + n * NR_ZONES + 2 * (sizes.mms + 1) + sizes.mappings, hardware_layout.LOCK),
         rmap=zeros(sizes.frames if sizes.rmap else 1, rmap_layout.RMAP),
         anon_vmas=zeros(sizes.vmas if sizes.rmap else 1, rmap_layout.ANON_VMA),
         fault_latency=zeros((sizes.tasks + 2 if sizes.fault_latency else 1, 4, 256), np.int64),

@@ -19,7 +19,7 @@ def test_a_new_area(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(image, "--size", "1MiB", "--bad", "3,7-8", "--label", "mine") == 0
     assert image.stat().st_size == 1 << 20
     assert decode(image.read_bytes()) == SwapHeader(2, 255, (3, 7, 8), "mine")
-    assert "251 usable pages (1004KiB), 3 bad" in capsys.readouterr().out
+    assert "251 usable pages (1004 KiB), 3 bad" in capsys.readouterr().out
 
 
 def test_an_existing_file_is_written_only_by_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

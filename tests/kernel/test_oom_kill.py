@@ -50,6 +50,7 @@ def calls(k: Kernel, times_s: list[float]) -> list[int]:
     return found
 
 
+@pytest.mark.row("X-09")
 def test_a_kill_needs_a_second_of_ten_failures_and_five_seconds_since_the_last() -> None:
     k = machine(10, 500, 499)
     start = [100.0]  # a long pause before: a new series begins

@@ -1,5 +1,7 @@
 """Swap slots and areas: the spec's worked examples, off/on, and a state machine against an independent model."""
 
+from errno import ENODEV
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from numa_sim.compiled import entry
 from numa_sim.errors import SwapError
 from numa_sim.kernel import swapfile
-from numa_sim.kernel.swapon import swapon
+from numa_sim.kernel.swap_header import for_area
+from numa_sim.kernel.swapon import swapon, sys_swapon
 from numa_sim.state.constants import SWAP_MAP_BAD
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
@@ -18,6 +21,7 @@ _duplicate = entry(swapfile.swap_duplicate)
 _window = entry(swapfile.valid_swaphandles)
 _begin = entry(swapfile.swapoff_begin)
 _end = entry(swapfile.swapoff_end)
+_fail = entry(swapfile.swapoff_fail)
 
 
 def kernel(slots: int = 4096) -> Kernel:
@@ -113,6 +117,16 @@ def test_swapon_refuses_what_cannot_be_an_area() -> None:
             swapon(k, slots, bad=bad)
 
 
+@pytest.mark.row("S3-138")
+def test_a_device_without_a_page_is_no_area() -> None:
+    k = kernel(100)
+    header = for_area(10)
+    with pytest.raises(SwapError) as refused:
+        sys_swapon(k, header, 0, 0)
+    assert refused.value.code == ENODEV
+    assert k.vm[0].nr_swapfiles == 0
+
+
 class SwapMap(RuleBasedStateMachine):
     """Uses of slots, counted in a dict; no two live entries are ever the same slot."""
 
@@ -185,6 +199,24 @@ class SwapMap(RuleBasedStateMachine):
         _begin(self.k, t)
         _end(self.k, t)
         del self.areas[t]
+
+    @precondition(lambda self: self.uses)
+    @rule(data=st.data(), gets=st.integers(0, 40))
+    def swapoff_of_an_area_in_use_gives_up(self, data: st.DataObject, gets: int) -> None:
+        """While it is being emptied no slot of it is given; slots may be freed; then it works as before."""
+        off = data.draw(st.sampled_from(sorted({t for t, _ in self.uses})))
+        _begin(self.k, off)
+        for _ in range(gets):
+            slot = get(self.k)
+            if slot is None:
+                break
+            assert slot[0] != off
+            assert slot not in self.uses
+            self.uses[slot] = 1
+        emptied = data.draw(st.sampled_from(sorted(slot for slot in self.uses if slot[0] == off)))
+        for _ in range(self.uses.pop(emptied)):
+            assert free(self.k, *emptied) == 0
+        _fail(self.k, off)
 
     @invariant()
     def counts_agree(self) -> None:

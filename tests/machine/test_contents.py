@@ -395,6 +395,7 @@ def run_random_tasks(
     return operations, counters(machine)
 
 
+@pytest.mark.row("X-12")
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_million_random_operations_lose_and_swap_nothing(profile: str, seed: int) -> None:

@@ -65,6 +65,7 @@ def test_two_disks_of_equal_priority_beat_one() -> None:
     assert two.now_ns < 0.8 * one.now_ns
 
 
+@pytest.mark.row("X-06")
 @pytest.mark.row("S3-129")
 def test_two_equal_areas_on_one_disk_thrash_its_head() -> None:
     """Slots alternate between two places of the disk: read-ahead and merging reach half as far, the head travels."""
@@ -106,6 +107,7 @@ def test_clusters_of_slots_beat_first_fit() -> None:
     assert first_fit.now_ns > 1.1 * clusters.now_ns
 
 
+@pytest.mark.row("X-06")
 def test_plugging_gathers_neighbours() -> None:
     on = run((partition(),), (disk(),))
     off = run((partition(),), (disk(),), switches={"plugging": False})
@@ -114,6 +116,7 @@ def test_plugging_gathers_neighbours() -> None:
     assert counters(on)["pswpout"] * 8 == total(on, "sectors_written")
 
 
+@pytest.mark.row("X-06")
 def test_the_elevator_saves_head_travel() -> None:
     times = {}
     for elevator in ("linus", "noop", "none"):

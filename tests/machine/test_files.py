@@ -84,6 +84,7 @@ def test_a_second_read_is_served_from_the_page_cache() -> None:
     assert count["pagecache_hit"] >= 256
 
 
+@pytest.mark.row("X-08")
 def test_without_read_ahead_each_page_is_a_request() -> None:
     def program(task: Any) -> Any:
         fd = yield task.open("data")
@@ -136,6 +137,7 @@ def test_written_data_reaches_the_disk_with_fsync_and_only_then() -> None:
     assert counters(machine)["fsync_writes"] == 128
 
 
+@pytest.mark.row("X-07")
 def test_bdflush_writes_when_much_is_dirty_and_kupdate_what_is_old() -> None:
     def program(task: Any) -> Any:
         fd = yield task.open("data")

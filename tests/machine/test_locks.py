@@ -20,7 +20,13 @@ from numa_sim.kernel.locks import (
 from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.processes.machine import Machine
 from numa_sim.results.summary import summarise
-from numa_sim.state.constants import PART_DIRECT_RECLAIM, PART_MINOR_FAULT
+from numa_sim.state.constants import (
+    DIRTY_PAGES,
+    KIND_INODE,
+    NIL,
+    PART_DIRECT_RECLAIM,
+    PART_MINOR_FAULT,
+)
 
 CPUS = 8
 PAGES = 100
@@ -135,6 +141,62 @@ def test_shoot_downs_of_several_cpus_wait_for_each_other() -> None:
     assert lock.acquisitions > lock.contentions > 0
     assert lock.wait_ns > 0
     assert lock.hold_ns >= 20_000 * lock.acquisitions
+
+
+@pytest.mark.row("X-03")
+def test_tasks_that_fault_on_one_page_wait_for_one_read() -> None:
+    """Four map the same file and touch its one page at once: one reads it, all sleep until it is unlocked."""
+    machine = small(
+        cpus=("0-3",), disk=[{"name": "d", "device": "hdd", "size": "1GiB"}],
+        file=[{"name": "data", "disk": "d", "size": "4KiB"}], swap=(),
+    )  # fmt: skip
+
+    def program(task: Any) -> Any:
+        fd = yield task.open("data")
+        region = yield task.mmap(PAGE, file=fd)
+        yield task.touch(region, accesses=1)
+
+    for _ in range(4):
+        machine.add(program)
+    finish(machine)
+    assert machine.kernel.disks[0].pages_read == 1
+    assert counters(machine)["page_lock_waits"] == 4
+    waits = [parts(machine, task.index)["file_wait"] for task in machine.tasks]
+    assert counters(machine)["page_lock_wait_ns"] >= sum(waits) > 0
+    ends = {task.record.end_ns for task in machine.tasks}
+    assert max(ends) - min(ends) < min(waits)
+
+
+@pytest.mark.row("S2-54")
+def test_truncate_and_mmap_take_the_files_i_shared_lock() -> None:
+    machine = small(
+        disk=[{"name": "d", "device": "nvme", "size": "1GiB"}], file=[{"name": "data", "disk": "d", "size": "64KiB"}],
+        kernel={"switches": {"locks": True}},
+    )  # fmt: skip
+
+    def program(task: Any) -> Any:
+        fd = yield task.open("data")
+        shared = yield task.mmap(16 * PAGE, file=fd, shared=True)
+        private = yield task.mmap(16 * PAGE, file=fd)
+        yield task.touch(shared, write=1.0)
+        yield task.touch(private)
+        space = machine.kernel.mappings[machine.file_mappings["data"]]
+        seen.append((int(space.i_mmap), int(space.i_mmap_shared), int(space.nrpages), int(space.kind)))
+        yield task.fsync(fd)
+        yield task.truncate(fd, "16KiB")
+
+    seen: list[tuple[int, ...]] = []
+    machine.add(program)
+    finish(machine)
+    private, shared, pages, kind = seen[0]
+    assert private != shared
+    assert min(private, shared) >= 0
+    assert (pages, kind) == (16, KIND_INODE)
+    taken = {row["name"]: row for row in lock_rows(machine.kernel)}
+    assert taken["i_shared_lock"]["acquisitions"] >= 2 + 1 + 2  # two mappings come, truncate, two go
+    space = machine.kernel.mappings[machine.file_mappings["data"]]
+    assert (int(space.i_mmap), int(space.i_mmap_shared), int(space.nrpages)) == (NIL, NIL, 4)
+    assert space.pages_head[DIRTY_PAGES] != NIL, "what was stored is in no page"
 
 
 @pytest.mark.row("S2-62")

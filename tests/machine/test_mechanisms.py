@@ -71,6 +71,7 @@ def test_without_pageout_the_oom_killer_does_not_wait_for_swap_it_cannot_use() -
     assert counters(machine)["oom_kill"] == 1
 
 
+@pytest.mark.row("X-08")
 def test_without_readahead_only_wanted_pages_are_read() -> None:
     on, off = switched("readahead", True), switched("readahead", False)
     assert counters(on)["swap_ra"] > 0
@@ -214,6 +215,7 @@ def test_a_write_after_a_read_of_the_zero_page_copies_it() -> None:
     assert counters(machine)["anon_write_faults"] == 0
 
 
+@pytest.mark.row("X-09")
 @pytest.mark.parametrize("killer", [True, False])
 def test_the_oom_killer_kills_by_badness_or_else_the_faulting_task_dies(killer: bool) -> None:
     machine = small(swap=(), kernel={"oom_killer": killer}, costs={"context_switch": "100us"})

@@ -13,7 +13,7 @@ from machine.test_invariants import Shadow, contents
 from numa_sim.errors import ConfigError, NumaSimError, SimulationError
 from numa_sim.kernel.swap_header import encode, for_area
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import EV_SWAPOFF, SWP_WRITEOK
+from numa_sim.state.constants import EV_SWAPOFF, SWAP_MAP_MAX, SWP_WRITEOK
 
 A = {"device": "nvme", "size": "2MiB", "priority": 5, "name": "a"}
 B = {"device": "nvme", "size": "8MiB", "priority": 1, "name": "b"}
@@ -183,9 +183,11 @@ def test_a_file_is_swap_as_well_as_a_partition_but_not_with_holes() -> None:
 
 
 @pytest.mark.row("S3-138", "S3-139", "S2-09")
+@pytest.mark.parametrize("profile", ["linux-2.4.0", "linux-2.4.37"])
 @pytest.mark.parametrize("area", [A, {**ZRAM, "size": "2MiB", "name": "a"}])
-def test_swapoff_under_load_brings_every_page_back(area: dict[str, Any]) -> None:
-    machine = small(swap=(area, B), run={"check": "full", "record_events": 1 << 16})
+def test_swapoff_under_load_brings_every_page_back(area: dict[str, Any], profile: str) -> None:
+    kernel = {"profile": profile}
+    machine = small(swap=(area, B), kernel=kernel, run={"check": "full", "record_events": 1 << 18})
     same: list[bool] = []
 
     def compare(shadow: Shadow) -> None:
@@ -202,6 +204,39 @@ def test_swapoff_under_load_brings_every_page_back(area: dict[str, Any]) -> None
     assert counters(machine)["swapoff_pages"] > 200
     assert parts(machine, 3)["syscall"] > 0
     assert EV_SWAPOFF in machine.kernel.events["code"][: machine.vm.events_used]
+
+
+@pytest.mark.row("S3-138", "S2-12")
+def test_swapoff_frees_a_slot_whose_count_is_stuck() -> None:
+    """SWAP_MAP_MAX uses are never counted down again; swapoff has found them all and frees the slot."""
+    machine = small(swap=({**A, "size": "8MiB"},), run={"check": "cheap"})
+    k = machine.kernel
+    stuck: list[int] = []
+
+    def admin(task: Any) -> Any:
+        start = int(k.swap_info[0].map_start)
+        slots = range(start + 1, start + int(k.swap_info[0].max))
+        while not stuck:
+            yield task.sleep("1ms")
+            stuck.extend([slot for slot in slots if k.swap_map[slot] == 1 and not k.swap_cache[slot]][:1])
+        k.swap_map[stuck[0]] = SWAP_MAP_MAX
+        yield task.sleep("30ms")
+        yield task.swapoff("a")
+
+    def program(task: Any) -> Any:
+        heap = yield task.mmap(4 * MIB_PAGES * PAGE)
+        yield task.touch(heap, write=1.0)
+        yield task.sleep("20ms")
+        yield task.munmap(heap, length=3 * MIB_PAGES * PAGE)
+        yield task.sleep("80ms")
+        yield task.touch(heap, write=1.0, offset=3 * MIB_PAGES * PAGE)
+
+    machine.add(program)
+    machine.add(admin, root=True)
+    assert finish(machine).exit_state == "ok"
+    assert stuck
+    assert k.swap_info[0].flags == 0
+    assert machine.vm.nr_swap_pages == machine.vm.total_swap_pages == 0
 
 
 @pytest.mark.row("S3-138", "S3-139")

@@ -47,6 +47,14 @@ def change_swap_contents(k: Kernel) -> None:
     k.swap_tags[2048] = 1
 
 
+def change_buffer(k: Kernel) -> None:
+    k.buffers[FRAMES + 17].b_blocknr = 5
+
+
+def change_file_contents(k: Kernel) -> None:
+    k.disk_tags[3] = 1
+
+
 def change_tlb(k: Kernel) -> None:
     k.tlb[3, 7, 1].vpn = 4
 
@@ -74,6 +82,7 @@ def busy_kernel() -> Kernel:
     k = small_kernel(events=8)
     k.vm[0].table_used = 2
     k.swap_info[1].inuse_pages = 1
+    k.disks[0].blocks = k.disks[0].next_block = 4
     k.vm[0].io_head, k.vm[0].io_tail = 3, 4
     return k
 
