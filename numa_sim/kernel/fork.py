@@ -164,7 +164,9 @@ _new_vma = entry(new_vma)
 _log_event = entry(log_event)
 _count = entry(count)
 
-INHERITED = ("start_code", "end_code", "start_data", "end_data", "start_brk", "brk", "start_stack", "mmap_base")
+INHERITED = (
+    "start_code", "end_code", "start_data", "end_data", "start_brk", "brk", "start_stack", "mmap_base", "dumpable",
+)  # fmt: skip
 """Fields of mm_struct the child takes over as they are."""
 
 

@@ -154,6 +154,41 @@ def test_a_shared_address_space_is_dumped_by_the_latest_kernel_only(profile: int
     assert (refuses(k, 2) is None) == (profile >= KERNEL_2_4_37)
 
 
+@pytest.mark.row("S3-191")
+@pytest.mark.parametrize(("profile", "dumps"), [("linux-2.2", 0), ("linux-2.4.0", 0), ("linux-2.4.37", 1)])
+def test_a_thread_that_crashes_while_another_lives(profile: str, dumps: int) -> None:
+    def thread(task: Any) -> Any:
+        yield task.sleep("1ms")
+        yield from crash(task)
+
+    def parent(task: Any) -> Any:
+        yield task.setrlimit("core", "unlimited")
+        yield task.clone(thread)
+        yield task.compute("10ms")
+
+    machine = small(cpus=("0-1",), arch="i386", kernel={"profile": profile})
+    machine.add(parent, name="parent")
+    finish(machine)
+    assert [task.outcome for task in machine.tasks] == ["exited", "segmentation fault"]
+    assert len(machine.cores) == dumps
+    assert all(dump.ppid == 100 for dump in machine.cores)
+
+
+@pytest.mark.row("S3-191")
+def test_a_child_is_as_dumpable_as_its_parent() -> None:
+    def parent(task: Any) -> Any:
+        yield task.setrlimit("core", "unlimited")
+        yield task.fork(crash)
+        yield task.prctl(dumpable=False)
+        yield task.fork(crash)
+
+    machine = small()
+    machine.add(parent, name="parent")
+    finish(machine)
+    assert [task.outcome for task in machine.tasks[1:]] == ["segmentation fault"] * 2
+    assert [dump.name for dump in machine.cores] == [machine.tasks[1].name]
+
+
 # What is in it -------------------------------------------------------------------------------------------------------
 
 

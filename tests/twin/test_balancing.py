@@ -1,4 +1,4 @@
-"""The engine against its slow twin where CPUs run out of tasks and take others': the same moves at the same instants."""
+"""The engine against its slow twin where CPUs run out of tasks and take others': the same moves at the same times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USE = {"op": "touch", "on": "heap", "pattern": {"kind": "uniform"}, "write": 0.5
 
 
 def crowded(within_node: bool, across_nodes: bool) -> Config:
-    """Two nodes of two CPUs; on each CPU a task holds out while twelve others, of many lengths and nice values, queue."""
+    """Two nodes of two CPUs; on each CPU a task holds out while twelve others queue, long and short ones."""
     holders: list[dict[str, Any]] = [
         {"name": f"holder{cpu}", "cpus": str(cpu), "program": [{"op": "compute", "for": "50us"}]} for cpu in range(4)
     ]

@@ -129,6 +129,7 @@ def test_another_seed_is_another_run(plain: dict[str, Any]) -> None:
     assert other["state"] != plain["state"]
 
 
+@pytest.mark.row("X-01")
 @pytest.mark.parametrize("hash_seed", ["0", "4242"])
 def test_fresh_process(hash_seed: str, plain: dict[str, Any]) -> None:
     assert elsewhere({"PYTHONHASHSEED": hash_seed}) == plain
