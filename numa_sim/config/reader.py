@@ -180,6 +180,8 @@ def _check_files(config: Config) -> None:
     for index, workload in enumerate(config.workload):
         if workload.trace is not None:
             _check_file(config, f"workload.{index}.trace.file", workload.trace.file, folder=False)
+            if workload.trace.strace is not None:
+                _check_file(config, f"workload.{index}.trace.strace", workload.trace.strace, folder=False)
 
 
 def _check_file(config: Config, path: str, name: str, folder: bool) -> None:

@@ -300,13 +300,27 @@ class Trace(Section):
     """A recorded trace of page accesses that the task replays."""
 
     file: str = Field(min_length=1, description="trace file, relative to the configuration file")
-    format: Literal["numa_sim", "lackey", "oracleGeneral", "csv"] = Field(
+    format: Literal["numa_sim", "lackey", "lackey+strace", "oracleGeneral", "csv"] = Field(
         "numa_sim",
         description="numa_sim: run-length form (.npz); lackey: valgrind text; oracleGeneral: libCacheSim; csv",
+    )
+    strace: str | None = Field(
+        None, min_length=1, description="log of strace -f of the same run as the lackey text (lackey+strace)"
+    )
+    mappings: Literal["anonymous", "recorded"] = Field(
+        "anonymous", description="recorded: areas and permissions as recorded; anonymous: all private, rw"
     )
     cache_hit: ShortTime = Field(1, description="CPU time of each access of a record: they hit the CPU's caches")
     limit: int | None = Field(None, ge=1, le=10**12, description="records replayed; else all")
     instructions: bool = Field(True, description="false: instruction fetches are left out")
+
+    @model_validator(mode="after")
+    def _calls_are_recorded(self) -> Self:
+        if (self.strace is not None) != (self.format == "lackey+strace"):
+            raise refuse("strace is for the format lackey+strace, and that needs it", ("lackey+strace",), "strace")
+        if self.mappings == "recorded" and self.format not in ("numa_sim", "lackey+strace"):
+            raise refuse(f"the format {self.format} records no calls", ("anonymous",), "mappings")
+        return self
 
 
 class Workload(Section):

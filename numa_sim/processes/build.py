@@ -229,6 +229,8 @@ def add_workloads(machine: Machine, config: Config) -> None:
         program = program_from_config(workload, config.base)
         if workload.trace is not None:
             machine.inputs.append(_input(config.base / workload.trace.file))
+            if workload.trace.strace is not None:
+                machine.inputs.append(_input(config.base / workload.trace.strace))
         for name in workload.task_names():
             machine.add(
                 program,

@@ -54,7 +54,7 @@ def program_from_config(workload: Any, folder: Path | None = None) -> Program:
     Parameters
     ----------
     workload : object
-        With `program` (operations) or `trace` (file, format, cache_hit, limit, instructions).
+        With `program` (operations) or `trace` (file, format, strace, mappings, cache_hit, limit, instructions).
     folder : Path, optional
         Folder a relative trace file is looked up in.
     """
@@ -68,6 +68,8 @@ def program_from_config(workload: Any, folder: Path | None = None) -> Program:
             cache_hit_ns=t.cache_hit,
             limit=t.limit,
             instructions=t.instructions,
+            mappings=t.mappings,
+            **({} if t.strace is None else {"strace": (folder or Path()) / t.strace}),
         )
     return _program(_Position([_Frame(tuple(workload.program))], {}, {}))
 

@@ -6,9 +6,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from numa_sim.state.constants import MAP_NORESERVE
+import numpy as np
+
+from numa_sim.errors import ConfigError
+from numa_sim.state.constants import MAP_NORESERVE, VM_SHARED
 from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
+from numa_sim.workloads.memory import Mprotect
 from numa_sim.workloads.patterns.source import ENDLESS, AccessSource
 from numa_sim.workloads.program import (
     PROT_DEFAULT,
@@ -22,14 +26,28 @@ from numa_sim.workloads.program import (
     Touch,
 )
 from numa_sim.workloads.traces.formats import check_hit_ns, read_items
-from numa_sim.workloads.traces.items import CHUNK, Item, MapCall, Runs, UnmapCall, convert, touching_flags
+from numa_sim.workloads.traces.items import (
+    CHUNK,
+    FILL,
+    Item,
+    MapCall,
+    ProtectCall,
+    Runs,
+    UnmapCall,
+    convert,
+    touching_flags,
+)
+
+MAPPINGS = ("anonymous", "recorded")
+RECORD_CALLS = ("numa_sim", "lackey+strace")
 
 
 class _Replay:
     """Items of a trace with one item of look-ahead, and the time runs left over."""
 
-    def __init__(self, items: Iterator[Item], cache_hit_ns: int, touching: int) -> None:
+    def __init__(self, items: Iterator[Item], cache_hit_ns: int, touching: int, fill: bool) -> None:
         self._items = items
+        self._kept_flags = np.uint8(0xFF if fill else 0xFF & ~FILL)
         self._hit_ns = cache_hit_ns
         self._touching = touching
         self._held: Item | None = None
@@ -52,6 +70,7 @@ class _Replay:
             self.take()
             if len(runs.vpn) > len(self._buffer):
                 self._buffer = zeros(len(runs.vpn), ACCESS)
+            runs = runs._replace(flags=runs.flags & self._kept_flags)
             n, self.carry_ns = convert(self._buffer, *runs, self._touching, self._hit_ns, self.carry_ns)
             if n:
                 return self._buffer[:n]
@@ -89,6 +108,7 @@ def trace_program(
     cache_hit_ns: int = 1,
     limit: int | None = None,
     instructions: bool = True,
+    mappings: str = "anonymous",
     **options: Any,
 ) -> Program:
     """Return a program that replays a trace: maps, touches and unmaps as recorded, one `Touch` between two calls.
@@ -109,28 +129,44 @@ def trace_program(
         Stop after this many runs.
     instructions : bool
         False leaves out instruction fetches, but not their time.
+    mappings : str
+        ``anonymous``: whatever was mapped is private memory, readable and writable, and the first touch of a page
+        that had contents counts as the write that brings them.  ``recorded``: areas, permissions and sharing are
+        those of the recording, call by call; pages of files are anonymous still, so one that is only read shows
+        ZERO_PAGE.  Only for formats that record calls: numa_sim, lackey+strace.
     **options
         Of the reader.
 
     Raises
     ------
     ConfigError
-        No such format, or `cache_hit_ns` out of range.
+        No such format, `cache_hit_ns` out of range, or mappings that the format does not record.
     """
     check_hit_ns(cache_hit_ns)
+    if mappings not in MAPPINGS:
+        raise ConfigError("", "trace.mappings", f"got {mappings!r}", MAPPINGS)
+    exact = mappings == "recorded"
+    if exact:
+        if format not in RECORD_CALLS:
+            raise ConfigError("", "trace.mappings", f"the format {format} records no calls", ("anonymous",))
+        options["exact"] = True
     read_items(path, format, instructions=instructions, limit=limit, **options)  # refuses a bad format now
 
     def program(task: TaskHandle) -> Generator[Operation, Any, None]:
         items = read_items(path, format, instructions=instructions, limit=limit, **options)
-        replay = _Replay(items, cache_hit_ns, touching_flags(instructions))
+        replay = _Replay(items, cache_hit_ns, touching_flags(instructions), fill=not exact)
         while (item := replay.peek()) is not None:
             match item:
-                case MapCall(vpn, pages):
+                case MapCall(vpn, pages, prot, _, shared):
                     replay.take()
-                    yield Mmap(pages, vpn, f"{vpn << 12:#x}", PROT_DEFAULT, flags=MAP_NORESERVE)
+                    allowed = prot | (VM_SHARED if shared else 0) if exact else PROT_DEFAULT
+                    yield Mmap(pages, vpn, f"{vpn << 12:#x}", allowed, flags=MAP_NORESERVE)
                 case UnmapCall(vpn, pages):
                     replay.take()
                     yield Munmap(Region(vpn, pages), 0, pages)
+                case ProtectCall(vpn, pages, prot):
+                    replay.take()
+                    yield Mprotect(Region(vpn, pages), 0, pages, prot)
                 case _:
                     yield Touch(None, TraceSource(replay))
         if replay.carry_ns:
