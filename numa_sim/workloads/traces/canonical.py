@@ -19,6 +19,7 @@ import numpy as np
 
 from numa_sim.compiled import entry, rule
 from numa_sim.errors import TraceFormatError
+from numa_sim.state.constants import VM_WRITE
 from numa_sim.workloads.traces.address_space import AddressSpace, Call
 from numa_sim.workloads.traces.items import (
     CHUNK,
@@ -31,6 +32,7 @@ from numa_sim.workloads.traces.items import (
     MapCall,
     ProtectCall,
     Runs,
+    UnmapCall,
     new_runs,
     touching_flags,
 )
@@ -150,12 +152,12 @@ def read_canonical(path: Path, *, instructions: bool = True, exact: bool = False
     with _format_errors(path, "byte 0"):
         archive = zipfile.ZipFile(path)
     with archive:
-        yield from _read(path, archive, touching_flags(instructions), AddressSpace(exact))
+        yield from _read(path, archive, touching_flags(instructions), exact)
 
 
-def _read(path: Path, archive: zipfile.ZipFile, touching: int, space: AddressSpace) -> Iterator[Item]:
+def _read(path: Path, archive: zipfile.ZipFile, touching: int, exact: bool) -> Iterator[Item]:
     vpns = _read_pages(path, archive)
-    calls = _Calls(path, archive, space)
+    calls = _Calls(path, archive, AddressSpace(exact))
     page = _Member(path, archive, "page", ("<u2", "<u4"))
     flags = _Member(path, archive, "flags", ("|u1",))
     count = _Member(path, archive, "count", ("<u4",))
@@ -163,7 +165,7 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int, space: AddressSpa
     if not n == flags.length == count.length:
         raise TraceFormatError(path, "page.npy", f"{n} pages, {flags.length} flags, {count.length} counts")
     calls.check(n)
-    mapped, contents = np.zeros(len(vpns), np.uint8), np.zeros(len(vpns), np.uint8)
+    mapped, contents, writable = (np.zeros(len(vpns), np.uint8) for _ in range(3))
     decode = _DECODE[page.dtype.itemsize]
     at = 0
     while True:
@@ -172,6 +174,8 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int, space: AddressSpa
             if not isinstance(call, ProtectCall):
                 mapped[low:high] = isinstance(call, MapCall)
                 contents[low:high] = isinstance(call, MapCall) and call.contents
+            if not isinstance(call, UnmapCall):
+                writable[low:high] = call.prot & VM_WRITE
             yield call
         if at == n:
             break
@@ -181,6 +185,10 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int, space: AddressSpa
         good = decode(vpns, mapped, contents, *columns, touching, runs.vpn, runs.flags)
         if good < rows:
             _refuse(path, at + good, vpns, [int(c[good]) for c in columns])
+        if exact:
+            # A record's flags are of a whole stay, which may have begun before mprotect took a permission away.
+            late = runs.flags & WRITE & ~writable[columns[0]] != 0
+            runs.flags[late] = runs.flags[late] & ~np.uint8(WRITE) | np.uint8(READ)
         yield Runs(runs.vpn, columns[2].astype(np.int64), runs.flags)
         at += rows
     for member in (page, flags, count):
