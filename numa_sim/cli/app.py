@@ -51,6 +51,7 @@ class View(StrEnum):
     slabinfo = "slabinfo"
     numastat = "numastat"
     disks = "disks"
+    levels = "levels"
     swaps = "swaps"
     maps = "maps"
     smaps = "smaps"

@@ -69,11 +69,14 @@ def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Mom
         return json.dumps(config.resolved(), indent=2) + "\n"
     if view == "disks":
         return disks_text(config)
-    if view == "topology":
+    if view in ("topology", "levels"):
+        from numa_sim.cli.levels import levels_text
         from numa_sim.config.resolve import topology_of
         from numa_sim.topology import describe, to_numactl
 
         topology = topology_of(config)
+        if view == "levels":
+            return levels_text(config, topology)
         return _ended(describe(topology)) + _ended(to_numactl(topology))
     from numa_sim.processes.machine import Machine
 
