@@ -16,17 +16,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from kernel.file_machine import TASK, FileMachine
+from kernel.file_machine import PAGE, TASK, FileMachine
 from observe.page_scan import scanned
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import fork as kernel_fork
-from numa_sim.kernel import pgtable, rmap, swap_out
+from numa_sim.kernel import mprotect, mremap, pgtable, rmap, swap_out
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.state.constants import (
     FAULT_SIGBUS,
     FORK_DONE,
+    KERNEL_6_1,
+    MREMAP_MAYMOVE,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,
@@ -133,6 +135,8 @@ class Machine(FileMachine):
 
 k_first, k_next, k_vma = entry(rmap.rmap_first), entry(rmap.rmap_next), entry(rmap.rmap_vma)
 copy_areas = entry(kernel_fork.copy_areas)
+sys_mremap = entry(mremap.sys_mremap)
+sys_mprotect = entry(mprotect.sys_mprotect)
 
 
 @pytest.mark.row("S4-15", "S4-10")
@@ -287,10 +291,13 @@ class ReverseMap(RuleBasedStateMachine):
     """Processes map, fork, touch, lose pages to swap, unmap and exit; the reverse map is a scan of all tables."""
 
     profile = "linux-2.4.37"
+    modern_areas = False
 
     @initialize()
     def boot(self) -> None:
         self.m = Machine(mib=4, profile=self.profile)
+        if self.modern_areas:
+            self.m.k.vm[0].vma_rules = KERNEL_6_1
         self.alive = [TASK]
         self.m.map(TASK, 6)
 
@@ -318,6 +325,24 @@ class ReverseMap(RuleBasedStateMachine):
         t = self.one(who)
         if mapped := self.pages_of(t):
             self.m.unmap(t, mapped[where % len(mapped)], pages)
+
+    @rule(who=numbers, pages=st.integers(1, 6))
+    def mmap_shared_anonymous(self, who: int, pages: int) -> None:
+        self.m.map(self.one(who), pages, flags=RW | VM_SHARED)
+
+    @rule(who=numbers, where=numbers, pages=st.integers(1, 4), new=st.integers(1, 8))
+    def mremap(self, who: int, where: int, pages: int, new: int) -> None:
+        t = self.one(who)
+        if mapped := self.pages_of(t):
+            self.m.be(t)
+            sys_mremap(self.m.k, t, mapped[where % len(mapped)] * PAGE, pages * PAGE, new * PAGE, MREMAP_MAYMOVE, 0)
+
+    @rule(who=numbers, where=numbers, pages=st.integers(1, 4), prot=st.sampled_from((0, 1, 3)))
+    def mprotect(self, who: int, where: int, pages: int, prot: int) -> None:
+        t = self.one(who)
+        if mapped := self.pages_of(t):
+            self.m.be(t)
+            sys_mprotect(self.m.k, t, mapped[where % len(mapped)] * PAGE, pages * PAGE, prot)
 
     @precondition(lambda self: len(self.alive) < len(TASKS))
     @rule(who=numbers)
@@ -373,9 +398,10 @@ _SETTINGS = settings(
 
 
 @pytest.mark.row("S4-14")
-@pytest.mark.parametrize("kernel", ["linux-2.2", "linux-2.4.0", "linux-2.4.37"])
+@pytest.mark.parametrize("kernel", ["linux-2.2", "linux-2.4.0", "linux-2.4.37", "linux-2.4.37 with areas of 6.1"])
 def test_the_reverse_map_equals_a_scan_of_all_page_tables(kernel: str) -> None:
     class OfThisKernel(ReverseMap):
-        profile = kernel
+        profile = kernel.split()[0]
+        modern_areas = "6.1" in kernel
 
     run_state_machine_as_test(OfThisKernel, settings=_SETTINGS)

@@ -8,7 +8,7 @@ import numpy as np
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.buddy import is_reserved
-from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_PRESENT
+from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_PRESENT, PTE_PROTNONE
 from numa_sim.state.kernel import Kernel
 
 reserved = entry(is_reserved)
@@ -20,7 +20,7 @@ def scanned(k: Kernel) -> dict[int, set[tuple[int, int]]]:
     bits = int(k.vm[0].entry_bits)
 
     def descend(mm: int, row: int, level: int, vpn: int) -> None:
-        for index in np.flatnonzero(k.tables[row] & PTE_PRESENT).tolist():
+        for index in np.flatnonzero(k.tables[row] & (PTE_PRESENT | PTE_PROTNONE)).tolist():
             pte, here = int(k.tables[row, index]), vpn << bits | index
             if level:
                 descend(mm, pte >> PAGE_SHIFT, level - 1, here)
