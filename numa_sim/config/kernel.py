@@ -159,6 +159,12 @@ class Kernel(Section):
         "strict24",
         description="strict24: node by node in pgdat_list order, as 2.4 did; nearest: one list by distance",
     )
+    slab: bool = Field(
+        False, description="true: areas, address spaces, open files and buffers take slab objects, as in a real kernel"
+    )
+    vmalloc_placement: Literal["first", "best", "worst"] = Field(
+        "first", description="which gap a vmalloc area takes: the kernel takes the first; the smallest; the largest"
+    )
     reclaim: str = Field(
         "kernel",
         min_length=1,

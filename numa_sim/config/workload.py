@@ -19,6 +19,17 @@ from numa_sim.config.file_operations import (
     Truncate,
     Write,
 )
+from numa_sim.config.kernel_memory import (
+    Churn,
+    KernelNames,
+    KernelOperation,
+    KernelTouch,
+    Kfree,
+    Kmalloc,
+    LookUp,
+    Vfree,
+    Vmalloc,
+)
 from numa_sim.config.limits import Limits, Setrlimit
 from numa_sim.config.memory_operations import Brk, MemoryRange, Mlock, Mprotect, Mremap, Munlock, Protection
 from numa_sim.config.patterns import Accesses, Pattern
@@ -289,7 +300,14 @@ Operation = Annotated[
     | Prctl
     | Nice
     | SchedYield
-    | Setrlimit,
+    | Setrlimit
+    | Kmalloc
+    | Kfree
+    | Vmalloc
+    | Vfree
+    | KernelTouch
+    | Churn
+    | LookUp,
     Field(discriminator="op"),
 ]
 for _section in (Repeat, Fork, Vfork, Clone, Exec, SignalAction):
@@ -357,6 +375,7 @@ class _Reader:
     def __init__(self, sizes: dict[str, int | None] | None = None, opened: Iterable[str] = ()) -> None:
         self._sizes = dict(sizes or {})  # None: up to the end of a file
         self._open = set(opened)
+        self._kernel = KernelNames()
 
     def read(self, program: tuple[Operation, ...], path: str, depth: int) -> None:
         """Check `program`, which stands at `path` of its workload."""
@@ -374,6 +393,8 @@ class _Reader:
                 self._resize(operation, here)
             elif isinstance(operation, FileOperation):
                 self._use_file(operation, here)
+            elif isinstance(operation, KernelOperation):
+                self._kernel.follow(operation, here)
             elif isinstance(operation, SignalAction):
                 _Reader(self._sizes, self._open).read(operation.program or (), f"{here}.program", depth + 1)
             elif isinstance(operation, Repeat):

@@ -38,11 +38,13 @@ from numa_sim.state.constants import (
     NR_ZONES,
     PAGE_SHIFT,
     PAGE_SIZE,
+    PGD_QUICKLIST,
     PLACE_BEST,
     PLACE_FIRST,
     PLACE_WORST,
     PROT_KERNEL,
     PTE_GLOBAL,
+    VMALLOC_FAIL,
     VMALLOC_FAULTS,
     ZONE_HIGHMEM,
 )
@@ -172,9 +174,12 @@ def vmalloc_begin(k: Kernel, size: int) -> int:
     `vmalloc_area_pages` then fills it.
     """
     pages = (size + PAGE_SIZE - 1) >> PAGE_SHIFT
-    if pages <= 0 or pages > k.vm[0].total_pages:
-        return NIL
-    return get_vm_area(k, pages)
+    area = NIL
+    if 0 < pages <= k.vm[0].total_pages:
+        area = get_vm_area(k, pages)
+    if area == NIL:
+        count(k, k.cpus[k.vm[0].current_cpu].node, VMALLOC_FAIL, 1)
+    return area
 
 
 # Pages ---------------------------------------------------------------------------------------------------------------
@@ -188,12 +193,17 @@ def page_kernel(k: Kernel) -> int:
 
 @rule
 def _set_pgdir(k: Kernel, vpn: int) -> None:
-    """2.2: a new entry of init_mm's directory goes into every process' directory at once."""
+    """2.2: a new entry of init_mm's directory goes into every process' directory at once, and into spare ones."""
     index = _top_index(k, vpn)
     entry = k.tables[k.mms[INIT_MM].pgd, index]
     for mm in range(1, k.mms.shape[0]):
         if k.mms[mm].used != 0 and k.mms[mm].pgd != NIL:
             k.tables[k.mms[mm].pgd, index] = entry
+    for cpu in range(k.cpus.shape[0]):
+        row = k.cpus[cpu].quicklist[PGD_QUICKLIST] + 0
+        while row != NIL:
+            k.tables[row, index] = entry
+            row = k.table_info[row].next + 0
 
 
 @rule
@@ -315,6 +325,15 @@ def vmalloc_to_page(k: Kernel, vpn: int) -> int:
     """`vmalloc_to_page`: the frame behind an address of an area, NIL for a guard page or a hole."""
     pte = get_pte(k, INIT_MM, vpn)
     return pte >> PAGE_SHIFT if pte != 0 else NIL
+
+
+def room(k: Kernel) -> tuple[int, int, int]:
+    """Pages of the range of areas, of those taken (guard pages included), and of the longest gap."""
+    vm, taken = k.vm[0], areas(k)
+    ends = [int(vm.vmalloc_start), *(addr + pages for addr, pages in taken)]
+    starts = [*(addr for addr, _ in taken), int(vm.vmalloc_end)]
+    gaps = [start - end for end, start in zip(ends, starts, strict=True)]
+    return int(vm.vmalloc_end - vm.vmalloc_start), sum(pages for _, pages in taken), max(gaps)
 
 
 def areas(k: Kernel) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from numa_sim.state.constants import MAX_ORDER, NR_ZONES
+from numa_sim.state.constants import MAX_ORDER, NIL, NR_ZONES
 from numa_sim.state.kernel import Kernel
 
 __all__ = ["event_hash", "state_hash", "touched_frames"]
@@ -66,6 +66,7 @@ def state_hash(k: Kernel) -> str:
     for disk in k.disks:
         start = int(disk.tags_start)
         _feed(digest, "disk_tags", k.disk_tags[start : start + int(disk.next_block)])
+    _feed_kernel_memory(digest, k)
     ring = len(k.io)
     in_flight = [i % ring for i in range(int(k.vm[0].io_head), int(k.vm[0].io_tail))]
     _feed(digest, "io", k.io[in_flight])
@@ -121,6 +122,19 @@ def _feed_buddy_map(digest: Any, k: Kernel) -> None:
                 low = at + ((start - first) >> (order + 1))
                 high = at + ((end - first - 1) >> (order + 1)) + 1
                 _feed(digest, f"buddy_map {z} {order}", k.buddy_map[low:high])
+
+
+def _feed_kernel_memory(digest: Any, k: Kernel) -> None:
+    """Add slab caches, areas of vmalloc and slots of kmap, as far as they were ever used."""
+    vm = k.vm[0]
+    _feed(digest, "vm_structs", k.vm_structs[: int(vm.vm_structs_used)])
+    _feed(digest, "pkmap", k.pkmap)
+    if vm.cache_chain == NIL:
+        return
+    for name in ("kmem_caches", "cpucache", "dentries"):
+        _feed(digest, name, getattr(k, name))
+    for name in ("slabs", "slab_bufctl"):
+        _feed(digest, name, getattr(k, name)[: int(vm.slab_used)])
 
 
 def _feed_swap(digest: Any, k: Kernel) -> None:

@@ -12,6 +12,9 @@ from typing import Any, Final
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.mmzone import ZONE_NAMES
+from numa_sim.kernel.slab.cache import cache_name, chain
+from numa_sim.kernel.slab.kernel_caches import KERNEL_CACHES, VM_AREA_CACHE
+from numa_sim.kernel.structures import count_structures
 from numa_sim.kernel.v2_2.buddy import blocks_by_zone
 from numa_sim.kernel.v2_4_0.pressure import inactive_target
 from numa_sim.state.constants import (
@@ -248,19 +251,30 @@ def _vmstat(k: Kernel, nodes: slice) -> str:
 
 
 def slabinfo(k: Kernel) -> str:
-    """``/proc/slabinfo`` of 2.4 (version 1.1), as far as modelled: the objects in use of caches the model has.
+    """``/proc/slabinfo`` of 2.4 (version 1.1): one line per cache, in the order of the chain.
 
-    The model's objects take no memory of the machine: their size and their slabs are 0.
+    Objects in use and in all slabs, bytes of an object, slabs in use, all slabs, pages per slab; on machines of several
+    CPUs also what a CPU may keep, and how many it takes at a time.  With ``[kernel] slab = false`` caches without slabs
+    are left out, and the structures of the kernel itself are counted, but take no memory: sizes and slabs of 0.
     """
-    objects = {
-        "vm_area_struct": sum(_areas(k, mm) for mm in range(1, len(k.mms)) if k.mms[mm].used),
-        "mm_struct": int((k.mms.used[1:] != 0).sum()),
-        "filp": int((k.files.f_count != 0).sum()),
-        "inode_cache": int((k.mappings.kind == KIND_INODE).sum()),
-        "buffer_head": int(k.vm[0].nr_buffers_type.sum()),
-    }
-    rows = [f"{name:<17} {n:6d} {n:6d} {0:6d} {0:4d} {0:4d} {1:4d}" for name, n in objects.items()]
-    return _text(["slabinfo - version: 1.1", *rows])
+    if k.vm[0].slab_objects:
+        version = "1.1 (SMP)" if len(k.cpus) > 1 else "1.1"
+        return _text([f"slabinfo - version: {version}", *(_cache_row(k, c) for c in chain(k))])
+    rows = {cache_name(k, c): _cache_row(k, c) for c in chain(k) if k.kmem_caches[c].list_length.any()}
+    counts = {KERNEL_CACHES[row - VM_AREA_CACHE][0]: n for row, n in count_structures(k).items()}
+    counts |= {"inode_cache": int((k.mappings.kind == KIND_INODE).sum())}
+    rows = {name: f"{name:<17} {n:6d} {n:6d} {0:6d} {0:4d} {0:4d} {1:4d}" for name, n in counts.items()} | rows
+    return _text(["slabinfo - version: 1.1", *rows.values()])
+
+
+def _cache_row(k: Kernel, c: int) -> str:
+    """A slab cache's line."""
+    cache = k.kmem_caches[c]
+    full, partial, free = (int(n) for n in cache.list_length)
+    slabs = full + partial + free
+    row = f"{cache_name(k, c):<17} {cache.active:6d} {slabs * cache.num:6d} {cache.objsize:6d}"
+    row += f" {full + partial:4d} {slabs:4d} {1 << int(cache.gfporder):4d}"
+    return row + f" : {cache.limit:4d} {cache.batchcount:4d}" if len(k.cpus) > 1 and k.vm[0].slab_objects else row
 
 
 def swaps(k: Kernel, names: Sequence[str] = ()) -> str:
@@ -279,13 +293,6 @@ def swaps(k: Kernel, names: Sequence[str] = ()) -> str:
         kind = "file\t\t" if area.file else "partition\t"
         lines.append(f"{name:<31} {kind}{_kib(int(area.pages))}\t{_kib(used)}\t{area.prio}")
     return _text(lines)
-
-
-def _areas(k: Kernel, mm: int) -> int:
-    areas, vma = 0, int(k.mms[mm].mmap)
-    while vma != NIL:
-        areas, vma = areas + 1, int(k.vmas[vma].vm_next)
-    return areas
 
 
 FILES: Final[dict[str, Callable[[Kernel], str]]] = {

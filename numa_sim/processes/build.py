@@ -13,6 +13,8 @@ from numa_sim.hardware.loop import write_protect_works
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
+from numa_sim.kernel.slab.cache import kmem_cache_init
+from numa_sim.kernel.vmalloc import vmalloc_init
 from numa_sim.observe.result import InputFile
 from numa_sim.policies import Policy, find
 from numa_sim.processes.mount import file_sizes
@@ -109,6 +111,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
         config.kernel.memfrac,
         config.kernel.lower_zone_reserve_ratio,
     )
+    vmalloc_init(k)
     _fill_hardware(k, config, topology)
     _fill_kernel(k, config)
     return k
@@ -219,6 +222,10 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     for name, value in kernel.bdflush.given().items():
         setattr(vm, name, value)
     vm.oom_killer = kernel.oom_killer
+    vm.vmalloc_placement = ("first", "best", "worst").index(kernel.vmalloc_placement)
+    vm.slab_objects = kernel.slab
+    if kernel.slab:
+        kmem_cache_init(k)
     vm.numa_nearest = kernel.numa_fallback == "nearest"
     vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
 

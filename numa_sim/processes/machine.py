@@ -133,6 +133,7 @@ class Machine(simpy.Environment):
         self.cores: list[CoreDump] = []
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[tuple[Signal, int]]] = {}
+        self.kmap_waiting: list[Signal] = []
         self.block = BlockLayer(
             self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
         )

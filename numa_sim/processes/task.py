@@ -13,11 +13,13 @@ from numa_sim.hardware.loop import begin_accesses
 from numa_sim.kernel.file_operations import abandon_file
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import mm_alloc, setup_arg_pages
+from numa_sim.kernel.structures import follow_structures
 from numa_sim.processes import children, segment_stage
 from numa_sim.processes.cache_mode import cache_call
 from numa_sim.processes.delivery import SIGNAL_OPERATIONS, deliver, post, signal_call
 from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
+from numa_sim.processes.kernel_memory import kernel_call
 from numa_sim.processes.memory_calls import MEMORY_OPERATIONS, memory_call
 from numa_sim.processes.mmap_sem import holding_mmap_sem
 from numa_sim.processes.runnable import Runnable, Steps
@@ -41,6 +43,7 @@ from numa_sim.state.constants import (
 from numa_sim.state.events import log_event
 from numa_sim.workloads.cache_mode import CacheMode
 from numa_sim.workloads.children import Exec, Exit
+from numa_sim.workloads.kernel_memory import KERNEL_OPERATIONS
 from numa_sim.workloads.program import Compute, Sleep, TaskHandle, Touch
 from numa_sim.workloads.swap import Swapoff, Swapon
 
@@ -175,8 +178,11 @@ class TaskProcess(Runnable):
     def _do(self, operation: Any) -> Steps:
         """Carry out one operation; its answer goes back to the program."""
         self._operations += 1
+        if self.machine.vm.slab_objects:
+            self.enter_kernel()
+            follow_structures(self.kernel)
         if isinstance(operation, Touch):
-            yield from self._touch(operation) if operation.address is None else self._access(operation)
+            yield from self.touch(operation) if operation.address is None else self._access(operation)
         elif isinstance(operation, MEMORY_OPERATIONS):
             return (yield from holding_mmap_sem(self, memory_call(self, operation)))
         elif isinstance(operation, Sleep):
@@ -199,6 +205,8 @@ class TaskProcess(Runnable):
             return (yield from segment_stage.segment_call(self, operation))
         elif isinstance(operation, SCHEDULING_OPERATIONS):
             return (yield from scheduling_call(self, operation))
+        elif isinstance(operation, KERNEL_OPERATIONS):
+            return (yield from kernel_call(self, operation))
         elif isinstance(operation, SIGNAL_OPERATIONS):
             return (yield from signal_call(self, operation))
         else:
@@ -213,6 +221,8 @@ class TaskProcess(Runnable):
         close_all(self)
         self.record.cost_ns = self.machine.costs.syscall_ns
         children.leave_mm(self)
+        if self.machine.vm.slab_objects:
+            follow_structures(k)
         _log_event(k, EV_TASK_EXIT, self.index, 0)
         self.machine.attend()
         yield from self.spend(self.record.cost_ns, PART_SYSCALL)
@@ -279,7 +289,7 @@ class TaskProcess(Runnable):
             _begin_accesses(self.kernel, self.cpu.number)  # type: ignore[union-attr]
         return bool(n)
 
-    def _touch(self, operation: Touch) -> Steps:
+    def touch(self, operation: Touch) -> Steps:
         """Run accesses on the hardware until the source is empty, serving what stops them."""
         self.source = operation.source
         assert self.cpu is not None
@@ -313,7 +323,7 @@ class TaskProcess(Runnable):
         record.access_address = operation.address
         record.esp = operation.esp or 0
         record.kernel_mode = int(operation.in_kernel)
-        yield from self._touch(operation)
+        yield from self.touch(operation)
         record.kernel_mode = 0
         if not record.killed:  # else its core file tells
             record.access_address = record.esp = 0

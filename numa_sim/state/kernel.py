@@ -129,7 +129,7 @@ class Kernel:
     cpucache: Any  # i4 [cpus, caches, CPUCACHE_ENTRIES]: objects each CPU keeps: their number, then they
     vm_structs: Any  # VM_STRUCT [areas]
     pkmap: Any  # i4 [1024, 2]: kmap's slots: count, frame
-    dentries: Any  # DENTRY [names]
+    dentries: Any  # DENTRY [mappings + names]
     swap_lockmap: Any  # i4 [slots]: 2.2: pfn + 1 of the page under I/O with the slot, 0 = none
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
@@ -270,7 +270,7 @@ def new_kernel(sizes: Sizes) -> Kernel:
         cpucache=zeros((c, kmem_layout.MAX_CACHES, kmem_layout.CPUCACHE_ENTRIES), np.int32),
         vm_structs=zeros(sizes.vm_structs, kmem_layout.VM_STRUCT),
         pkmap=zeros((LAST_PKMAP, 2), np.int32),
-        dentries=zeros(sizes.names, kmem_layout.DENTRY),
+        dentries=zeros(sizes.mappings + sizes.names, kmem_layout.DENTRY),
         swap_lockmap=zeros(sizes.swap_slots, np.int32),
     )
     _set_links(k, sizes)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from numa_sim.errors import ConfigError
 from numa_sim.state.constants import PAGE_SIZE
 from numa_sim.workloads.files import OpenFile
+from numa_sim.workloads.kernel_memory import KernelMemory, kernel_operation
 from numa_sim.workloads.patterns import mix, none, phases, pointer_chase, sequential, strided, uniform, zipf
 from numa_sim.workloads.patterns.source import Pattern
 from numa_sim.workloads.program import Operation, Program, Region, TaskHandle
@@ -37,6 +38,7 @@ OPERATIONS = (
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
     "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice",
     "brk", "mprotect", "mlock", "munlock", "mremap",
+    "kmalloc", "kfree", "vmalloc", "vfree", "kernel_touch", "churn", "look_up",
 )  # fmt: skip
 
 
@@ -90,6 +92,7 @@ class _Position:
     frames: list[_Frame]
     regions: dict[str, Region]
     files: dict[str, OpenFile]
+    kernel: dict[str, KernelMemory] = field(default_factory=dict)
 
     def next(self) -> Any:
         """The next operation that is not a repeat; None at the end."""
@@ -110,7 +113,7 @@ class _Position:
     def of_child(self, program: Iterable[Any] | None) -> _Position:
         """Where a child begins: at `program`, or here, like its parent."""
         frames = [replace(frame) for frame in self.frames] if program is None else [_Frame(tuple(program))]
-        return _Position(frames, dict(self.regions), dict(self.files))
+        return _Position(frames, dict(self.regions), dict(self.files), dict(self.kernel))
 
 
 def _program(start: _Position) -> Program:
@@ -196,6 +199,8 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
                 regions[op.on] = yield task.mremap(regions[op.on], op.size, op.may_move)
         case "signal" | "prctl" | "setrlimit":
             yield _signal_operation(task, op, here)
+        case "kmalloc" | "kfree" | "vmalloc" | "vfree" | "kernel_touch" | "churn" | "look_up":
+            yield from kernel_operation(task, op, here.kernel)
         case "open":
             files[op.as_] = yield task.open(op.file)
         case "read" | "write" | "fsync" | "truncate" | "close":

@@ -34,6 +34,7 @@ from numa_sim.units import check_bytes, check_ns, parse_bytes, parse_ns
 from numa_sim.workloads.cache_mode import CacheCalls, CacheMode
 from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
+from numa_sim.workloads.kernel_memory import KernelCalls
 from numa_sim.workloads.memory import Brk, MemoryCalls, Mlock, Mlockall, Mprotect, Mremap
 from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
@@ -171,7 +172,17 @@ Operation: TypeAlias = (
 )
 
 
-class TaskHandle(MemoryCalls, FileCalls, SwapCalls, SignalCalls, ChildCalls, SegmentCalls, CacheCalls, SchedulingCalls):
+class TaskHandle(
+    MemoryCalls,
+    FileCalls,
+    KernelCalls,
+    SwapCalls,
+    SignalCalls,
+    ChildCalls,
+    SegmentCalls,
+    CacheCalls,
+    SchedulingCalls,
+):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 
     Sizes are ints in bytes or text (``"3GiB"``), rounded up to whole pages as the system calls do; times are ints

@@ -132,6 +132,13 @@ INLINE: dict[str, Any] = {
                 {"op": "mlock", "on": "stack", "offset": "0B", "length": "4KiB"},
                 {"op": "munlock", "on": "stack", "offset": "0B", "length": "4KiB"},
                 {"op": "mremap", "on": "stack", "size": "1MiB", "may_move": True},
+                {"op": "kmalloc", "as": "k", "size": "100B", "dma": True, "atomic": True},
+                {"op": "kfree", "on": "k"},
+                {"op": "vmalloc", "as": "v", "size": "8KiB"},
+                {"op": "kernel_touch", "on": "v", "write": 0.5, "overrun": 1},
+                {"op": "vfree", "on": "v"},
+                {"op": "churn", "of": "vmalloc", "requests": 5, "smallest": "4KiB", "largest": "1MiB", "live": 2},
+                {"op": "look_up", "names": 5, "first": 1},
                 {"op": "open", "file": "data", "as": "binary"},
                 {
                     "op": "exec",

@@ -222,12 +222,11 @@ def test_the_guard_page_is_an_oops_and_user_mode_gets_a_signal():
 
 
 def test_2_2_enters_an_area_into_every_directory_at_once():
-    k = booted()
+    k = booted(profile="linux-2.2")
     mm_alloc(k, TASK)
     mm = int(k.tasks[TASK].mm)
     k.tasks[TASK].kernel_mode = 1
     assert fault(k, TASK, int(k.vm[0].vmalloc_start), 0) == FAULT_OOPS  # it makes the directory
-    k.vm[0].profile = KERNEL_2_2
     addr = alloc(k, PAGE)
     assert pte_of(k, mm, addr) == pte_of(k, 0, addr) != 0
     assert counted(k, VMALLOC_FAULTS) == 0
@@ -262,11 +261,14 @@ def test_first_best_and_worst_fit(placement, gap):
 class Areas(RuleBasedStateMachine):
     """Areas come and go; `taken` holds the intervals, and every new one must be where a naive search says."""
 
-    @initialize(placement=st.sampled_from([PLACE_FIRST, PLACE_BEST, PLACE_WORST]), profile=st.sampled_from([0, 1, 3]))
-    def start(self, placement: int, profile: int) -> None:
-        self.k = booted(mib=8)
+    @initialize(
+        placement=st.sampled_from([PLACE_FIRST, PLACE_BEST, PLACE_WORST]),
+        kernel=st.sampled_from(["2.2", "2.4.0", "2.4.37"]),
+    )
+    def start(self, placement: int, kernel: str) -> None:
+        self.k = booted(mib=8, profile=f"linux-{kernel}")
         vm = self.k.vm[0]
-        vm.vmalloc_placement, vm.profile = placement, profile
+        vm.vmalloc_placement = placement
         vm.vmalloc_end = vm.vmalloc_start + 60
         self.taken: dict[int, int] = {}
 
@@ -317,9 +319,8 @@ class Areas(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "k"):
-            self.k.vm[0].profile = 3
             sound(self.k)
 
 
 TestAreas = Areas.TestCase
-TestAreas.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
+TestAreas.settings = settings(max_examples=8, stateful_step_count=30, deadline=None)

@@ -71,6 +71,22 @@ def change_sysctl(k: Kernel) -> None:
     k.vm[0].vm_passes = 61
 
 
+def change_slab_object(k: Kernel) -> None:
+    k.slab_bufctl[1, 3] = 5
+
+
+def change_slab_cache(k: Kernel) -> None:
+    k.kmem_caches[2].active = 1
+
+
+def change_kmap_slot(k: Kernel) -> None:
+    k.pkmap[7, 0] = 1
+
+
+def change_area(k: Kernel) -> None:
+    k.vm_structs[0].addr = 9
+
+
 def change_clock(k: Kernel) -> None:
     k.vm[0].now_ns = 1
 
@@ -84,6 +100,7 @@ def busy_kernel() -> Kernel:
     k.swap_info[1].inuse_pages = 1
     k.disks[0].blocks = k.disks[0].next_block = 4
     k.vm[0].io_head, k.vm[0].io_tail = 3, 4
+    k.vm[0].cache_chain, k.vm[0].slab_used, k.vm[0].vm_structs_used = 0, 2, 1
     return k
 
 

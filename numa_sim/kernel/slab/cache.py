@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.slab.grow import kmem_slab_destroy
+from numa_sim.kernel.slab.kernel_caches import KERNEL_CACHES
 from numa_sim.kernel.slab.objects import drain_array
 from numa_sim.state.constants import (
     CACHE_CACHE,
@@ -234,7 +235,7 @@ def _enter(k: Kernel, c: int) -> None:
 
 
 def kmem_cache_init(k: Kernel) -> None:
-    """The cache of caches and, for kmalloc, two caches for every power of two from 32 to 131072 bytes.
+    """The cache of caches; for kmalloc two for every power of two from 32 to 131072 bytes; the kernel's own.
 
     Done before the first use; a machine that makes no use of slabs has no caches.  Simplified: the caches' own
     descriptors take no object of the cache of caches.
@@ -247,6 +248,8 @@ def kmem_cache_init(k: Kernel) -> None:
         kmem_cache_create(k, f"size-{size}", size, SLAB_HWCACHE_ALIGN)
         kmem_cache_create(k, f"size-{size}(DMA)", size, SLAB_HWCACHE_ALIGN | SLAB_CACHE_DMA)
         size *= 2
+    for name, size, ctor in KERNEL_CACHES:
+        kmem_cache_create(k, name, size, SLAB_HWCACHE_ALIGN, ctor)
 
 
 def kmem_cache_shrink(k: Kernel, c: int) -> int:
