@@ -23,6 +23,7 @@ VALUES: dict[str, Any] = {
     "vm_vfs_scan_ratio": 6,
     "vm_anon_lru": 0,
     "nfract_stop": 20,
+    "max_map_count": 65536,
     "nfract_sync": 60,
     "memfrac": [128, 128, 128],
     "numa_fallback": "strict24",
