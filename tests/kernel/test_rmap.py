@@ -25,9 +25,9 @@ from numa_sim.kernel import mprotect, mremap, pgtable, rmap, swap_out
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.state.constants import (
-    FAULT_SIGBUS,
     FORK_DONE,
     KERNEL_6_1,
+    MREMAP_FIXED,
     MREMAP_MAYMOVE,
     NIL,
     PAGE_SHIFT,
@@ -232,6 +232,24 @@ def test_a_neighbour_shares_its_anon_vma_and_the_last_area_frees_it() -> None:
     assert m.counter("rmap_pages") == 0
 
 
+def test_areas_that_late_2_4_merges_are_linked_with_the_anon_vmas_of_both() -> None:
+    m = Machine()
+    for first in (5000, 5004):
+        m.map(TASK, 2, at=first)
+        m.touch(TASK, first)
+    one, two = (int(m.k.vmas[vma].anon_vma) for vma in m.areas(TASK)[:2])
+    assert one != two
+    m.map(TASK, 2, at=5002)
+    assert [int(m.k.vmas[vma].vm_end) for vma in m.areas(TASK)][:1] == [5006], "the gap is closed: one area"
+    check(m.k)
+    m.touch(TASK, 5005)
+    assert m.k.rmap[m.pfn(TASK, 5004)].mapping >> 1 == two
+    assert m.k.rmap[m.pfn(TASK, 5005)].mapping >> 1 == one
+    m.fork(TASK, 3)
+    m.exit(TASK)
+    check(m.k)
+
+
 def test_page_referenced_counts_and_clears_accessed_bits_of_all_who_map() -> None:
     m = Machine()
     for t in (TASK, 3, 4):
@@ -318,7 +336,7 @@ class ReverseMap(RuleBasedStateMachine):
     def touch(self, who: int, where: int, write: int) -> None:
         t = self.one(who)
         if pages := self.pages_of(t):
-            assert self.m.touch(t, pages[where % len(pages)], write) != FAULT_SIGBUS
+            self.m.touch(t, pages[where % len(pages)], write)
 
     @rule(who=numbers, where=numbers, pages=st.integers(1, 4))
     def munmap(self, who: int, where: int, pages: int) -> None:
@@ -330,12 +348,16 @@ class ReverseMap(RuleBasedStateMachine):
     def mmap_shared_anonymous(self, who: int, pages: int) -> None:
         self.m.map(self.one(who), pages, flags=RW | VM_SHARED)
 
-    @rule(who=numbers, where=numbers, pages=st.integers(1, 4), new=st.integers(1, 8))
-    def mremap(self, who: int, where: int, pages: int, new: int) -> None:
-        t = self.one(who)
-        if mapped := self.pages_of(t):
-            self.m.be(t)
-            sys_mremap(self.m.k, t, mapped[where % len(mapped)] * PAGE, pages * PAGE, new * PAGE, MREMAP_MAYMOVE, 0)
+    @rule(who=numbers, which=numbers, new=st.integers(1, 8), to=st.integers(0, 20))
+    def mremap(self, who: int, which: int, new: int, to: int) -> None:
+        """Resize an area, or (`to` above 0) move it to one of a few places, over whatever is there."""
+        k, t = self.m.k, self.one(who)
+        areas = self.m.areas(t)
+        area = k.vmas[areas[which % len(areas)]]
+        start, pages = int(area.vm_start), int(area.vm_end - area.vm_start)
+        flags, place = (MREMAP_MAYMOVE | MREMAP_FIXED, (1 << 20) + 8 * to) if to else (MREMAP_MAYMOVE, 0)
+        self.m.be(t)
+        sys_mremap(k, t, start * PAGE, pages * PAGE, new * PAGE, flags, place * PAGE)
 
     @rule(who=numbers, where=numbers, pages=st.integers(1, 4), prot=st.sampled_from((0, 1, 3)))
     def mprotect(self, who: int, where: int, pages: int, prot: int) -> None:
