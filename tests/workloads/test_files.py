@@ -84,12 +84,13 @@ def test_wrong_arguments_are_named(call: Any, said: str) -> None:
 
 def test_every_operation_from_a_configuration() -> None:
     whole: dict[str, Any] = {"offset": 0, "length": None}
+    plain: dict[str, Any] = {"prot": "rw", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
     transfer = {"on": "fd", "size": 10, "offset": 5, "pattern": None, "count": None, "compute": 0}
     program = [
         Table(op="open", file="data", as_="fd"),
         Table(op="read", **transfer),
         Table(op="write", **transfer),
-        Table(op="mmap", as_="m", size=None, file="fd", shared=True, offset=4096, at_bytes=lambda: None),
+        Table(op="mmap", as_="m", size=None, file="fd", shared=True, offset=4096, at_bytes=lambda: None, **plain),
         Table(op="madvise", on="m", advice="random", **whole),
         Table(op="msync", on="m", **whole),
         Table(op="fsync", on="fd"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from numa_sim.errors import ConfigError
+from numa_sim.state.constants import MAP_NORESERVE
 from numa_sim.units import GiB
 from numa_sim.workloads.configured import PATTERNS, pattern_from_config, program_from_config
 from numa_sim.workloads.patterns import sequential, uniform, zipf
@@ -106,6 +107,13 @@ def test_wrong_arguments_are_config_errors(wrong):
         wrong(TaskHandle("t", 1), Region(10, 8))
 
 
+PLAIN_MAP = {"prot": "rw", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
+
+
+def mmap(as_, size, at=None):
+    return Table(op="mmap", as_=as_, size=size, file=None, shared=False, offset=0, at_bytes=lambda: at, **PLAIN_MAP)
+
+
 def touch(on, pattern, **more):
     defaults = {"accesses": 3, "write": 0.0, "lines": 1, "compute": 0, "offset": 0, "length": None}
     return Table(op="touch", on=on, pattern=pattern, **(defaults | more))
@@ -114,12 +122,12 @@ def touch(on, pattern, **more):
 def test_program_from_config():
     seq = Table(kind="sequential")
     program = [
-        Table(op="mmap", as_="heap", size=16384, file=None, shared=False, offset=0, at_bytes=lambda: None),
+        mmap("heap", 16384),
         Table(
             op="repeat",
             times=2,
             program=[
-                Table(op="mmap", as_="tmp", size=4096, file=None, shared=False, offset=0, at_bytes=lambda: 0x9000_0000),
+                mmap("tmp", 4096, 0x9000_0000),
                 touch("tmp", seq, write=1.0, lines=7, compute=5),
                 Table(op="munmap", on="tmp", offset=0, length=None),
             ],
@@ -231,5 +239,5 @@ def test_the_config_models_have_the_fields_read_here(tmp_path):
     (tmp_path / "t.txt").write_text(" L 5000,4\nI  5000,4\n S 5000,4\n L 9000,1\n")
     trace = {"file": "t.txt", "format": "lackey", "cache_hit": "3ns", "limit": 1, "instructions": False}
     done = run(program_from_config(Workload.model_validate({"name": "t", "trace": trace}), tmp_path))
-    assert done[0] == Mmap(512, 0, "0x0")
+    assert done[0] == Mmap(512, 0, "0x0", flags=MAP_NORESERVE)
     assert done[1][1].tolist() == [(5, 9, 3, 1)]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trace_model import check_items
 
 from numa_sim.errors import ConfigError, TraceFormatError
+from numa_sim.state.constants import MAP_NORESERVE
 from numa_sim.workloads.patterns.source import new_accesses
 from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, TaskHandle, Touch
 from numa_sim.workloads.traces import (
@@ -452,7 +453,8 @@ def test_trace_program(tmp_path):
         [(BASE, 1, 1), (BASE + PAGE, 1, 1), (BASE, 1, 1), (0x900000, 2, 1), (0x900000, 4, 50)],
         [(3, 9, [0, 0x1000, 3, ANON], 0x900000), (3, 10, [], 0), (4, 11, [BASE, 0x1000], 0)],
     )
-    start = [Mmap(4, 0x400, "0x400000"), [0x400, 0x401, 0x400], Mmap(1, 0x900, "0x900000"), [0x900]]
+    free = {"flags": MAP_NORESERVE}
+    start = [Mmap(4, 0x400, "0x400000", **free), [0x400, 0x401, 0x400], Mmap(1, 0x900, "0x900000", **free), [0x900]]
     end = [Munmap(Region(0x400, 1), 0, 1)]
     assert operations(trace_program(path)) == [*start, *end, [0x900]]
     assert operations(trace_program(path, instructions=False, cache_hit_ns=2))[-2:] == [[], Compute(100)]
