@@ -134,7 +134,7 @@ def test_program_from_config():
         ),
         touch("heap", seq, offset=4096, length=8192),
         Table(op="sleep", for_=10),
-        Table(op="compute", for_=11),
+        Table(op="compute", for_=11, fpu=False),
         Table(op="repeat", times=5, program=[Table(op="exit", status=0)]),
         Table(op="sleep", for_=99),
     ]
