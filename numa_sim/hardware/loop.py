@@ -16,12 +16,12 @@ import numpy as np
 from numa_sim.compiled import part, rule
 from numa_sim.hardware.host import lowest_bit
 from numa_sim.hardware.memory_system import fifo_wait_ps, is_plain, queueing_ns, whole_ns
+from numa_sim.hardware.mmu import access_pte, needs_of, past_caches, walk_to_leaf
 from numa_sim.hardware.tlb import micro_tag, tlb_fill, tlb_way
 from numa_sim.hardware.use_order import note_uses
 from numa_sim.kernel.fault_latency import begin_fault, end_fault
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.mmap_sem import fault_with_mmap_sem
-from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.state.constants import (
     FAULT_MAJOR,
     FAULT_MINOR,
@@ -36,21 +36,13 @@ from numa_sim.state.constants import (
     PART_QUEUEING,
     PART_REMOTE,
     PART_TLB_WALK,
-    PROT_READONLY,
-    PTE_ACCESSED,
     PTE_DIRTY,
-    PTE_PCD,
-    PTE_PRESENT,
-    PTE_PWT,
-    PTE_RW,
-    PTE_USER,
     STOP_BUFFER,
     STOP_FAULT,
     STOP_KICK,
     STOP_SLICE,
     TRACK_USES,
 )
-from numa_sim.state.hardware_layout import WALK_ENTRIES
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.prefetch import prefetch
 
@@ -123,23 +115,6 @@ def earliest(next_ns: np.ndarray, horizon_ns: int) -> tuple[int, int]:
 
 
 @rule
-def walk_to_leaf(k: Kernel, cpu: int, vpn: int) -> int:
-    """Row of the leaf table of `vpn`, NIL if there is none; remembered in the CPU's page-walk cache.
-
-    (A direct-mapped cache; what a walk costs does not depend on it.)
-    """
-    upper = vpn >> k.vm[0].entry_bits
-    known = k.walks[cpu, upper % WALK_ENTRIES]
-    if known.upper != upper + 1:
-        row = leaf_row(k, k.cpus[cpu].mm, vpn)
-        if row == NIL:
-            return NIL
-        known.upper = upper + 1
-        known.row = row
-    return known.row
-
-
-@rule
 def look_ahead(k: Kernel, cpu: int, t: int) -> int:
     """Tell the host what the accesses after the next AHEAD will want; return how far task `t` may run until then.
 
@@ -164,49 +139,6 @@ def look_ahead(k: Kernel, cpu: int, t: int) -> int:
             if row != NIL:
                 prefetch(k.tags, (k.tables[row, k.accesses[t, i].vpn & ((1 << bits) - 1)] >> PAGE_SHIFT,))
     return soon
-
-
-@part
-def needs_of(k: Kernel, kernel_mode: int) -> tuple[int, int]:
-    """Bits of a PTE without which a read or a write must fault.
-
-    A program may use the user's pages only, and write to those of RW; so may the kernel, which may use its own too,
-    unless the CPU is a 386, which lets the kernel write anywhere (no CR0.WP).
-    """
-    if kernel_mode == 0:
-        return PTE_PRESENT | PTE_USER, PTE_PRESENT | PTE_USER | PTE_RW
-    return PTE_PRESENT, PTE_PRESENT if k.vm[0].no_wp != 0 else PTE_PRESENT | PTE_RW
-
-
-@rule
-def write_protect_works(k: Kernel) -> bool:
-    """test_wp_bit, arch/i386/mm/init.c @2.2, @2.4: at boot the kernel writes to a page it has mapped read-only.
-
-    If that faults, do_page_fault recognises the test, and the CPU is known to check the kernel's writes, too.
-    """
-    _, needs = needs_of(k, 1)
-    return PROT_READONLY & needs != needs
-
-
-@part
-def access_pte(tables: np.ndarray, row: int, index: int, write: int, needs: int) -> int:
-    """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault.
-
-    It must if the entry lacks a bit of `needs`; one of PROTNONE is not present.
-    """
-    pte = tables[row, index]
-    if pte & needs != needs:
-        return 0
-    wanted = pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0)
-    if wanted != pte:
-        tables[row, index] = wanted
-    return wanted
-
-
-@part
-def past_caches(pte: int, write: int) -> bool:
-    """Whether an access goes to memory whatever the CPU's caches hold: PCD always, PWT if it is a store."""
-    return pte & (PTE_PCD if write == 0 else PTE_PCD | PTE_PWT) != 0
 
 
 @rule

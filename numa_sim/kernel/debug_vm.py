@@ -11,9 +11,8 @@ import numpy as np
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
+from numa_sim.kernel.debug_tables import BROKEN, WRITABLE_ONCE, check_tables
 from numa_sim.kernel.filemap import find_page
-from numa_sim.kernel.pgalloc import user_ptrs_per_pgd
-from numa_sim.kernel.pgtable import table_below
 from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.state.constants import (
     BUF_CLEAN,
@@ -32,10 +31,6 @@ from numa_sim.state.constants import (
     NR_DIRTY,
     NR_FILE_PAGES,
     NR_PAGE_LISTS,
-    PAGE_SHIFT,
-    PTE_MAPPED,
-    PTE_PSE,
-    PTE_RW,
     SWAP_MAP_BAD,
     SWP_USED,
     SWP_WRITEOK,
@@ -78,7 +73,6 @@ PROBLEMS: Final = (
     "a slab cache, its slabs and its counts disagree",
 )
 """What each code of the checks means."""
-_WRITABLE_ONCE: Final = 1 << 32
 _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
 (
     _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
@@ -147,63 +141,6 @@ def _mark_free(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
                     owners[zone.virgin_start[run] : zone.virgin_end[run]] = -1
             if length != zone.nr_free[order]:
                 return LIST_LENGTH, z * MAX_ORDER + order
-    return 0, 0
-
-
-@rule
-def _count_tables(
-    k: Kernel, row: int, level: int, owners: np.ndarray, slots: np.ndarray, mapped: np.ndarray
-) -> tuple[int, int]:
-    """Count what the tables below `row` refer to; (rss, 0), or (-problem, row).
-
-    `mapped` gets the entries that map a frame, and _WRITABLE_ONCE for each of them that allows writing.
-    """
-    owners[k.table_info[row].pfn] += 1
-    used = 0
-    rss = 0
-    entries = k.tables.shape[1]
-    if level == k.vm[0].levels - 1 and row != k.mms[0].pgd:
-        entries = user_ptrs_per_pgd(k)  # the rest is init_mm's
-    for index in range(entries):
-        pte = k.tables[row, index]
-        if pte == 0 or (level > 0 and pte & PTE_PSE != 0):
-            continue
-        used += 1
-        if level > 0 and table_below(pte) == NIL:
-            return -TABLE, row
-        if level > 0:
-            below, where = _count_tables(k, pte >> PAGE_SHIFT, level - 1, owners, slots, mapped)
-            if below < 0:
-                return below, where
-            rss += below
-        elif pte & PTE_MAPPED != 0:
-            if pte >> PAGE_SHIFT != k.vm[0].zero_pfn:
-                owners[pte >> PAGE_SHIFT] += 1
-                mapped[pte >> PAGE_SHIFT] += 1 if pte & PTE_RW == 0 else 1 + _WRITABLE_ONCE
-                rss += 1
-        else:
-            slots[k.swap_info[(pte >> 1) & 0x3F].map_start + (pte >> 8)] += 1
-    if used != k.table_info[row].used:
-        return -TABLE, row
-    return rss, 0
-
-
-@rule
-def _count_spare_tables(k: Kernel, owners: np.ndarray) -> tuple[int, int]:
-    """The page tables CPUs keep: empty, and as many as counted; (0, 0), or (problem, row)."""
-    for cpu in range(k.cpus.shape[0]):
-        spare = 0
-        for which in range(k.cpus[cpu].quicklist.shape[0]):
-            row = k.cpus[cpu].quicklist[which] + 0
-            while row != NIL:
-                owners[k.table_info[row].pfn] += 1
-                spare += 1
-                for index in range(user_ptrs_per_pgd(k)):
-                    if k.tables[row, index] != 0:
-                        return TABLE, row
-                row = k.table_info[row].next + 0
-        if spare != k.cpus[cpu].pgtable_cache_size:
-            return TABLE, spare
     return 0, 0
 
 
@@ -423,9 +360,9 @@ def _check_sharing(k: Kernel, slots: np.ndarray, mapped: np.ndarray) -> tuple[in
     """Who may write to an anonymous page without a fault is alone with it: no other entry names it or its slot."""
     for pfn in range(k.pages.shape[0]):
         page = k.pages[pfn]
-        if mapped[pfn] < _WRITABLE_ONCE or (page.mapping != 0 and page.mapping != MAPPING_SWAP):
+        if mapped[pfn] < WRITABLE_ONCE or (page.mapping != 0 and page.mapping != MAPPING_SWAP):
             continue
-        if mapped[pfn] != 1 + _WRITABLE_ONCE:
+        if mapped[pfn] != 1 + WRITABLE_ONCE:
             return WRITABLE, pfn
         if page.mapping == MAPPING_SWAP:
             area = k.swap_info[(page.index >> 1) & 0x3F]
@@ -459,16 +396,9 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     for pfn in range(k.pages.shape[0]):
         if owners[pfn] == -1 and (k.pages[pfn].count != 0 or k.pages[pfn].mapping != 0):
             return FREE_IN_USE, pfn
-    for mm in range(k.mms.shape[0]):
-        if k.mms[mm].used != 0 and k.mms[mm].pgd != NIL:
-            rss, where = _count_tables(k, k.mms[mm].pgd, k.vm[0].levels - 1, owners, slots, mapped)
-            if rss < 0:
-                return -rss, where
-            if mm != 0 and rss != k.mms[mm].rss:
-                return RSS, mm
-    problem, where = _count_spare_tables(k, owners)
+    problem, where = check_tables(k, owners, slots, mapped)
     if problem != 0:
-        return problem, where
+        return TABLE if problem == BROKEN else RSS, where
     problem, where = _check_sharing(k, slots, mapped)
     if problem != 0:
         return problem, where

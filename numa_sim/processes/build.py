@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.config.model import Config
-from numa_sim.hardware.loop import write_protect_works
+from numa_sim.hardware.mmu import write_protect_works
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.geometry import GEOMETRIES, use_geometry

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from numa_sim.compiled import entry
-from numa_sim.hardware.loop import access_pte
+from numa_sim.hardware.mmu import access_pte
 from numa_sim.kernel import memory, pgtable
 from numa_sim.kernel.debug_vm import check_frames
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
