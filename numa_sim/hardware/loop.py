@@ -37,6 +37,7 @@ from numa_sim.state.constants import (
     PART_REMOTE,
     PART_TLB_WALK,
     PTE_DIRTY,
+    PTE_RW,
     STOP_BUFFER,
     STOP_FAULT,
     STOP_KICK,
