@@ -37,7 +37,6 @@ from numa_sim.state.constants import (
     PART_REMOTE,
     PART_TLB_WALK,
     PTE_DIRTY,
-    PTE_RW,
     STOP_BUFFER,
     STOP_FAULT,
     STOP_KICK,
@@ -58,8 +57,6 @@ FAR_NS = 1 << 62
 """Of a CPU that is not running: after every horizon."""
 TAG_BITS = 48
 _TAG_MASK = (1 << TAG_BITS) - 1
-_STORABLE = PTE_RW | PTE_DIRTY
-"""A TLB entry with these needs no walk for a store; a page made read-only is still dirty."""
 
 # Why a stretch of plain accesses ends before its time.
 _OTHER_TABLE = 1
@@ -272,12 +269,15 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             tag = micro_tag(tlb, vpn, set_bits)
             way = tlb_way(tlb, micro_tags, index, vpn, tag)
             pte = 0 if way == NIL else tlb[index, way].pte
-            walked = pte == 0 or (write != 0 and pte & _STORABLE != _STORABLE)
+            needs = read_needs if write == 0 else write_needs
+            # A TLB entry must have them too, and be dirty for a store, or the access walks.
+            cached_needs = needs if write == 0 else needs | PTE_DIRTY
+            walked = pte & cached_needs != cached_needs
             if walked:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE
                     break
-                pte = access_pte(tables, row, vpn & entry_mask, write, read_needs if write == 0 else write_needs)
+                pte = access_pte(tables, row, vpn & entry_mask, write, needs)
                 if pte == 0:
                     why = _PAGE_FAULT
                     break

@@ -93,6 +93,28 @@ def test_global_entries_survive_a_change_of_address_space() -> None:
     assert misses_of_two_kernel_tasks(False) == 8 * 20
 
 
+@pytest.mark.row("S3-073")
+def test_a_program_cannot_use_what_the_kernel_left_in_the_tlb() -> None:
+    machine = small(arch="i386")
+    k = machine.kernel
+    vmalloc.vmalloc_init(k)
+
+    def program(task: Any) -> Any:
+        area = int(vmalloc_begin(k, PAGE))
+        assert vmalloc_area_pages(k, TASK, area) == 0
+        secret = Region(int(k.vm_structs[area].addr), 1, "vmalloc")
+        k.tasks[TASK].kernel_mode = 1
+        yield task.touch(secret, write=1.0)
+        k.tasks[TASK].kernel_mode = 0
+        assert secret.start_vpn + 1 in k.tlb["vpn"][0], "its translation is there"
+        yield task.touch(secret)
+        raise AssertionError("the program has read it")
+
+    machine.add(program)
+    finish(machine)
+    assert machine.tasks[0].outcome == "segmentation fault"
+
+
 # The 386 -------------------------------------------------------------------------------------------------------------
 
 
