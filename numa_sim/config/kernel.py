@@ -11,7 +11,6 @@ from numa_sim.config.quantities import Section, refuse, size, time
 RATIO_MAX = 1_000_000
 _LATE_SYSCTLS = (
     "vm_passes", "vm_cache_scan_ratio", "vm_mapped_ratio", "vm_lru_balance_ratio", "vm_vfs_scan_ratio", "vm_anon_lru",
-    "max_map_count",
 )  # fmt: skip
 _KNOBS_OF_2_4_37 = (
     *(("sysctl", name) for name in _LATE_SYSCTLS), ("", "lower_zone_reserve_ratio"), ("", "oom_killer"),

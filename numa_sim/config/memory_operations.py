@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from numa_sim.config.quantities import PositiveSize, Section, Size, refuse
 
-Protection = Literal["none", "r", "w", "x", "rw", "rx", "wx", "rwx"]
+Protection = Literal["---", "r--", "-w-", "--x", "rw-", "r-x", "-wx", "rwx"]
+"""As in /proc/PID/maps."""
 _RegionName = Annotated[str, Field(min_length=1, max_length=64)]
 
 

@@ -62,7 +62,7 @@ class Mmap(Section):
         False, description="stores reach the file, or all who share the memory; else they make a page the task's own"
     )
     offset: Size = Field(0, description="where in the file the region begins, whole pages")
-    prot: Protection = Field("rw", description="what may be done with it")
+    prot: Protection = Field("rw-", description="what may be done with it")
     fixed: bool = Field(True, description="`at` is where it must be; false: where it should be")
     growsdown: bool = Field(False, description="a stack: touching it below its start extends it")
     locked: bool = Field(False, description="all pages at once, never swapped out (MAP_LOCKED; root only)")

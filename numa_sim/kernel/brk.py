@@ -8,7 +8,7 @@ from numa_sim.kernel.munmap import sys_munmap
 from numa_sim.kernel.overcommit import vm_enough_memory
 from numa_sim.kernel.user_space import page_align, task_size
 from numa_sim.kernel.vma_index.areas import find_vma_intersection
-from numa_sim.kernel.vma_merge import grow_heap, vma_merge
+from numa_sim.kernel.vma_merge import grow_heap, merge_mapping
 from numa_sim.state.constants import (
     EAGAIN,
     EINVAL,
@@ -16,6 +16,7 @@ from numa_sim.state.constants import (
     EV_BRK,
     KERNEL_2_2,
     KERNEL_2_4_0,
+    KERNEL_6_1,
     MAP_FIXED,
     MAP_PRIVATE,
     NIL,
@@ -55,9 +56,13 @@ def do_brk(k: Kernel, t: int, addr: int, length: int) -> int:
         return -ENOMEM
     if not vm_enough_memory(k, end - start):
         return -ENOMEM
-    grown = grow_heap(k, mm, start, end, flags) if early else vma_merge(k, mm, start, end, flags)
+    pgoff = start if k.vm[0].vma_rules == KERNEL_6_1 else 0
+    if early:
+        grown = grow_heap(k, mm, start, end, flags)
+    else:
+        grown = merge_mapping(k, mm, start, end, flags, 0, pgoff)
     if not grown:
-        failed = new_area(k, mm, 0, start, end, flags, 0)
+        failed = new_area(k, mm, 0, start, end, flags, pgoff)
         if failed != 0:
             return failed
     account(k, mm, start, end, flags)

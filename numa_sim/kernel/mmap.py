@@ -14,6 +14,7 @@ import numpy as np
 from numa_sim.compiled import entry, part, rule
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.file_table import get_file
+from numa_sim.kernel.madvise import madvise_flags
 from numa_sim.kernel.munmap import exit_mmap, sys_munmap
 from numa_sim.kernel.overcommit import vm_enough_memory
 from numa_sim.kernel.shmem import shmem_zero_setup
@@ -21,7 +22,7 @@ from numa_sim.kernel.swap_out import mmlist_add, mmlist_del
 from numa_sim.kernel.unmapped_area import get_unmapped_area
 from numa_sim.kernel.user_space import elf_base, page_align, task_size
 from numa_sim.kernel.vma import free_vma, insert_vma, new_vma
-from numa_sim.kernel.vma_merge import merge_segments, vma_merge
+from numa_sim.kernel.vma_merge import merge_mapping, merge_segments
 from numa_sim.state.constants import (
     EACCES,
     EAGAIN,
@@ -198,7 +199,9 @@ def _map_at(k: Kernel, t: int, file: int, addr: int, size: int, vm_flags: int, f
     if private_writable and flags & MAP_NORESERVE == 0 and not vm_enough_memory(k, end - start):
         return -ENOMEM
     late = k.vm[0].vma_rules > KERNEL_2_4_0
-    if not (late and file == 0 and vma_merge(k, mm, start, end, vm_flags)):
+    if k.vm[0].vma_rules == KERNEL_6_1 and file == 0 and vm_flags & VM_SHARED == 0:
+        pgoff = start
+    if not (late and merge_mapping(k, mm, start, end, vm_flags, file, pgoff)):
         if file != 0 and late and vm_flags & (VM_GROWSDOWN | VM_GROWSUP) != 0:
             return -EINVAL
         failed = new_area(k, mm, file, start, end, vm_flags, pgoff)
@@ -247,6 +250,7 @@ _do_mmap_pgoff = entry(do_mmap_pgoff)
 _elf_base = entry(elf_base)
 _sys_munmap = entry(sys_munmap)
 _exit_mmap = entry(exit_mmap)
+_madvise_flags = entry(madvise_flags)
 _insert_vma = entry(insert_vma)
 _new_vma = entry(new_vma)
 _mmlist_add = entry(mmlist_add)
@@ -343,14 +347,5 @@ def do_munmap(k: Kernel, t: int, start: int, pages: int) -> int:
 
 
 def madvise(k: Kernel, t: int, start: int, pages: int, hint: int) -> None:
-    """Give the areas within [start, start + pages) a read-ahead hint: VM_SEQ_READ, VM_RAND_READ, or 0 (madvise(2)).
-
-    Simplified: an area of which only a part lies there is left alone (the kernel splits it).
-    """
-    vma = int(k.mms[k.tasks[t].mm].mmap)
-    while vma != NIL:
-        area = k.vmas[vma]
-        if start <= area.vm_start and area.vm_end <= start + pages:
-            area.vm_flags = (int(area.vm_flags) & ~(VM_SEQ_READ | VM_RAND_READ)) | hint
-            area.vm_raend = 0
-        vma = int(area.vm_next)
+    """Give the areas within [start, start + pages) a read-ahead hint: VM_SEQ_READ, VM_RAND_READ, or 0 (madvise(2))."""
+    _madvise_flags(k, t, start, start + pages, VM_SEQ_READ | VM_RAND_READ, hint)

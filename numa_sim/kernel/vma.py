@@ -23,13 +23,16 @@ from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
 _LONG_PAGES = 1 << 32
+_LONG_64_PAGES = 1 << 52
 _OFFSET_2_2_PAGES = 1 << 20
 
 
 @rule
 def wrap_pgoff(k: Kernel, pgoff: int) -> int:
-    """A file offset in pages as the kernel holds it: modulo 2**32; 2.2 counts bytes in 32 bits (spec G-12)."""
-    return pgoff % (_OFFSET_2_2_PAGES if k.vm[0].vma_rules == KERNEL_2_2 else _LONG_PAGES)
+    """A file offset in pages as an unsigned long holds it, of 32 or 64 bits; 2.2 counts bytes in 32 (spec G-12)."""
+    if k.vm[0].vma_rules == KERNEL_2_2:
+        return pgoff % _OFFSET_2_2_PAGES
+    return pgoff % (_LONG_PAGES if k.vm[0].task_size_vpn <= _OFFSET_2_2_PAGES else _LONG_64_PAGES)
 
 
 @rule

@@ -10,7 +10,8 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.anon_vma import anon_vma_clone
 from numa_sim.kernel.vma import close_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev, neighbours, unlink_area
-from numa_sim.state.constants import KERNEL_2_2, NIL, VM_SHARED, VMA_MERGES
+from numa_sim.kernel.vma_merge_modern import continues, expand_neighbour
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_6_1, NIL, VM_SHARED, VMA_MERGES
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
@@ -107,7 +108,32 @@ def merge_segments(k: Kernel, mm: int, start: int, end: int) -> None:
 
 
 @rule
+def merge_mapping(k: Kernel, mm: int, start: int, end: int, flags: int, file: int, pgoff: int) -> bool:
+    """Whether neighbours take over a new mapping of pages [start, end): late 2.4 and linux-6.1, each by its rules."""
+    if k.vm[0].vma_rules != KERNEL_6_1:
+        return file == 0 and vma_merge(k, mm, start, end, flags)
+    if k.vm[0].vma_merge == 0 or (file == 0 and flags & VM_SHARED != 0):
+        return False
+    area = expand_neighbour(k, mm, start, end, flags, file, pgoff)
+    if area == NIL:
+        return False
+    _count_merge(k)
+    if k.vmas[area].vm_next != NIL and continues(k, area, k.vmas[area].vm_next):
+        absorb_next(k, mm, area)
+    return True
+
+
+@rule
 def merge_changed(k: Kernel, mm: int, start: int, end: int) -> None:
     """After the flags of areas of [start, end) were changed: merge what has become alike, where the kernel does."""
     if k.vm[0].vma_rules == KERNEL_2_2:
         merge_segments(k, mm, start, end)
+    if k.vm[0].vma_rules != KERNEL_6_1 or k.vm[0].vma_merge == 0:
+        return
+    area, before = neighbours(k, mm, start)
+    area = area if before == NIL else before
+    while area != NIL and k.vmas[area].vm_next != NIL and k.vmas[k.vmas[area].vm_next].vm_start <= end:
+        if continues(k, area, k.vmas[area].vm_next):
+            absorb_next(k, mm, area)
+        else:
+            area = k.vmas[area].vm_next + 0

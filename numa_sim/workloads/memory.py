@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from numa_sim.workloads.program import Region
 
 PROTECTIONS = {
-    "none": 0,
-    "r": PROT_READ,
-    "w": PROT_WRITE,
-    "x": PROT_EXEC,
-    "rw": PROT_READ | PROT_WRITE,
-    "rx": PROT_READ | PROT_EXEC,
-    "wx": PROT_WRITE | PROT_EXEC,
+    "---": 0,
+    "r--": PROT_READ,
+    "-w-": PROT_WRITE,
+    "--x": PROT_EXEC,
+    "rw-": PROT_READ | PROT_WRITE,
+    "r-x": PROT_READ | PROT_EXEC,
+    "-wx": PROT_WRITE | PROT_EXEC,
     "rwx": PROT_READ | PROT_WRITE | PROT_EXEC,
 }
-"""What may be done with memory, as configurations write it."""
+"""What may be done with memory, as /proc/PID/maps and configurations write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class MemoryCalls(ABC):
     def mprotect(
         self, region: Region, prot: int | str, offset: int | str = 0, length: int | str | None = None
     ) -> Mprotect:
-        """Allow `prot` (PROT_* or "rw" and the like) on `region` or a part of it; EACCES, ENOMEM."""
+        """Allow `prot` (PROT_* or "r--" and the like) on `region` or a part of it; EACCES, ENOMEM."""
         return Mprotect(region, *self._part(region, offset, length, "mprotect"), self._prot(prot, "mprotect.prot"))
 
     def mlock(self, region: Region, offset: int | str = 0, length: int | str | None = None) -> Mlock:

@@ -240,7 +240,7 @@ class TaskHandle(
         size : int or str, optional
             Bytes; needed without a file, else up to the file's end.
         prot : int or str
-            PROT_READ, PROT_WRITE, PROT_EXEC, or text like "rw" or "none".
+            PROT_READ, PROT_WRITE, PROT_EXEC, or text like "rw-".
         file : OpenFile, optional
             What to map, from `offset` on, which must be whole pages.
         shared : bool

@@ -70,7 +70,7 @@ def test_memory_made_read_only_is_an_area_of_its_own_and_refuses_stores() -> Non
         heap = yield task.mmap(8 * PAGE)
         yield task.touch(heap, write=1.0)
         before = int(machine.kernel.mms[machine.kernel.tasks[2].mm].map_count)
-        yield task.mprotect(heap, "r", offset=2 * PAGE, length=2 * PAGE)
+        yield task.mprotect(heap, "r--", offset=2 * PAGE, length=2 * PAGE)
         mm = machine.kernel.mms[machine.kernel.tasks[2].mm]
         seen["areas"], seen["rss"] = int(mm.map_count) - before, int(mm.rss)
         yield task.touch(heap, write=0.0)
@@ -92,8 +92,8 @@ def test_memory_of_no_access_is_still_there_afterwards() -> None:
         heap = yield task.mmap(4 * PAGE)
         yield task.touch(heap, write=1.0)
         faults = int(machine.kernel.tasks[2].min_flt)
-        yield task.mprotect(heap, "none")
-        yield task.mprotect(heap, "rw")
+        yield task.mprotect(heap, "---")
+        yield task.mprotect(heap, "rw-")
         yield task.touch(heap, write=0.0)
         frames.append([faults, int(machine.kernel.tasks[2].min_flt)])
 
@@ -161,7 +161,7 @@ def test_a_moved_area_keeps_its_pages() -> None:
 
     def program(task: Any) -> Any:
         heap = yield task.mmap(8 * PAGE)
-        wall = yield task.mmap(PAGE, at=heap.end_vpn << PAGE_SHIFT, prot="r")
+        wall = yield task.mmap(PAGE, at=heap.end_vpn << PAGE_SHIFT, prot="r--")
         yield task.touch(heap, write=1.0)
         rss = int(machine.kernel.mms[machine.kernel.tasks[2].mm].rss)
         try:
@@ -247,7 +247,7 @@ def test_more_than_there_is_is_refused_unless_overcommitted_or_unreserved() -> N
     with pytest.raises(SimulationError, match=f"errno {ENOMEM}"):
         run(program(), kernel=careful)
     run(program(reserve=False), kernel=careful)
-    run(program(prot="r"), kernel=careful)
+    run(program(prot="r--"), kernel=careful)
     run(program())
 
 
@@ -269,7 +269,7 @@ def test_the_number_of_areas_is_limited() -> None:
     def program(task: Any) -> Any:
         for i in range(100):
             try:
-                yield task.mmap(PAGE, prot="r" if i % 2 else "rw")
+                yield task.mmap(PAGE, prot="r--" if i % 2 else "rw-")
             except OSError as error:
                 errors.append(error.errno or 0)
                 return
@@ -331,7 +331,7 @@ def test_locality_decides_how_often_the_cache_of_find_vma_hits() -> None:
         def program(task: Any, visits: Any = visits) -> Any:
             regions = []
             for i in range(4):
-                regions.append((yield task.mmap(64 * PAGE, prot="rw" if i % 2 else "rwx")))
+                regions.append((yield task.mmap(64 * PAGE, prot="rw-" if i % 2 else "rwx")))
             whole = type(regions[0])(regions[0].start_vpn, 256)
             yield task.touch(whole, from_arrays(visits * 4 % 256 + visits // 16, writes=1))
 
