@@ -71,7 +71,7 @@ def test_maps_has_the_kernels_columns(machine: Machine) -> None:
     lines = machine.procfs("db/maps").splitlines()
     assert all(MAPS_LINE.fullmatch(line) for line in lines)
     assert [line[73:] for line in lines] == ["", "/lib.so", "/lib.so", "[stack]"]
-    assert [line.split()[1] for line in lines] == ["rw-p", "rw-s", "rw-p", "rw-p"]
+    assert [line.split()[1] for line in lines] == ["rw-p", "rw-s", "rw-p", "rwxp"]
     assert lines[2].split()[2:5] == ["00040000", "08:00", "2"]
     assert lines[0].endswith(" 00:00 0 ")
     starts = [int(line.split("-")[0], 16) for line in lines]
@@ -84,7 +84,7 @@ def test_smaps_has_every_line_in_the_kernels_order_and_width(machine: Machine) -
     block = text.splitlines()[1:24]
     assert tuple(line.split(":")[0] for line in block) == (*SMAPS_NAMES, "THPeligible", "VmFlags")
     assert all(re.fullmatch(r"[A-Za-z_]+: {1,14} *\d+ kB", line) and len(line) == 27 for line in block[:21])
-    assert block[22] == "VmFlags: rd wr "
+    assert block[22] == "VmFlags: rd wr mr mw me "
 
 
 @pytest.mark.row("X-13", "S3-021")
@@ -230,3 +230,23 @@ def test_context_switches_are_voluntary_or_not() -> None:
         status = dict(line.split(":\t") for line in machine.procfs(f"{name}/status").splitlines())
         assert status["voluntary_ctxt_switches"] == "2"
         assert 8 <= int(status["nonvoluntary_ctxt_switches"]) <= 11
+
+
+def test_heap_and_locked_memory() -> None:
+    def program(task: Any) -> Any:
+        yield task.sbrk("64KiB")
+        region = yield task.mmap(8 * PAGE)
+        yield task.mlock(region, length=4 * PAGE)
+        yield task.sleep("1s")
+
+    machine = small(nodes=(8,))
+    machine.add(program, name="db", root=True)
+    machine.run_until(500_000_000)
+    (heap,) = [line for line in machine.procfs("db/maps").splitlines() if line.endswith("[heap]")]
+    start, end = (int(address, 16) for address in heap.split()[0].split("-"))
+    assert end - start == 64 << 10
+    assert " heap" in machine.procfs("db/numa_maps")
+    assert "VmLck:\t      16 kB\n" in machine.procfs("db/status")
+    locked = [area for area in rows(machine.procfs("db/smaps")) if area["Locked"]]
+    assert [(area["Size"], area["Rss"], area["Locked"]) for area in locked] == [(16, 16, 16)]
+    assert " lo " in machine.procfs("db/smaps")
