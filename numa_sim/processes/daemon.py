@@ -65,7 +65,10 @@ class Daemon:
             yield room
 
     def reclaim(self, run: Callable[[int], int]) -> Steps:
-        """Go on with the reclaim this thread began until that is done: call `run`, pay, wait for pages under I/O."""
+        """Go on with the reclaim this thread began until that is done: call `run`, pay, wait for pages under I/O.
+
+        RECLAIM_DONE or RECLAIM_FAILED.
+        """
         machine = self.machine
         status = RECLAIM_YIELD
         while status in (RECLAIM_YIELD, RECLAIM_WAIT):
@@ -77,6 +80,7 @@ class Daemon:
                 unlocked = machine.page_event(self.record.wait_pfn, self._page_unlocked)
                 if unlocked is not None:
                     yield unlocked
+        return status
 
     def sleep(self) -> Event:
         """What ends when somebody wakes it."""

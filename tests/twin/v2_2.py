@@ -41,10 +41,12 @@ class Kswapd(v2_4_0.Kswapd):
             self.begin()
             status = run_rule(self.k, KSWAPD)
             self.machine.attend()
-            self.record.cost_ns += status not in (RECLAIM_YIELD, RECLAIM_WAIT)
             yield from self.pay()
             if status == RECLAIM_WAIT:
                 unlocked = self.machine.unlocked(self.record.wait_pfn)
                 if unlocked is not None:
                     yield unlocked
+        self.begin()
+        self.record.cost_ns = 1
+        yield from self.pay()
         return status

@@ -8,21 +8,18 @@ place); the big kernel lock, under which 2.2 faults and reclaims one CPU at a ti
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.v2_2.vmscan import GFP_KSWAPD_2_2, reclaim_run, try_to_free_pages_begin
 from numa_sim.processes.generation.generation import Generation
-from numa_sim.processes.signal import Signal
 from numa_sim.processes.ticking import TickingKswapd
 from numa_sim.state.constants import (
     ALLOCSTALL,
     KSWAPD,
     PAGEOUTRUN,
     RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +41,6 @@ class Kswapd(TickingKswapd):
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
-        self._page_unlocked = Signal(machine)
         machine.process(self._run())
 
     def _run(self) -> Steps:
@@ -61,23 +57,14 @@ class Kswapd(TickingKswapd):
 
     def _do_try_to_free_pages(self) -> Steps:
         """One do_try_to_free_pages; RECLAIM_DONE or RECLAIM_FAILED."""
-        machine, k = self.machine, self.kernel
         self.enter()
-        k.vmstat[self.cpu.node, PAGEOUTRUN] += 1
-        _try_to_free_pages_begin(k, KSWAPD, GFP_KSWAPD_2_2)
-        status = RECLAIM_YIELD
-        while status in (RECLAIM_YIELD, RECLAIM_WAIT):
-            self.enter()
-            status = _reclaim_run(k, KSWAPD)
-            machine.attend()
-            if status in (RECLAIM_DONE, RECLAIM_FAILED):
-                # Never free of charge: or a round that cannot end would take no time.
-                self.record.cost_ns += 1
-            yield from self.pay()
-            if status == RECLAIM_WAIT:
-                unlocked = machine.page_event(self.record.wait_pfn, self._page_unlocked)
-                if unlocked is not None:
-                    yield unlocked
+        self.kernel.vmstat[self.cpu.node, PAGEOUTRUN] += 1
+        _try_to_free_pages_begin(self.kernel, KSWAPD, GFP_KSWAPD_2_2)
+        status = yield from self.reclaim(partial(_reclaim_run, self.kernel))
+        # Never free of charge: or a round that cannot end would take no time.
+        self.enter()
+        self.record.cost_ns = 1
+        yield from self.pay()
         return status
 
 
@@ -111,8 +98,5 @@ class Generation22(Generation):
         task.enter_kernel()
         self.kernel.vmstat[task.record.alloc_node, ALLOCSTALL] += 1
         _try_to_free_pages_begin(self.kernel, task.index, task.record.alloc_gfp)
-        status = yield from self._run_reclaim(task, self._reclaim_run)
+        status = yield from self._run_reclaim(task, partial(_reclaim_run, self.kernel))
         return int(status == RECLAIM_DONE)
-
-    def _reclaim_run(self, task: int) -> int:
-        return int(_reclaim_run(self.kernel, task))
