@@ -266,7 +266,10 @@ def _wait(task: TaskProcess, operation: Wait) -> Steps:
         yield from task.until_signal(task.child_ended, PART_SLEEP)
         task.child_ended = None
         yield from task.get_cpu()
-        yield from deliver(task)  # and wait again: ERESTARTSYS
+        yield from deliver(task)
+        if task.record.killed:
+            return None
+        # ... and wait again: ERESTARTSYS
 
 
 def _reap(task: TaskProcess, child: TaskProcess) -> Ended:

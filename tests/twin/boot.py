@@ -125,6 +125,7 @@ def _set_sysctls(k: Kernel, config: Config) -> None:
     vm.zero_page = int(switches.zero_page)
     vm.local_pages = int(switches.local_pages)
     vm.locks, vm.pgt_cache = int(switches.locks), int(switches.table_cache)
+    vm.copy_on_write = int(switches.copy_on_write)
     vm.oom_killer = int(config.kernel.oom_killer)
     vm.numa_nearest = int(config.kernel.numa_fallback == "nearest")
     vm.reclaim_quantum_ns = RECLAIM_STEP_NS

@@ -195,17 +195,53 @@ class Twin(simpy.Environment):
         elif switches.kswapd:
             self.process(self.kswapd())
         self.tasks: list[Task] = []
+        self.rows_given_back: list[int] = []
+        self.next_row = FIRST_USER
+        self.living = 0
+        self.all_ended = simpy.Event(self)
         for workload in config.workload:
             program = program_from_config(workload, config.base)
             for copy in range(workload.count):
                 name = workload.name if workload.count == 1 else f"{workload.name}-{copy}"
-                index = FIRST_USER + len(self.tasks)
-                record = self.k.tasks[index]
-                record.pid, record.nice, record.state = FIRST_PID + len(self.tasks), workload.nice, 1
-                self.tasks.append(Task(self, index, name, program, workload.cpus, workload.start))
+                index = self.reserve_row()
+                self.k.tasks[index].nice = workload.nice
+                self.enter_task(index, name, program, workload.cpus, workload.start)
+
+    def reserve_row(self) -> int | None:
+        """A row for one more task."""
+        if self.rows_given_back:
+            return self.rows_given_back.pop()
+        if self.next_row >= len(self.k.tasks) - 3:
+            return None
+        self.next_row += 1
+        return self.next_row - 1
+
+    def enter_task(self, index: int, name: str, program: Any, cpus: Any, start_ns: int) -> Task:
+        record = self.k.tasks[index]
+        record.pid, record.state = FIRST_PID + len(self.tasks), 1
+        task = Task(self, index, name, program, cpus, start_ns)
+        task.process.callbacks.append(self.task_ended)
+        self.living += 1
+        self.tasks.append(task)
+        return task
+
+    def add_child(self, parent: Task, index: int, op: Any) -> Task:
+        parent.forks += 1
+        record = self.k.tasks[index]
+        record.nice, record.parent = parent.record.nice, parent.index
+        cpus = [cpu.number for cpu in parent.allowed]
+        child = self.enter_task(index, f"{parent.handle.name}/{op.name}-{parent.forks}", op.program, cpus, self.now)
+        child.parent = parent
+        parent.children.append(child)
+        return child
+
+    def task_ended(self, process: Any) -> None:
+        self.living -= 1
+        if process.ok and not self.living:
+            self.all_ended.succeed()
 
     def run_to_end(self) -> None:
-        end: simpy.Event = simpy.AllOf(self, [task.process for task in self.tasks])
+        end: simpy.Event = self.all_ended
         if self.config.run.until is not None:
             end = simpy.AnyOf(self, [end, self.timeout(self.config.run.until)])
         self.run(until=end)
@@ -239,9 +275,11 @@ class Twin(simpy.Environment):
             self.bdflush.ring()
         self.vm.bdflush_wanted = 0
         if self.vm.oom_victim != NIL:
-            victim = self.tasks[self.vm.oom_victim - FIRST_USER]
+            mm = self.k.tasks[self.vm.oom_victim].mm
             self.vm.oom_victim = NIL
-            victim.kill()
+            for task in sorted(self.tasks, key=lambda task: task.index):
+                if task.record.mm == mm:
+                    task.kill()
 
     def cpu_for_kernel(self, node: int) -> Cpu:
         """Where the kernel's own work for `node` is done: an idle CPU there, an idle CPU, a CPU there, any."""

@@ -91,11 +91,17 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     if own.chance(0.3):
         machine["mmu"] = own.one(*MMUS[machine["arch"]])
     kernel["switches"]["table_cache"] = own.chance(0.5)
+    workloads = _workloads(d, [c for numbers in cpus for c in numbers], pages, short, accesses)
+    own = Draw(seed + 5 * 10**6)
+    if own.chance(0.4):
+        kernel["switches"]["copy_on_write"] = own.chance(0.8)
+        for workload in workloads:
+            _have_children(own, workload)
     return Config.of(
         machine=machine,
         kernel=kernel,
         costs={name: f"{d.spread(10, 3000)}ns" for name in ("context_switch", "ipi", "ipi_handler", "end_io")},
-        workload=_workloads(d, [c for numbers in cpus for c in numbers], pages, short, accesses),
+        workload=workloads,
         run={
             "seed": seed,
             "record_events": EVENTS,
@@ -307,3 +313,38 @@ def _pattern(d: Draw, nested: bool = True) -> dict[str, Any]:
         "kind": "phases",
         "phases": [{"pattern": _pattern(d, False), "accesses": d.number(50, 500)} for _ in range(2)],
     }
+
+
+def _have_children(d: Draw, workload: dict[str, Any]) -> None:
+    """Put one to three forks between the operations of a program, and a wait now and then.
+
+    Children use copies of their parent's memory; some have children of their own.  (No threads: the twin knows nothing
+    of mmap_sem.)
+    """
+    program = workload["program"]
+    pages = int(program[0]["size"][:-1]) // 4096
+    for _ in range(d.number(1, 3)):
+        child: dict[str, Any] = {"op": "fork", "program": _childhood(d, pages)}
+        if d.chance(0.2):
+            child["program"].insert(0, {"op": "fork", "name": "grandchild", "program": _childhood(d, pages)})
+        program.insert(d.number(2, len(program)), child)
+        if d.chance(0.5):
+            program.insert(d.number(2, len(program)), {"op": "wait", "all": d.chance(0.5)})
+
+
+def _childhood(d: Draw, pages: int) -> list[dict[str, Any]]:
+    """What a child does: a few accesses to its parent's region, perhaps rest before, and an end."""
+    program: list[dict[str, Any]] = [
+        {
+            "op": "touch",
+            "on": "heap",
+            "pattern": _pattern(d),
+            "accesses": d.number(1, max(2, pages)),
+            "write": d.one(0.0, 0.3, 1.0, 1.0),
+            "compute": f"{d.one(0, 0, 300)}ns",
+        },
+        {"op": "exit", "status": d.number(0, 255)},
+    ]
+    if d.chance(0.4):
+        program.insert(0, {"op": "sleep", "for": f"{d.spread(100, 1_000_000)}ns"})
+    return program

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import simpy
-from twin import v2_2
+from twin import children, v2_2
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.memory import abandon_fault, handle_mm_fault
@@ -60,14 +60,14 @@ from numa_sim.state.constants import (
     SEGV_MAPERR,
     SIGKILL,
     SIGSEGV,
-    TASK_DEAD,
     TASK_RUNNING,
     TASK_SLEEPING,
 )
 from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
 from numa_sim.state.rows import row
-from numa_sim.workloads.program import Compute, Exit, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
+from numa_sim.workloads.children import Exit, Fork, Wait
+from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 
 if TYPE_CHECKING:
     from twin.machine import Cpu, Twin
@@ -130,25 +130,31 @@ class Task:
         self.doing, self.since_ns = NIL, 0
         """What it waits for (a part of its time) and since when; NIL while it executes or has not started."""
         self.killable = False
+        self.parent: Task | None = None
+        self.children: list[Task] = []
+        self.forks = 0
+        self.child_ended: simpy.Event | None = None
         self.process = machine.process(self.life())
 
     # Life ------------------------------------------------------------------------------------------------------------
 
     def life(self) -> Steps:
-        if self.start_ns:
-            yield self.machine.timeout(self.start_ns)
-        mm_alloc(self.k, self.index)
-        setup_arg_pages(self.k, self.index)
+        if self.start_ns > self.machine.now:
+            yield self.machine.timeout(self.start_ns - self.machine.now)
+        if self.record.mm == NIL:
+            mm_alloc(self.k, self.index)
+            setup_arg_pages(self.k, self.index)
         yield from self.get_cpu()
         self.log(EV_TASK_START, 0)
         program = self.program(self.handle)
         answer = None
         while not self.record.killed:
             try:
-                operation = program.send(answer)
+                operation = program.throw(answer) if isinstance(answer, OSError) else program.send(answer)
             except StopIteration:
                 break
             if isinstance(operation, Exit):
+                self.record.exit_code = operation.status << 8
                 break
             answer = yield from self.perform(operation)
         program.close()
@@ -160,7 +166,8 @@ class Task:
         self.log(EV_TASK_EXIT, 0)
         self.machine.attend()
         yield from self.work(self.record.cost_ns, PART_SYSCALL)
-        self.record.state, self.record.end_ns = TASK_DEAD, self.machine.now
+        self.record.end_ns = self.machine.now
+        children.end(self)
         self.cpu.release(0)
 
     def perform(self, op: Any) -> Steps:
@@ -171,10 +178,14 @@ class Task:
         elif isinstance(op, Sleep):
             self.record.state = TASK_SLEEPING
             self.cpu.release(0)
-            yield from self.wait_or_die(op.ns, PART_SLEEP)
+            yield from self.wait_or_die(self.machine.timeout(op.ns), PART_SLEEP)
             yield from self.get_cpu()
         elif isinstance(op, Compute):
             yield from self.compute(op.ns)
+        elif isinstance(op, Fork):
+            return (yield from children.fork(self, op))
+        elif isinstance(op, Wait):
+            return (yield from children.wait(self, op))
         else:
             self.record.cost_ns = self.machine.costs.syscall_ns
             if isinstance(op, Mmap):
@@ -231,11 +242,11 @@ class Task:
             yield from self.wait(self.machine.timeout(cost_ns), part)
             self.book(cost_ns, part)
 
-    def wait_or_die(self, time_ns: int, part: int) -> Steps:
+    def wait_or_die(self, event: simpy.Event, part: int) -> Steps:
         begin_ns = self.machine.now
         self.killable = True
         with suppress(simpy.Interrupt):
-            yield from self.wait(self.machine.timeout(time_ns), part)
+            yield from self.wait(event, part)
         self.killable, self.doing = False, NIL
         self.parts[part] += self.machine.now - begin_ns
 
@@ -267,7 +278,7 @@ class Task:
             yield from self.give_way()
             if not self.record.killed:
                 piece_ns = min(left_ns, self.slice_end_ns - self.machine.now)
-                yield from self.wait_or_die(piece_ns, PART_COMPUTE)
+                yield from self.wait_or_die(self.machine.timeout(piece_ns), PART_COMPUTE)
                 left_ns -= piece_ns
 
     def sleep(self, event: simpy.Event, part: int, kernel_ns: int, kernel_part: int) -> Steps:
