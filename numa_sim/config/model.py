@@ -12,9 +12,10 @@ from pydantic import Field, PrivateAttr, model_validator
 from numa_sim.config.costs import Costs
 from numa_sim.config.kernel import Kernel
 from numa_sim.config.machine import Machine
+from numa_sim.config.program_check import opened, signalled, switched
 from numa_sim.config.quantities import Section, refuse
 from numa_sim.config.run import Run
-from numa_sim.config.workload import MAX_TASKS, Workload, opened, signalled, switched
+from numa_sim.config.workload import MAX_TASKS, Workload
 
 
 class Config(Section):
