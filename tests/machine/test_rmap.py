@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from kernel.test_rmap import check
 from machine.small import MIB_PAGES, PAGE, counters, finish, small
+from observe.page_scan import scanned
+from scenarios.shipped import CONFIGS
 
+from numa_sim.config import load
 from numa_sim.observe.hashes import event_hash
 from numa_sim.processes.machine import Machine
 
@@ -52,3 +55,26 @@ def test_a_reverse_map_changes_nothing_and_is_right_at_every_sample(profile: str
     assert max(seen) > 500
     assert counters(with_map)["rmap_pages"] == 0 == counters(without)["rmap_pages"]
     assert len(without.kernel.rmap) == 1, "off costs nothing"
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "counter"),
+    [
+        ("swapoff-under-load", (), "swapoff_pages"),
+        ("thrashing", ("kernel.reclaim=lru",), "policy_victims"),
+        ("fork-bomb", (), "cow_faults"),
+        ("fork-and-exec", (), "forks"),
+    ],
+)
+def test_it_is_right_all_along_shipped_runs(config: str, settings: tuple[str, ...], counter: str) -> None:
+    ran = Machine(load(CONFIGS / f"{config}.toml", (*settings, "kernel.rmap=true")))
+    plain = Machine(load(CONFIGS / f"{config}.toml", settings)).run_to_end()
+    for moment in range(1, 7):
+        ran.run_until(moment * plain.end_ns // 7)
+        check(ran.kernel)
+    assert len(scanned(ran.kernel)) > 10
+    result = ran.run_to_end()
+    check(ran.kernel)
+    assert counters(ran)[counter] > 0
+    assert event_hash(ran.kernel) == event_hash(plain.kernel)
+    assert result.end_ns == plain.end_ns
