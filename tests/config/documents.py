@@ -155,8 +155,20 @@ INLINE: dict[str, Any] = {
             "name": "trace",
             "trace": {"file": "a.npz", "format": "numa_sim", "cache_hit": "1ns", "limit": 10, "instructions": False},
         },
+        {
+            "name": "recorded",
+            "trace": {"file": "a.npz", "format": "lackey+strace", "strace": "machine.txt", "mappings": "recorded"},
+        },
     ],
-    "run": {"until": "30s", "seed": 7, "sample": "10ms", "snapshot": "1ms", "check": "cheap", "record_events": 100},
+    "run": {
+        "until": "30s",
+        "seed": 7,
+        "sample": "10ms",
+        "snapshot": "1ms",
+        "check": "cheap",
+        "record_events": 100,
+        "fault_latency": True,
+    },
 }
 for _area in INLINE["machine"]["swap"]:
     _area |= {"on": True, "header": 2, "bad": [3]}

@@ -90,7 +90,7 @@ def test_python_may_give_integers_where_files_must_name_units() -> None:
 def test_every_cost_of_the_state_has_its_entry() -> None:
     costs = Config.of(machine={"preset": "a"}).costs.entries()
     assert set(costs) == {name for name in COSTS.names or () if name.endswith("_ns")}
-    assert all(value > 0 for value in costs.values())
+    assert all(value > 0 for name, value in costs.items() if name != "segment_check_ns"), "that is done in hardware"
 
 
 def test_swap_areas_are_named_after_device_and_place() -> None:
