@@ -12,6 +12,7 @@ from numa_sim.observe.reclaim_figures import reclaim_figures
 from numa_sim.observe.result import RunResult, TaskRow
 from numa_sim.observe.sampler import DISK_COLUMNS
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
+from numa_sim.results.text_tables import fault_table, lock_table, percent, share, text_table
 from numa_sim.state.constants import (
     KERNEL_2_4_0,
     NR_ZONES,
@@ -273,9 +274,9 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
     if summary["swap_areas"]:
         tables.insert(1, _swap_table(summary))
     if summary.get("faults"):
-        tables.append(_fault_table(summary))
+        tables.append(fault_table(summary))
     if summary["locks"]:
-        tables.append(_lock_table(summary))
+        tables.append(lock_table(summary))
     for table in tables:
         console.print()
         console.print(table)
@@ -326,7 +327,7 @@ def _nodes_table(summary: dict[str, Any]) -> Any:
     nodes = summary["nodes"]
     shown = nodes if len(nodes) <= 6 else sorted(nodes, key=lambda n: (-n["vmstat"]["pgalloc"], n["node"]))[:6]
     title = "Nodes (pages)" if len(shown) == len(nodes) else f"Nodes (pages): the 6 busiest of {len(nodes)}"
-    table = _table(title, "", *[node["name"] for node in shown], "all nodes")
+    table = text_table(title, "", *[node["name"] for node in shown], "all nodes")
 
     def add(name: str, values: list[int], last: bool = False) -> None:
         cells = [readable_count(value) for value in values]
@@ -364,7 +365,7 @@ _AREA_SIZES: Final = ("pages", "peak_used_pages", "used_pages", "pages_read", "p
 def _swap_table(summary: dict[str, Any]) -> Any:
     from rich.text import Text
 
-    table = _table(
+    table = text_table(
         "Swap areas", "area", "device", "priority", "size", "peak use", "at the end", "read", "written", left=2
     )
     for area in summary["swap_areas"]:
@@ -381,7 +382,7 @@ def _disk_table(disks: list[dict[str, Any]], end_ns: int) -> Any:
     from rich.text import Text
 
     names = ("read", "written", "requests", "merges", "seeks", "mean wait", "in flight", "busy")
-    table = _table("Disks", "disk", "device", *names, left=2)
+    table = text_table("Disks", "disk", "device", *names, left=2)
     for disk in disks:
         table.add_row(
             Text(disk["name"]),
@@ -393,45 +394,8 @@ def _disk_table(disks: list[dict[str, Any]], end_ns: int) -> Any:
             ),
             readable_ns(round(disk["mean_await_ns"])),
             f"{disk['mean_in_flight']:.1f}",
-            _percent(disk["busy_ns"], end_ns),
+            percent(disk["busy_ns"], end_ns),
         )
-    return table
-
-
-_MOST_FAULTS: Final = 12
-
-
-def _fault_table(summary: dict[str, Any]) -> Any:
-    """How long faults took, the tasks and kinds that took longest in all first."""
-    from rich.text import Text
-
-    faults = sorted(summary["faults"], key=lambda row: (-row["total_ns"], row["task"], row["kind"]))
-    title = "How long page faults took"
-    if len(faults) > _MOST_FAULTS:
-        title += f": the {_MOST_FAULTS} longest of {len(faults)}"
-    table = _table(title, "task", "fault", "faults", "in all", "half within", "99 % within", "longest", left=2)
-    for row in faults[:_MOST_FAULTS]:
-        times = [readable_ns(row[key]) for key in ("total_ns", "p50_ns", "p99_ns", "max_ns")]
-        table.add_row(Text(row["task"]), row["kind"].replace("_", " "), readable_count(row["count"]), *times)
-    return table
-
-
-_MOST_LOCKS: Final = 8
-
-
-def _lock_table(summary: dict[str, Any]) -> Any:
-    """Spinlocks, those that were waited for longest first."""
-    from rich.text import Text
-
-    locks = sorted(summary["locks"], key=lambda lock: (-lock["wait_ns"], -lock["acquisitions"], lock["name"]))
-    title = "Spinlocks"
-    if len(locks) > _MOST_LOCKS:
-        title += f": the {_MOST_LOCKS} waited for longest of {len(locks)}"
-    table = _table(title, "lock", "taken", "contended", "waited", "held")
-    for lock in locks[:_MOST_LOCKS]:
-        times = [readable_ns(lock[key]) for key in ("wait_ns", "hold_ns")]
-        contended = _percent(lock["contentions"], lock["acquisitions"])
-        table.add_row(Text(lock["name"]), readable_count(lock["acquisitions"]), contended, *times)
     return table
 
 
@@ -452,35 +416,14 @@ def _time_table(summary: dict[str, Any]) -> Any:
         title += f": the {len(shown)} longest of {len(tasks)} tasks"
     wide = len(shown) <= _WIDE_TASKS
     rest = [totals] if len(tasks) > 1 else []
-    table = _table(title, "", *[task["name"] for task in shown], *["all tasks"][: len(rest)])
+    table = text_table(title, "", *[task["name"] for task in shown], *["all tasks"][: len(rest)])
     states = [task["state"] if wide else _STATES.get(task["state"], "killed") for task in shown]
     table.add_row("state", *states, *[""] * len(rest), end_section=True)
     parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]
     for name in parts:
-        cells = [(_share if wide else _percent)(task["parts_ns"][name], task["run_ns"]) for task in shown]
-        cells += [_share(each["parts_ns"][name], each["run_ns"]) for each in rest]
+        cells = [(share if wide else percent)(task["parts_ns"][name], task["run_ns"]) for task in shown]
+        cells += [share(each["parts_ns"][name], each["run_ns"]) for each in rest]
         table.add_row(name.replace("_", " "), *cells, end_section=name == parts[-1])
     times = [readable_ns(column["run_ns"]) for column in [*shown, *rest]]
     table.add_row("run time = sum", *times)
-    return table
-
-
-def _percent(part_ns: int, whole_ns: int) -> str:
-    return f"{100 * part_ns / whole_ns if whole_ns else 0.0:5.1f} %"
-
-
-def _share(part_ns: int, whole_ns: int) -> str:
-    return f"{_percent(part_ns, whole_ns)}  {readable_ns(part_ns):>8}"
-
-
-def _table(title: str, *columns: str, left: int = 1) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    heading = Text(title, style="bold")
-    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for i, name in enumerate(columns):
-        justify = "left" if i < left else "right"
-        table.add_column(Text(name), justify=justify, overflow="fold")  # type: ignore[arg-type]
     return table
