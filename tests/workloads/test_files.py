@@ -84,7 +84,7 @@ def test_wrong_arguments_are_named(call: Any, said: str) -> None:
 
 def test_every_operation_from_a_configuration() -> None:
     whole: dict[str, Any] = {"offset": 0, "length": None}
-    plain: dict[str, Any] = {"prot": "rw", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
+    plain: dict[str, Any] = {"prot": "rw-", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
     transfer = {"on": "fd", "size": 10, "offset": 5, "pattern": None, "count": None, "compute": 0}
     program = [
         Table(op="open", file="data", as_="fd"),

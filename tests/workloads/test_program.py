@@ -107,7 +107,7 @@ def test_wrong_arguments_are_config_errors(wrong):
         wrong(TaskHandle("t", 1), Region(10, 8))
 
 
-PLAIN_MAP = {"prot": "rw", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
+PLAIN_MAP = {"prot": "rw-", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
 
 
 def mmap(as_, size, at=None):
