@@ -15,7 +15,7 @@ from numa_sim.kernel import vmalloc
 from numa_sim.kernel.geometry import GEOMETRIES
 from numa_sim.kernel.pgtable import get_pte, leaf_row
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import PTE_DIRTY, PTE_GLOBAL, PTE_RW
+from numa_sim.state.constants import PAGE_SHIFT, PTE_DIRTY, PTE_GLOBAL, PTE_MAPPED, PTE_PROTNONE, PTE_RW
 from numa_sim.workloads.program import Region
 
 vmalloc_begin = entry(vmalloc.vmalloc_begin)
@@ -145,6 +145,37 @@ def test_the_kernel_of_a_386_writes_to_read_only_pages(write_protect: bool) -> N
     machine.add(program)
     finish(machine)
     assert faults == [1, 1 + write_protect, 2 + write_protect], "a program's write faults on both"
+
+
+# PROTNONE ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.row("S3-078")
+def test_memory_of_no_access_is_in_memory_and_faults() -> None:
+    """mprotect(PROT_NONE): the page is the process's as before, but the next access is a segmentation fault."""
+    machine = small(arch="i386")
+    k = machine.kernel
+    seen: list[int] = []
+
+    def program(task: Any) -> Any:
+        own = yield task.mmap(PAGE)
+        yield task.touch(own, write=1.0)
+        mm = int(k.tasks[TASK].mm)
+        before, rss = int(_get_pte(k, mm, own.start_vpn)), int(k.mms[mm].rss)
+        yield task.mprotect(own, 0)
+        pte = int(_get_pte(k, mm, own.start_vpn))
+        assert pte >> PAGE_SHIFT == before >> PAGE_SHIFT
+        assert pte & PTE_MAPPED == PTE_PROTNONE
+        assert k.mms[mm].rss == rss
+        machine.check()
+        seen.append(pte)
+        yield task.touch(own)
+        raise AssertionError("it could be read")
+
+    machine.add(program)
+    finish(machine)
+    assert len(seen) == 1
+    assert machine.tasks[0].outcome == "segmentation fault"
 
 
 # Cache modes ---------------------------------------------------------------------------------------------------------
