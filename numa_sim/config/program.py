@@ -28,6 +28,7 @@ from numa_sim.config.kernel_memory import (
 )
 from numa_sim.config.limits import Setrlimit
 from numa_sim.config.memory_operations import Brk, Mlock, Mprotect, Mremap, Munlock, Protection
+from numa_sim.config.network import Receive
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import PAGE_BYTES, PositiveSize, Section, ShortTime, Size, Time, refuse, size
 from numa_sim.config.scheduling import Nice, SchedYield
@@ -293,6 +294,7 @@ Operation = Annotated[
     | Prctl
     | Nice
     | SchedYield
+    | Receive
     | Setrlimit
     | Kmalloc
     | Kfree

@@ -40,6 +40,7 @@ from numa_sim.state.constants import (
     PG_inactive_dirty,
     PG_locked,
     PG_lru,
+    PG_packet,
     PG_reserved,
     PG_table,
 )
@@ -249,7 +250,7 @@ def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[in
             owners[cached - 1] += 1
             slots[area.map_start + offset] += 1
     for pfn in range(k.pages.shape[0]):
-        if k.pages[pfn].buffers != BUFFERS_NONE:
+        if k.pages[pfn].buffers != BUFFERS_NONE or k.pages[pfn].flags & PG_packet != 0:
             owners[pfn] += 1
         if k.pages[pfn].mapping != 0 and k.mappings[k.pages[pfn].mapping].kind == KIND_INODE:
             owners[pfn] += 1

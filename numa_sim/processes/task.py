@@ -22,6 +22,7 @@ from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.kernel_memory import kernel_call
 from numa_sim.processes.memory_calls import MEMORY_OPERATIONS, memory_call
 from numa_sim.processes.mmap_sem import holding_mmap_sem
+from numa_sim.processes.network import receive
 from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.scheduling import SCHEDULING_OPERATIONS, scheduling_call
 from numa_sim.processes.signal import Signal
@@ -44,6 +45,7 @@ from numa_sim.state.events import log_event
 from numa_sim.workloads.cache_mode import CacheMode
 from numa_sim.workloads.children import Exec, Exit
 from numa_sim.workloads.kernel_memory import KERNEL_OPERATIONS
+from numa_sim.workloads.network import Receive
 from numa_sim.workloads.program import Compute, Sleep, TaskHandle, Touch
 from numa_sim.workloads.swap import Swapoff, Swapon
 
@@ -203,6 +205,8 @@ class TaskProcess(Runnable):
             return (yield from cache_call(self, operation))
         elif isinstance(operation, segment_stage.OPERATIONS):
             return (yield from segment_stage.segment_call(self, operation))
+        elif isinstance(operation, Receive):
+            return (yield from receive(self, operation))
         elif isinstance(operation, SCHEDULING_OPERATIONS):
             return (yield from scheduling_call(self, operation))
         elif isinstance(operation, KERNEL_OPERATIONS):

@@ -59,6 +59,8 @@ PG_ramdisk: Final = 1 << 16
 """Ours: its buffers belong to a ram disk, so that the page is never deactivated (page_ramdisk @2.4.0)."""
 PG_table: Final = 1 << 17
 """Ours: the frame holds a page table (kernels of 2.4 cannot tell)."""
+PG_packet: Final = 1 << 22
+"""Ours: the frame holds a packet from the network."""
 PG_buddy: Final = 1 << 18
 """Ours: first page of a free block, so that a double free is detected (2.6 has PG_buddy)."""
 PG_kernel: Final = 1 << 19

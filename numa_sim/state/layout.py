@@ -157,7 +157,7 @@ VM = np.dtype(
         ("bug_pfn", "i8"),
         ("free_vma", "i8"),  # free list of `vmas`
         ("profile", "i8"),  # KERNEL_*: which kernel's rules run
-        ("in_interrupt", "i8"),  # in_interrupt(): replays set it; the simulator allocates in process context only
+        ("in_interrupt", "i8"),  # in_interrupt(): replays set it, and packets that come in
         # 2.4.0: mm/swap.c, mm/page_alloc.c, mm/vmscan.c
         ("inactive_dirty_head", "i8"),
         ("inactive_dirty_tail", "i8"),

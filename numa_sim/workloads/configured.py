@@ -36,7 +36,7 @@ OPERATIONS = (
     "mmap", "touch", "access", "munmap", "sleep", "compute", "repeat", "exit",
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
-    "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice",
+    "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice", "receive",
     "brk", "mprotect", "mlock", "munlock", "mremap",
     "kmalloc", "kfree", "vmalloc", "vfree", "kernel_touch", "churn", "look_up",
 )  # fmt: skip
@@ -183,6 +183,8 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
             with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
                 yield call
+        case "receive":
+            yield task.receive(op.packets, op.interval, op.hold)
         case "sched_yield":
             yield task.sched_yield()
         case "nice":

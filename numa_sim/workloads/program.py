@@ -36,6 +36,7 @@ from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.kernel_memory import KernelCalls
 from numa_sim.workloads.memory import Brk, MemoryCalls, Mlock, Mlockall, Mprotect, Mremap
+from numa_sim.workloads.network import NetworkCalls, Receive
 from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, require
@@ -165,6 +166,7 @@ Operation: TypeAlias = (
     | Prctl
     | Nice
     | SchedYield
+    | Receive
     | Setrlimit
     | ModifyLdt
     | LoadSegment
@@ -182,6 +184,7 @@ class TaskHandle(
     SegmentCalls,
     CacheCalls,
     SchedulingCalls,
+    NetworkCalls,
 ):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 

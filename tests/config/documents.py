@@ -114,6 +114,7 @@ INLINE: dict[str, Any] = {
                 {"op": "access", "at": "0xbffff000", "write": True, "esp": "0xbffff000", "pages": 3},
                 {"op": "nice", "by": 5},
                 {"op": "sched_yield"},
+                {"op": "receive", "packets": 5, "interval": "20us", "hold": "2ms"},
                 {"op": "setrlimit", "resource": "core", "limit": "unlimited"},
                 {
                     "op": "mmap",
