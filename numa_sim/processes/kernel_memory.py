@@ -18,6 +18,7 @@ from numa_sim.kernel.gfp import free_kernel_pages, get_free_pages, get_zeroed_pa
 from numa_sim.kernel.highmem import KMAP_LINEAR, KMAP_WAIT, kmap, kunmap
 from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.slab.cache import kmem_cache_init
+from numa_sim.kernel.slab.grow import stop_growing
 from numa_sim.kernel.slab.kmalloc import kmalloc
 from numa_sim.kernel.slab.objects import kfree
 from numa_sim.kernel.vmalloc import (
@@ -29,6 +30,7 @@ from numa_sim.kernel.vmalloc import (
 )
 from numa_sim.processes.signal import Signal
 from numa_sim.state.constants import (
+    ALLOC_FAIL,
     ALLOC_RECLAIM,
     GFP_KERNEL,
     NIL,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from numa_sim.processes.task import TaskProcess
 
 _kmalloc = entry(kmalloc)
+_stop_growing = entry(stop_growing)
 _kfree = entry(kfree)
 _vmalloc_begin = entry(vmalloc_begin)
 _vmalloc_area_pages = entry(vmalloc_area_pages)
@@ -105,7 +108,8 @@ def _until_allocated(task: TaskProcess, rule: Callable[..., Any], *args: int) ->
         yield from task.spend(task.record.cost_ns, PART_SYSCALL)
         yield from task.machine.generation.finish_allocation(task)
         if task.record.killed:
-            return -1
+            _stop_growing(task.kernel, task.index)
+            return ALLOC_FAIL
         task.enter_kernel()
         task.record.cost_ns = 0
 

@@ -21,6 +21,7 @@ from kernel.kmem_machine import (
     sound,
 )
 
+from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.buddy import BUG_OBJECT
 from numa_sim.kernel.slab.cache import (
@@ -32,6 +33,7 @@ from numa_sim.kernel.slab.cache import (
     kmem_cache_destroy,
     kmem_cache_shrink,
 )
+from numa_sim.kernel.slab.grow import stop_growing
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
@@ -342,6 +344,9 @@ def test_a_cache_that_cannot_grow_fails_or_asks_for_reclaim():
     assert answer == ALLOC_FAIL
     assert kmem_cache_alloc(k, TASK, c, GFP_KERNEL) == ALLOC_RECLAIM
     assert (k.kmem_caches[c].growing, k.tasks[TASK].growing_cache) == (1, c + 1)
+    # The task is killed while it waits: the cache may be reaped again.
+    entry(stop_growing)(k, TASK)
+    assert (k.kmem_caches[c].growing, k.tasks[TASK].growing_cache) == (0, 0)
 
 
 def test_creating_and_destroying_caches():
