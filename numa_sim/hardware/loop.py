@@ -245,6 +245,7 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
     plain = False
     latency_ns = line_ps = busy_ps = n = n_lines = queued_ns = 0
     read_needs, write_needs = needs_of(k, task.kernel_mode)
+    write_needs_cached = write_needs | PTE_DIRTY  # a store through a clean TLB entry walks, to make the PTE dirty
     if task.kernel_mode != 0:
         this.holds_global |= k.vm[0].pge
     row = NIL
@@ -269,15 +270,13 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             tag = micro_tag(tlb, vpn, set_bits)
             way = tlb_way(tlb, micro_tags, index, vpn, tag)
             pte = 0 if way == NIL else tlb[index, way].pte
-            needs = read_needs if write == 0 else write_needs
-            # A TLB entry must have them too, and be dirty for a store, or the access walks.
-            cached_needs = needs if write == 0 else needs | PTE_DIRTY
+            cached_needs = read_needs if write == 0 else write_needs_cached
             walked = pte & cached_needs != cached_needs
             if walked:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE
                     break
-                pte = access_pte(tables, row, vpn & entry_mask, write, needs)
+                pte = access_pte(tables, row, vpn & entry_mask, write, read_needs if write == 0 else write_needs)
                 if pte == 0:
                     why = _PAGE_FAULT
                     break
