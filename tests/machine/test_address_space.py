@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from machine.small import MIB_PAGES, PAGE, counters, finish, small
 from numa_sim.errors import SimulationError
 from numa_sim.observe.hashes import event_hash
 from numa_sim.state.constants import EINVAL, ENOMEM, PAGE_SHIFT
+from numa_sim.workloads.malloc import THRESHOLD_BYTES, Malloc
 from numa_sim.workloads.patterns import from_arrays
 
 MIB = 1 << 20
@@ -25,7 +27,7 @@ def run(program: Any, root: bool = False, **tables: Any) -> Any:
     return machine
 
 
-@pytest.mark.row("S3-174", "S3-176", "S3-177", "S3-175")
+@pytest.mark.row("S3-172", "S3-174", "S3-176", "S3-177")
 def test_the_heap_grows_and_shrinks_and_says_where_it_ends() -> None:
     seen: dict[str, Any] = {}
 
@@ -43,6 +45,39 @@ def test_the_heap_grows_and_shrinks_and_says_where_it_ends() -> None:
     machine = run(program)
     assert seen == {"grown": MIB, "rounded": MIB + 100, "shrunk": 100, "errno": ENOMEM, "end": 100}
     assert any("brk failed" in warning for warning in machine.warnings)
+
+
+@pytest.mark.row("S3-174", "S3-175")
+def test_malloc_takes_the_heap_for_small_blocks_and_mappings_for_large_ones() -> None:
+    machine = small()
+    sizes: list[tuple[int, int]] = []
+
+    def note() -> None:
+        mm = machine.kernel.mms[machine.kernel.tasks[2].mm]
+        sizes.append((int(mm.brk - mm.start_brk), int(mm.map_count)))
+
+    def program(task: Any) -> Any:
+        heap = Malloc(task)
+        note()
+        large = yield from heap.malloc(THRESHOLD_BYTES)
+        note()
+        blocks = []
+        for _ in range(20):
+            blocks.append((yield from heap.malloc(THRESHOLD_BYTES // 2)))
+        note()
+        assert all(b - a == THRESHOLD_BYTES // 2 for a, b in pairwise(blocks)), "one behind the other"
+        yield from heap.free(large)
+        for block in blocks:
+            yield from heap.free(block)
+        note()
+
+    machine.add(program, name="mine")
+    finish(machine)
+    (start, areas), (mapped, more), (grown, most), (left, least) = sizes
+    assert (start, mapped) == (0, 0)
+    assert (more, most, least) == (areas + 1, areas + 2, areas + 1)
+    assert grown >= 10 * THRESHOLD_BYTES, "small blocks raise the end of the heap"
+    assert left < 2 * THRESHOLD_BYTES, "and free lowers it"
 
 
 @pytest.mark.row("X-10", "S3-177")

@@ -165,6 +165,7 @@ def test_bdflush_writes_when_much_is_dirty_and_kupdate_what_is_old() -> None:
     assert neither.kernel.disks[0].sectors_written == 0
 
 
+@pytest.mark.row("S3-150")
 def test_a_mapped_file_is_read_by_faults_and_written_by_msync() -> None:
     machine = machine_with({"name": "data", "size": "512KiB"})
 

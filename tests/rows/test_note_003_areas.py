@@ -54,7 +54,7 @@ def i386() -> tuple[Kernel, int]:
     return k, mm
 
 
-@pytest.mark.row("S0-35", "S3-173", "S3-061")
+@pytest.mark.row("S0-35", "S3-058", "S3-061", "S3-173")
 def test_code_is_low_mappings_in_the_middle_and_the_stack_high() -> None:
     k, mm = i386()
     space = k.mms[mm]

@@ -39,7 +39,7 @@ def test_every_index_gives_the_same_run() -> None:
 
 
 @pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0", "linux-2.4.37"])
-@pytest.mark.row("S3-168", "S3-172")
+@pytest.mark.row("S3-168")
 def test_nothing_is_left(profile: str) -> None:
     tortured(f"kernel.profile={profile}")
 
