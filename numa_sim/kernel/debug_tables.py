@@ -88,3 +88,20 @@ def check_tables(k: Kernel, owners: np.ndarray, slots: np.ndarray, mapped: np.nd
             if mm != 0 and rss != k.mms[mm].rss:
                 return WRONG_RSS, mm
     return _count_spare_tables(k, owners)
+
+
+@rule
+def wrong_mapcount(k: Kernel, mapped: np.ndarray) -> int:
+    """A frame whose mappings the reverse map has counted wrongly; the number of frames if it misses some; else NIL."""
+    if k.vm[0].rmap == 0:
+        return NIL
+    missing = 0
+    for mm in range(1, k.mms.shape[0]):
+        if k.mms[mm].used != 0:
+            missing += k.mms[mm].rss
+    for pfn in range(k.rmap.shape[0]):
+        mapcount = k.rmap[pfn].mapcount
+        if mapcount != 0 and mapcount != mapped[pfn] & (WRITABLE_ONCE - 1):
+            return pfn
+        missing -= mapcount
+    return NIL if missing == 0 else k.rmap.shape[0]

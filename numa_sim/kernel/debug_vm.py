@@ -11,7 +11,7 @@ import numpy as np
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
-from numa_sim.kernel.debug_tables import BROKEN, WRITABLE_ONCE, check_tables
+from numa_sim.kernel.debug_tables import BROKEN, WRITABLE_ONCE, check_tables, wrong_mapcount
 from numa_sim.kernel.filemap import find_page
 from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.state.constants import (
@@ -72,6 +72,7 @@ PROBLEMS: Final = (
     "a page that somebody may write to without a fault is somebody else's, too",
     "mm_users differs from the tasks that use an address space",
     "a slab cache, its slabs and its counts disagree",
+    "the reverse map counts other mappings than the page tables have",
 )
 """What each code of the checks means."""
 _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
@@ -79,7 +80,7 @@ _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
     _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
     FREE_SLOTS, FREE_IN_USE, PAGE_LIST, PAGE_HASH, NOT_ON_LRU, BUFFER_LIST, BUFFER_COUNTERS, INODE_QUEUE, GAUGES,
     WRITABLE, USERS,
-    SLABS,
+    SLABS, RMAP,
 ) = range(len(PROBLEMS))  # fmt: skip
 
 
@@ -400,6 +401,9 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     problem, where = check_tables(k, owners, slots, mapped)
     if problem != 0:
         return TABLE if problem == BROKEN else RSS, where
+    where = wrong_mapcount(k, mapped)
+    if where != NIL:
+        return RMAP, where
     problem, where = _check_sharing(k, slots, mapped)
     if problem != 0:
         return problem, where

@@ -11,6 +11,7 @@ from observe.page_scan import scanned
 from scenarios.shipped import CONFIGS
 
 from numa_sim.config import load
+from numa_sim.errors import InvariantViolation
 from numa_sim.observe.hashes import event_hash
 from numa_sim.processes.machine import Machine
 
@@ -78,3 +79,24 @@ def test_it_is_right_all_along_shipped_runs(config: str, settings: tuple[str, ..
     assert counters(ran)[counter] > 0
     assert event_hash(ran.kernel) == event_hash(plain.kernel)
     assert result.end_ns == plain.end_ns
+
+
+def test_a_full_check_finds_a_mapping_counted_wrongly() -> None:
+    made = small(kernel={"rmap": True}, run={"check": "full"})
+    made.add(program_of_one, name="task")
+    made.run_until(1_000_000)
+    mapped = made.kernel.rmap["mapcount"].nonzero()[0]
+    assert len(mapped) == 8
+    made.check()
+    made.kernel.rmap[mapped[3]].mapcount += 1
+    with pytest.raises(InvariantViolation, match="the reverse map counts other mappings"):
+        made.check()
+    made.kernel.rmap[mapped[3]].mapcount = 0
+    with pytest.raises(InvariantViolation, match="the reverse map counts other mappings"):
+        made.check()
+
+
+def program_of_one(task: Any) -> Any:
+    heap = yield task.mmap(8 * PAGE)
+    yield task.touch(heap, write=1.0)
+    yield task.sleep("1s")
