@@ -18,7 +18,9 @@ NODES = ((0, 17 * MIB), (18 * MIB, MIB + 100), (20 * MIB, 0), (22 * MIB, 2 * MIB
 
 def machine(arch: str = "i386", mmu: str = "i386", nodes: tuple[tuple[int, int], ...] = NODES) -> Kernel:
     n = len(nodes)
-    k = new_kernel(Sizes(nodes=n, cpus=1, frames=max(start + frames for start, frames in nodes), tables=2))
+    frames = max(start + frames for start, frames in nodes)
+    bits = GEOMETRIES[mmu].entry_bits
+    k = new_kernel(Sizes(nodes=n, cpus=1, frames=frames, tables=2, table_entries=1 << bits))
     use_geometry(k, mmu)
     boot(k, nodes, arch, "linux-2.4.37", "strict24", [[10 if i == j else 20 for j in range(n)] for i in range(n)])
     return k
