@@ -10,7 +10,7 @@ from machine.small import PAGE, counters, finish, small
 
 @pytest.mark.row("S2-01")
 def test_memory_is_mapped_in_whole_aligned_pages() -> None:
-    """Sizes round up, addresses down to 4 KiB; every address of a page is the same page, with one frame and contents."""
+    """Sizes round up, addresses down to 4 KiB; every address of a page is the same page, with one frame."""
     machine = small()
     k = machine.kernel
     regions: list[Any] = []
