@@ -353,6 +353,8 @@ class ReverseMap(RuleBasedStateMachine):
         """Resize an area, or (`to` above 0) move it to one of a few places, over whatever is there."""
         k, t = self.m.k, self.one(who)
         areas = self.m.areas(t)
+        if not areas:
+            return  # all is unmapped
         area = k.vmas[areas[which % len(areas)]]
         start, pages = int(area.vm_start), int(area.vm_end - area.vm_start)
         flags, place = (MREMAP_MAYMOVE | MREMAP_FIXED, (1 << 20) + 8 * to) if to else (MREMAP_MAYMOVE, 0)
