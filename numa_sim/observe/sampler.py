@@ -35,7 +35,7 @@ NODE_COLUMNS: Final = (
     Column("active_pages", "pages", "pages on the active list"),
     Column("inactive_pages", "pages", "pages on the inactive list"),
     Column("cache_pages", "pages", "pages in a page cache (anonymous pages: the swap cache)"),
-    *(Column(name, "1", f"counter {name}, since boot") for name in VMSTAT),
+    *(Column(name, "ns" if name.endswith("_ns") else "1", f"counter {name}, since boot") for name in VMSTAT),
     Column("accesses_local", "1", "accesses of this node's CPUs that went to its own memory, since boot"),
     Column("accesses_remote", "1", "accesses of this node's CPUs that went to other nodes' memory, since boot"),
     Column("latency_ns", "ns", "time those accesses took without queueing, sum since boot"),

@@ -13,7 +13,8 @@ from numa_sim.state.constants import FILE_DONE, PG_active, PG_inactive_dirty
 _state = entry(bdflush.balance_dirty_state)
 _pages = entry(bdflush.nr_free_buffer_pages)
 _target = entry(pressure.inactive_target)
-_step = entry(bdflush.bdflush_step)
+_flush = entry(bdflush.bdflush_flush)
+_goes_on = entry(bdflush.bdflush_goes_on)
 
 
 def machine() -> FileMachine:
@@ -76,5 +77,6 @@ def test_bdflush_writes_64_a_round_and_sleeps_in_balance() -> None:
     bdflush.bdflush_defaults(m.k)
     vm.bdf_nfract = vm.bdf_nfract_sync = 1000
     assert m.write(m.file(), 0, 150 * PAGE) == FILE_DONE
-    assert _step(m.k) == 0  # in balance: one round, then sleep
-    assert m.counter("bdflush_writes") == 64
+    done = _flush(m.k)
+    assert _goes_on(m.k, done) == bdflush.FLUSH_SLEEP  # in balance: one round, then sleep
+    assert m.counter("bdflush_writes") == done == 64
