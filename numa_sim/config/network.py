@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from numa_sim.config.quantities import Section, Time
-from numa_sim.workloads.network import MAX_PACKETS
+from numa_sim.state.constants import MAX_PACKETS
 
 
 class Receive(Section):

@@ -551,3 +551,6 @@ MMAP_SEM_SHARED: Final = 1
 """Several tasks use the address space under a kernel whose faults exclude each other (2.2, 2.4.0)."""
 MMAP_SEM_BLOCKS: Final = 2
 """A fault must sleep until it is free."""
+
+MAX_PACKETS: Final = 1_000_000_000
+"""Packets one operation of a program receives at most."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from numa_sim.errors import ConfigError
+from numa_sim.state.constants import MAX_PACKETS
 from numa_sim.units import check_ns, parse_ns
-
-MAX_PACKETS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

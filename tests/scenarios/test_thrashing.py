@@ -31,7 +31,8 @@ def test_with_slightly_too_little_memory_the_run_is_swap_wait(runs: dict[str, Ru
 
 @pytest.mark.row("S2-33")
 def test_immediate_replacement_is_the_slowest(runs: dict[str, Run]) -> None:
-    assert max(runs, key=lambda idea: end_ns(runs[idea])) == "immediate"
+    page_by_page = runs.keys() - {"whole-process"}
+    assert max(page_by_page, key=lambda idea: end_ns(runs[idea])) == "immediate"
     assert part_ns(runs["immediate"], "direct_reclaim") > 10 * part_ns(runs["lru"], "direct_reclaim")
 
 
