@@ -179,9 +179,9 @@ def load(function: Callable[..., Any], arguments: Any, variant: str) -> Any:
         return None
     if not symbols.issuperset(called):
         return None  # a symbol that is missing would end the process
-    target_context = cpu_target.target_context
-    target_context.refresh()
-    return CompileResult._rebuild(target_context, *payload)
+    # No refresh() of the context: nothing is left to be looked up in what is compiled, and all of numba's array
+    # functions (and scipy, for some of them) would be imported for it.
+    return CompileResult._rebuild(cpu_target.target_context, *payload)
 
 
 def save(function: Callable[..., Any], arguments: Any, variant: str, compiled: Any) -> None:
