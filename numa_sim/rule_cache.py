@@ -179,8 +179,8 @@ def load(function: Callable[..., Any], arguments: Any, variant: str) -> Any:
         return None
     if not symbols.issuperset(called):
         return None  # a symbol that is missing would end the process
-    # No refresh() of the context: nothing is left to be looked up in what is compiled, and all of numba's array
-    # functions (and scipy, for some of them) would be imported for it.
+    # The context is not refreshed, as it is before compiling: nothing is left to be looked up in what is compiled, and
+    # all of numba's array functions (and scipy, for some of them) would be imported for it.
     return CompileResult._rebuild(cpu_target.target_context, *payload)
 
 

@@ -39,6 +39,7 @@ from numa_sim.state.constants import (
 )
 
 if TYPE_CHECKING:
+    from numa_sim.processes.mmap_sem import MmapSem
     from numa_sim.processes.runnable import Steps
     from numa_sim.processes.task import TaskProcess
 
@@ -50,9 +51,10 @@ _end_fault = entry(end_fault)
 def finish_fault(task: TaskProcess) -> Steps:
     """Finish the page fault that stopped the hardware: take mmap_sem, wait, reclaim, call the rule again."""
     sem = task.machine.mmap_sems.of(task)
-    if sem is None:
-        yield from _finish(task)
-        return
+    return _finish(task) if sem is None else _finish_holding(task, sem)
+
+
+def _finish_holding(task: TaskProcess, sem: MmapSem) -> Steps:
     yield from sem.down(task, alone=sem.faults_exclude)
     try:
         yield from _finish(task)

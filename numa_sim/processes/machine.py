@@ -118,6 +118,9 @@ class Machine(simpy.Environment):
         self.costs = row(self.kernel.costs, 0)
         self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
         self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
+        self._section_zone = memoryview(self.kernel.section_zone.view(np.ndarray))
+        self._section_shift = int(self.vm.section_shift)
+        self._vmstat = memoryview(self.kernel.vmstat.view(np.ndarray))
         self._page_mapping = memoryview(self.kernel.pages["mapping"].view(np.ndarray))
         self.time_slice_ns = int(config.kernel.time_slice)
         self.switches = config.kernel.switches
@@ -314,11 +317,13 @@ class Machine(simpy.Environment):
 
     def _end_waits(self, pfn: int) -> list[Signal]:
         """The signals of those who wait for a page, whose waits are counted now."""
-        waits = self._pages_awaited.pop(pfn)
-        counters = self.kernel.vmstat[self.kernel.section_zone[pfn >> self.vm.section_shift] // NR_ZONES]
-        counters[PAGE_LOCK_WAITS] += len(waits)
-        counters[PAGE_LOCK_WAIT_NS] += sum(self.now_ns - since_ns for _, since_ns in waits)
-        return [signal for signal, _ in waits]
+        woken = []
+        node, now_ns, counters = self._section_zone[pfn >> self._section_shift] // NR_ZONES, self.now_ns, self._vmstat
+        for signal, since_ns in self._pages_awaited.pop(pfn):
+            counters[node, PAGE_LOCK_WAITS] += 1
+            counters[node, PAGE_LOCK_WAIT_NS] += now_ns - since_ns
+            woken.append(signal)
+        return woken
 
     def is_swap_page(self, pfn: int) -> bool:
         """Whether a page belongs to the swap cache."""
