@@ -25,6 +25,7 @@ import numba
 from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 _KEPT_SECONDS = 30 * 24 * 3600
@@ -174,11 +175,13 @@ def load(function: Callable[..., Any], arguments: Any, variant: str) -> Any:
         return None
     _mark_used(file)
     try:
-        called, payload = pickle.loads(kept)
+        called, counts_references, payload = pickle.loads(kept)
     except Exception:  # a file cut short by a full disk can raise nearly anything
         return None
     if not symbols.issuperset(called):
         return None  # a symbol that is missing would end the process
+    if counts_references:
+        rtsys.initialize(cpu_target.target_context)
     # The context is not refreshed, as it is before compiling: nothing is left to be looked up in what is compiled, and
     # all of numba's array functions (and scipy, for some of them) would be imported for it.
     return CompileResult._rebuild(cpu_target.target_context, *payload)
@@ -191,8 +194,10 @@ def save(function: Callable[..., Any], arguments: Any, variant: str, compiled: A
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         _drop_old(file.parent)
-        called = [f.name for f in compiled.library._final_module.functions if f.is_declaration and f.name in symbols]
-        unfinished.write_bytes(dumps((called, compiled._reduce())))
+        outside = [f.name for f in compiled.library._final_module.functions if f.is_declaration]
+        called = [name for name in outside if name in symbols]
+        counts_references = any(name.startswith("NRT_") for name in outside)
+        unfinished.write_bytes(dumps((called, counts_references, compiled._reduce())))
         unfinished.replace(file)
 
 

@@ -29,8 +29,7 @@ from numba.core.registry import cpu_target
 
 from numa_sim import rule_cache
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True, "_nrt": False}
-"""How rules are compiled: without wrappers and checks they do not need, and (`_nrt`) without counting references."""
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": False, "no_cfunc_wrapper": True}
 
 _SELDOM = (100_000, 50, 1000)
 """Thresholds of the garbage collector while a rule compiles: by default it takes a tenth of that time."""
