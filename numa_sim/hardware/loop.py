@@ -270,13 +270,15 @@ def run_cpu(k: Kernel, cpu: int, limit_ns: int) -> int:
             tag = micro_tag(tlb, vpn, set_bits)
             way = tlb_way(tlb, micro_tags, index, vpn, tag)
             pte = 0 if way == NIL else tlb[index, way].pte
-            cached_needs = read_needs if write == 0 else write_needs_cached
-            walked = pte & cached_needs != cached_needs
+            if write == 0:
+                walked = pte & read_needs != read_needs
+            else:
+                walked = pte & write_needs_cached != write_needs_cached
             if walked:
                 if vpn >> bits != row_upper:
                     why = _OTHER_TABLE
                     break
-                pte = access_pte(tables, row, vpn & entry_mask, write, read_needs if write == 0 else write_needs)
+                pte = access_pte(tables, row, vpn & entry_mask, write, read_needs, write_needs)
                 if pte == 0:
                     why = _PAGE_FAULT
                     break

@@ -55,15 +55,20 @@ def needs_of(k: Kernel, kernel_mode: int) -> tuple[int, int]:
 
 
 @part
-def access_pte(tables: np.ndarray, row: int, index: int, write: int, needs: int) -> int:
+def access_pte(tables: np.ndarray, row: int, index: int, write: int, read_needs: int, write_needs: int) -> int:
     """Use one PTE as the hardware walker does: set ACCESSED (and DIRTY) in it; 0 if the access must fault.
 
-    It must if the entry lacks a bit of `needs`; one of PROTNONE is not present.
+    It must if the entry lacks a bit that is needed (see `needs_of`); one of PROTNONE is not present.
     """
     pte = tables[row, index]
-    if pte & needs != needs:
-        return 0
-    wanted = pte | PTE_ACCESSED | (PTE_DIRTY if write != 0 else 0)
+    if write == 0:
+        if pte & read_needs != read_needs:
+            return 0
+        wanted = pte | PTE_ACCESSED
+    else:
+        if pte & write_needs != write_needs:
+            return 0
+        wanted = pte | PTE_ACCESSED | PTE_DIRTY
     if wanted != pte:
         tables[row, index] = wanted
     return wanted

@@ -128,7 +128,7 @@ def test_what_the_hardware_lets_a_program_do(bits: int, read: bool, write: bool)
     user = PTE_PRESENT | PTE_USER
     for store, allowed, needs in ((0, read, user), (1, write, user | PTE_RW)):
         tables = np.array([[0x1234 << PAGE_SHIFT | bits & ~PTE_ACCESSED]])
-        answer = int(access_pte(tables, 0, 0, store, needs))
+        answer = int(access_pte(tables, 0, 0, store, needs, needs))
         assert (answer != 0) == allowed
         if allowed:
             assert answer == tables[0, 0] == 0x1234 << PAGE_SHIFT | bits | PTE_ACCESSED | (PTE_DIRTY if store else 0)
