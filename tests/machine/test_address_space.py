@@ -328,7 +328,7 @@ def pieces(n: int) -> Any:
     return program
 
 
-@pytest.mark.row("S0-24", "S3-067", "S4-08", "S3-065", "S3-068", "S3-056")
+@pytest.mark.row("S0-24", "S4-09", "S3-067", "S4-08", "S3-065", "S3-068", "S3-056")
 def test_the_index_decides_the_steps_and_nothing_else() -> None:
     found = {}
     for index in ("list", "avl", "rbtree", "vmacache"):
