@@ -78,7 +78,8 @@ def render():
         "# What is shown by a test",
         "",
         "Every row of the acceptance list (`docs/rows.tsv`) with the tests that carry its mark (see `make coverage`).",
-        "A row without a test is open, whatever the documentation says.",
+        "A row without a test is open, whatever the documentation says.  \"no test\" is a remark of a note about the kernel's",
+        "source; there is nothing to show.",
         "",
         "| note | rows | shown |",
         "|---|---|---|",
@@ -90,7 +91,8 @@ def render():
         lines += ["", f"## {title}", "", "| row | what | shown by |", "|---|---|---|"]
         for row in of_note[note]:
             term, behaviour = every[row]
-            state = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in tests.get(row, [])) or "open"
+            state = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in tests.get(row, []))
+            state = state or ("a remark" if behaviour == "no test" else "open")
             lines.append(f"| {row} | {_cell(term)}: {_cell(behaviour)} | {state} |")
     return "\n".join(lines) + "\n"
 
