@@ -78,7 +78,7 @@ def render():
         "# What is shown by a test",
         "",
         "Every row of the acceptance list (`docs/rows.tsv`) with the tests that carry its mark (see `make coverage`).",
-        "A row without a test is open, whatever the documentation says.  A remark of a note about the kernel's source has",
+        "A row without a test is open, whatever the documentation says.  Remarks about the kernel's source have",
         "nothing to show.",
         "",
         "| note | rows | shown |",
