@@ -131,12 +131,25 @@ def swapoff_under_load() -> Picture:
     return picture
 
 
+def fork_bomb() -> Picture:
+    """Scenario 7: the memory 64 processes take, with copy-on-write and with copies made in fork."""
+    picture = Picture(figsize=(10, 7), layout="constrained")
+    shared, copied, swap = picture.subplots(3, 1)
+    often = "run.sample=50us"
+    _title(plot_node_fill(run("fork-bomb", often), shared), "copy-on-write: node fill; nothing goes to swap")
+    result = run("fork-bomb", often, "kernel.switches.copy_on_write=false")
+    _title(plot_node_fill(result, copied), "every fork copies: node fill")
+    _title(plot_swap(result, swap), "every fork copies: swap")
+    return picture
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "fill-and-spill": fill_and_spill,
     "two-kernels": two_kernels,
     "swapoff-under-load": swapoff_under_load,
     "thrashing": thrashing,
     "out-of-memory": out_of_memory,
+    "fork-bomb": fork_bomb,
 }
 
 if __name__ == "__main__":
