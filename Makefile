@@ -42,7 +42,7 @@ $(VENV)/.installed-run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing numa_sim with its test and lint tools (versions of constraints.txt)"
-	@$(INSTALL) -e '.[notebook,test,lint]'
+	@$(INSTALL) -e '.[notebook,test,lint,docs]'
 	@touch $@ $(VENV)/.installed-run
 
 demo: $(VENV)/.installed-run
