@@ -10,7 +10,7 @@ import numpy as np
 from numa_sim.kernel.fault_latency import FAULT_KINDS, STEPS
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["bucket_bounds", "fault_rows"]
+__all__ = ["bucket_bounds", "fault_histogram", "fault_rows"]
 
 
 def bucket_bounds(bucket: int) -> tuple[int, int]:
@@ -49,6 +49,21 @@ def fault_rows(k: Kernel, tasks: Iterable[tuple[str, int]]) -> list[dict[str, An
             row = {"task": name, "kind": label, "count": int(counts.sum()), "total_ns": total, "max_ns": longest}
             rows.append({**row, **percentiles})
     return rows
+
+
+def fault_histogram(k: Kernel, tasks: Iterable[tuple[str, int]]) -> list[tuple[str, str, int, int, int]]:
+    """What `fault_rows` sums up: (task, kind, low_ns, high_ns, count) for each time span that holds any fault.
+
+    A fault took ``low_ns`` to ``high_ns``, both included; rows in the order of tasks, kinds and times.
+    """
+    if not k.vm[0].fault_latency:
+        return []
+    return [
+        (name, label, *bucket_bounds(int(bucket)), int(k.fault_latency[task, kind, bucket]))
+        for name, task in tasks
+        for kind, label in enumerate(FAULT_KINDS)
+        for bucket in np.flatnonzero(np.asarray(k.fault_latency[task, kind]))
+    ]
 
 
 def _percentile(counts: Any, percent: int) -> int:

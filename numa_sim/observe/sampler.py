@@ -12,10 +12,20 @@ from typing import Any, Final
 import numpy as np
 
 from numa_sim.errors import InvariantViolation
-from numa_sim.state.constants import NR_ZONES, VMSTAT
+from numa_sim.kernel.v2_2.buddy import blocks_by_zone
+from numa_sim.state.constants import KERNEL_2_2, MAX_ORDER, NR_ZONES, VMSTAT
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["CPU_COLUMNS", "DISK_COLUMNS", "NODE_COLUMNS", "SWAP_COLUMNS", "Column", "Series", "TimeSeries"]
+__all__ = [
+    "BUDDY_COLUMNS",
+    "CPU_COLUMNS",
+    "DISK_COLUMNS",
+    "NODE_COLUMNS",
+    "SWAP_COLUMNS",
+    "Column",
+    "Series",
+    "TimeSeries",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,15 @@ DISK_COLUMNS: Final = (
     Column("await_ns", "ns", "time from submission to completion, summed over requests done, since boot"),
 )
 """One row per (sample, disk); names as in /proc/diskstats."""
+
+BUDDY_COLUMNS: Final = (
+    Column("t_ns", "ns", "simulated time of the sample"),
+    Column("node", "1", "node number"),
+    Column("zone", "1", "zone of the node: 0 DMA, 1 Normal, 2 HighMem"),
+    Column("order", "1", "order of the blocks, which have 2**order pages"),
+    Column("free_blocks", "1", "free blocks of that order"),
+)
+"""One row per (sample, zone, order) with ``run.observe = ["buddy"]``; numbers as in /proc/buddyinfo."""
 
 _COUNTERS_AT = next(i for i, column in enumerate(NODE_COLUMNS) if column.name == VMSTAT[0])
 _TRAFFIC_AT = _COUNTERS_AT + len(VMSTAT)
@@ -149,12 +168,16 @@ class TimeSeries:
         Samples to make room for at first.
     disks : int
         How many disks the machine has.
+    buddy : bool
+        Whether the free lists are recorded, too.
 
     Attributes
     ----------
     nodes, swap, cpus, disks : Series
         One row per (sample, node), (sample, swap area), (sample, CPU) and (sample, disk); see `NODE_COLUMNS` and its
         neighbours.
+    buddy : Series or None
+        One row per (sample, zone, order), if asked for: `BUDDY_COLUMNS`.
     t_ns : int
         Time of the last sample, -1 before the first.
 
@@ -165,12 +188,16 @@ class TimeSeries:
     A sample takes about 20 us of host time.
     """
 
-    def __init__(self, k: Kernel, capacity: int = 64, disks: int = 0) -> None:
+    def __init__(self, k: Kernel, capacity: int = 64, disks: int = 0, *, buddy: bool = False) -> None:
         n_nodes, n_cpus = int(k.vm[0].nr_nodes), int(k.vm[0].nr_cpus)
         self.nodes = Series(NODE_COLUMNS, capacity * n_nodes)
         self.swap = Series(SWAP_COLUMNS, capacity)
         self.cpus = Series(CPU_COLUMNS, capacity * n_cpus)
         self.disks = Series(DISK_COLUMNS, capacity * disks)
+        self.buddy: Series | None = None
+        if buddy:
+            self.buddy = Series(BUDDY_COLUMNS, capacity * n_nodes * MAX_ORDER)
+        self._k = k
         self.t_ns = -1
         self._n_disks = disks
         self._n_nodes, self._n_cpus = n_nodes, n_cpus
@@ -223,6 +250,8 @@ class TimeSeries:
         cpu[:, 1] = self._cpu_ids
         for i, field in enumerate(self._cpu, 2):
             cpu[:, i] = field
+        if self.buddy is not None:
+            _sample_buddy(self.buddy, self._k, t_ns, again)
 
     def _sample_nodes(self, t_ns: int, again: bool) -> None:
         block = self.nodes.block(self._n_nodes, again)
@@ -264,6 +293,18 @@ class TimeSeries:
         known = local + remote > 0
         counts = np.where(known, local + remote, 1)
         return np.round((latency + queue) / counts, 3), np.round(queue / counts, 3), known
+
+
+def _sample_buddy(series: Series, k: Kernel, t_ns: int, again: bool) -> None:
+    """Enter the free lists; of 2.2, which has one set for all zones, where their blocks lie (found by walking them)."""
+    zones = np.flatnonzero(k.zones["size"] > 0)
+    free = np.asarray(blocks_by_zone(k) if k.vm[0].profile == KERNEL_2_2 else k.zones["nr_free"])[zones]
+    block = series.block(free.size, again)
+    block[:, 0] = t_ns
+    block[:, 1] = np.repeat(zones // NR_ZONES, MAX_ORDER)
+    block[:, 2] = np.repeat(zones % NR_ZONES, MAX_ORDER)
+    block[:, 3] = np.tile(np.arange(MAX_ORDER), len(zones))
+    block[:, 4] = free.ravel()
 
 
 def _field(records: Any, name: str) -> Any:

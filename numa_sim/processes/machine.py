@@ -161,7 +161,9 @@ class Machine(simpy.Environment):
         else:
             self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
         self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
-        self.timeseries = TimeSeries(self.kernel, disks=len(config.machine.placing().drives))
+        self.timeseries = TimeSeries(
+            self.kernel, disks=len(config.machine.placing().drives), buddy="buddy" in config.run.observe
+        )
         build.add_workloads(self, config)
 
     @classmethod

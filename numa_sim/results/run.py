@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import RunResult
@@ -17,6 +17,14 @@ from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import headline, summarise
 
 __all__ = ["Run", "open_run"]
+
+_RECORDED_WITH: Final = {
+    "timeseries-buddy": 'run.observe = ["buddy"]',
+    "fault-latency": "run.fault_latency = true",
+    "events": "run.record_events",
+    "proc": "run.snapshot",
+}
+"""What asks for a table that not every run has."""
 
 
 class Run:
@@ -54,11 +62,19 @@ class Run:
             "events": lambda: tables.event_table(result.kernel),
             "proc": lambda: tables.proc_table(result.snapshots),
         }
-        return cls({}, summarise(result), lambda name: makers[name]())
+
+        def table(name: str) -> Any:
+            return makers[name]() if name in makers else tables.recordings(result).get(name)
+
+        return cls({}, summarise(result), table)
 
     def _get(self, name: str) -> Any:
         if name not in self._tables:
-            self._tables[name] = self._table(name)
+            table = self._table(name)
+            if table is None:
+                how = f": record it with {_RECORDED_WITH[name]}" if name in _RECORDED_WITH else ""
+                raise RunFolderError(self.folder or "run in memory", f"has no {name}.parquet{how}")
+            self._tables[name] = table
         return self._tables[name]
 
     @property
@@ -82,6 +98,16 @@ class Run:
         return self._get("timeseries-cpu")
 
     @property
+    def buddy_series(self) -> Any:
+        """One row per (sample, zone, order): pyarrow.Table; RunFolderError without ``run.observe = ["buddy"]``."""
+        return self._get("timeseries-buddy")
+
+    @property
+    def fault_histogram(self) -> Any:
+        """How many faults took how long: a row per (task, kind, time span); RunFolderError if not recorded."""
+        return self._get("fault-latency")
+
+    @property
     def events(self) -> Any:
         """Recorded events in their order: pyarrow.Table; RunFolderError if the folder has none."""
         return self._get("events")
@@ -99,8 +125,9 @@ class Run:
         KeyError
             If `table` is none of these.
         """
-        if table not in ("timeseries", "swap_series", "disk_series", "cpu_series", "events"):
-            raise KeyError(f"{table!r}: choose timeseries, swap_series, disk_series, cpu_series or events")
+        known = ("timeseries", "swap_series", "disk_series", "cpu_series", "buddy_series", "fault_histogram", "events")
+        if table not in known:
+            raise KeyError(f"{table!r}: choose {', '.join(known[:-1])} or {known[-1]}")
         return getattr(self, table).to_pandas()
 
     def plot(self) -> Any:
@@ -154,7 +181,7 @@ def open_run(folder: Path | str) -> Run:
         try:
             return tables.read_parquet((path / f"{name}.parquet").read_bytes())
         except FileNotFoundError:
-            raise RunFolderError(folder, f"has no {name}.parquet") from None
+            return None
         except (OSError, ValueError) as error:
             raise RunFolderError(folder, f"{name}.parquet cannot be read: {error}") from error
 

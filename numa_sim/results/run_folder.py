@@ -50,8 +50,9 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
     Path
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
         node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
-        ``environment.json``, and, if there are any, ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and
-        ``overview.png``; in ``proc/`` the texts of /proc at the end, in ``cores/`` core files of crashed tasks.
+        ``environment.json``, and, if there are any, ``timeseries-buddy.parquet``, ``fault-latency.parquet``,
+        ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and ``overview.png``; in ``proc/`` the texts of /proc
+        at the end, in ``cores/`` core files of crashed tasks.
 
     Raises
     ------
@@ -68,6 +69,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         "timeseries-disk.parquet": tables.parquet_bytes(run.disk_series),
         "timeseries-cpu.parquet": tables.parquet_bytes(run.cpu_series),
     }
+    for name, table in tables.recordings(result).items():
+        same[f"{name}.parquet"] = tables.parquet_bytes(table)
     if int(result.kernel.vm[0].events_used):
         same["events.parquet"] = tables.parquet_bytes(tables.event_table(result.kernel))
     if result.snapshots:

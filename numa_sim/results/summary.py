@@ -11,6 +11,7 @@ from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.observe.reclaim_figures import reclaim_figures
 from numa_sim.observe.result import RunResult, TaskRow
 from numa_sim.observe.sampler import DISK_COLUMNS
+from numa_sim.observe.watermarks import watermark_rows
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
 from numa_sim.results.text_tables import fault_table, lock_table, percent, share, text_table
 from numa_sim.state.constants import (
@@ -72,6 +73,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
             "state_hash": state_hash(k),
         },
         "nodes": nodes,
+        "watermarks": watermark_rows(k),
         "pairs": pair_rows(k),
         "swap_areas": _swap_areas(k, result),
         "disks": _disks(k, result),

@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from numa_sim.observe.result import Snapshot
+from numa_sim.observe.fault_rows import fault_histogram
+from numa_sim.observe.result import RunResult, Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
 from numa_sim.state.constants import EVENTS
 from numa_sim.state.kernel import Kernel
 
 __all__ = [
     "MEAN_COLUMNS",
+    "buddy_table",
     "cpu_table",
     "disk_table",
     "event_table",
+    "fault_table",
     "node_table",
     "parquet_bytes",
     "proc_table",
     "read_parquet",
+    "recordings",
     "swap_table",
 ]
 
@@ -59,6 +63,38 @@ def disk_table(series: TimeSeries) -> Any:
 def cpu_table(series: TimeSeries) -> Any:
     """One row per (sample, CPU), as a pyarrow.Table of int64."""
     return _series_table(series.cpus)
+
+
+def buddy_table(series: TimeSeries) -> Any:
+    """One row per (sample, zone, order), as a pyarrow.Table of int64; None if it was not recorded."""
+    return None if series.buddy is None else _series_table(series.buddy)
+
+
+def fault_table(result: RunResult) -> Any:
+    """Histogram of how long faults took: a row per (task, kind, time span); None without ``run.fault_latency``."""
+    import pyarrow as pa
+
+    if not result.kernel.vm[0].fault_latency:
+        return None
+    rows = fault_histogram(result.kernel, [(row.name, row.task) for row in result.tasks])
+    tasks, kinds, *numbers = zip(*rows, strict=True) if rows else ((),) * 5
+    texts = [pa.array(values, pa.string()) for values in (tasks, kinds)]
+    return _table(_FAULT_COLUMNS, [*texts, *(_column(np.array(values, np.int64)) for values in numbers)])
+
+
+def recordings(result: RunResult) -> dict[str, Any]:
+    """Tables made only on request, by the names of their files in a run folder, as far as this run has them."""
+    every = {"timeseries-buddy": buddy_table(result.timeseries), "fault-latency": fault_table(result)}
+    return {name: table for name, table in every.items() if table is not None}
+
+
+_FAULT_COLUMNS = (
+    Column("task", "", "name of the task"),
+    Column("kind", "", "what the fault was for: anonymous, file, swap, copy_on_write"),
+    Column("low_ns", "ns", "shortest time of the span"),
+    Column("high_ns", "ns", "longest time of the span"),
+    Column("count", "1", "faults that took so long"),
+)
 
 
 def event_table(k: Kernel) -> Any:

@@ -169,6 +169,7 @@ INLINE: dict[str, Any] = {
         "check": "cheap",
         "record_events": 100,
         "fault_latency": True,
+        "observe": ["buddy"],
     },
 }
 for _area in INLINE["machine"]["swap"]:
