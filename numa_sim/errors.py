@@ -15,6 +15,7 @@ __all__ = [
     "PolicyError",
     "RunFolderError",
     "SimulationError",
+    "StatisticsError",
     "SwapError",
     "TopologyError",
     "TraceFormatError",
@@ -172,6 +173,23 @@ class SimulationError(NumaSimError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+        self.message = message
+
+
+class StatisticsError(NumaSimError):
+    """Numbers do not allow what was asked of them: none at all, NaN, the wrong shape, no steady state.
+
+    Parameters
+    ----------
+    what : str
+        Name of the argument or column.
+    message : str
+        What is wrong with it.
+    """
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(what, message)
+        self.what = what
         self.message = message
 
 

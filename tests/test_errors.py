@@ -18,6 +18,7 @@ EXAMPLES = [
     errors.PolicyError("lru", "chose page 7, which is not in memory"),
     errors.RunFolderError("runs/1", "already exists"),
     errors.SimulationError("no progress"),
+    errors.StatisticsError("samples", "value 3 is NaN"),
     errors.SwapError(22, "no signature"),
 ]
 

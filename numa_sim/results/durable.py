@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 from numa_sim.errors import RunFolderError
 
-__all__ = ["FileLayer", "WithHoles", "existing_folder"]
+__all__ = ["FileLayer", "WithHoles", "existing_folder", "replace_file"]
 
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
@@ -70,6 +72,38 @@ class FileLayer:
         """Give a folder its name; fails if a folder with anything in it has that name already."""
         old.rename(new)
 
+    def replace(self, old: Path, new: Path) -> None:
+        """Give a file its name, in the place of the file that has it, if there is one."""
+        old.replace(new)
+
+    def remove_file(self, file: Path) -> None:
+        """Remove a file."""
+        file.unlink()
+
     def remove_folder(self, folder: Path) -> None:
         """Remove a folder and all that is in it."""
         shutil.rmtree(folder)
+
+
+def replace_file(file: Path, content: bytes, disk: FileLayer | None = None) -> None:
+    """Write a file that is whole whenever it is there; it takes the place of an older one in one step.
+
+    Whenever the writer is killed, the name has the old contents or the new ones.  What may be left is a file with a
+    name of its own, ``.NAME.writing-PID-RANDOM``.
+
+    Raises
+    ------
+    RunFolderError
+        If it cannot be written; the old contents are then still there.
+    """
+    disk = disk or FileLayer()
+    temporary = file.parent / f".{file.name}.writing-{os.getpid()}-{uuid.uuid4().hex}"
+    try:
+        disk.write(temporary, content)
+        disk.sync(temporary)
+        disk.replace(temporary, file)
+        disk.sync(file.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            disk.remove_file(temporary)
+        raise RunFolderError(file, f"cannot be written: {error.strerror or error}") from error

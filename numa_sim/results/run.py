@@ -68,7 +68,14 @@ class Run:
 
         return cls({}, summarise(result), table)
 
-    def _get(self, name: str) -> Any:
+    def table(self, name: str) -> Any:
+        """Return a table by the name of its file, such as ``timeseries-cpu``: pyarrow.Table, read once.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder has none of that name.
+        """
         if name not in self._tables:
             table = self._table(name)
             if table is None:
@@ -80,22 +87,22 @@ class Run:
     @property
     def timeseries(self) -> Any:
         """One row per (sample, node): pyarrow.Table, see `numa_sim.observe.sampler.NODE_COLUMNS`."""
-        return self._get("timeseries")
+        return self.table("timeseries")
 
     @property
     def swap_series(self) -> Any:
         """One row per (sample, swap area): pyarrow.Table."""
-        return self._get("timeseries-swap")
+        return self.table("timeseries-swap")
 
     @property
     def disk_series(self) -> Any:
         """One row per (sample, disk): pyarrow.Table."""
-        return self._get("timeseries-disk")
+        return self.table("timeseries-disk")
 
     @property
     def cpu_series(self) -> Any:
         """One row per (sample, CPU): pyarrow.Table."""
-        return self._get("timeseries-cpu")
+        return self.table("timeseries-cpu")
 
     @property
     def buddy_series(self) -> Any:
@@ -110,12 +117,12 @@ class Run:
     @property
     def events(self) -> Any:
         """Recorded events in their order: pyarrow.Table; RunFolderError if the folder has none."""
-        return self._get("events")
+        return self.table("events")
 
     @property
     def proc(self) -> Any:
         """Texts of /proc taken on the way (``run.snapshot``): pyarrow.Table; RunFolderError if the folder has none."""
-        return self._get("proc")
+        return self.table("proc")
 
     def to_pandas(self, table: str = "timeseries") -> Any:
         """Return a table as a pandas.DataFrame (needs pandas).
