@@ -1,6 +1,7 @@
 # make demo    the main job: a real program's trace under memory pressure, with its summary and picture
 # make test    the tests              make lint   style, floors and types
 # make bench   the benchmarks         make clean  everything that can be made again
+# make docs    the documentation site in docs/_build/html
 # make coverage  docs/coverage.md: which rows of the acceptance list a test shows
 #
 # Needs Python 3.11 or newer and make. uv is used when it is there.
@@ -19,11 +20,11 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: help demo test lint types bench coverage warm clean
+.PHONY: help demo test lint types bench docs coverage warm clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,6p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,7p
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "numa_sim needs Python 3.11 or newer; none found on PATH. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -68,9 +69,13 @@ bench: warm
 	@$(BIN)/python -m pytest benchmarks -o 'python_files=bench_*.py' -o 'python_functions=bench_*' --benchmark-only \
 		--benchmark-columns=median,iqr,rounds --benchmark-sort=name --timeout=600 -q -s
 
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 coverage: $(VENV)/.installed-dev
 	@$(BIN)/python tests/coverage_rows.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) build dist docs/_build docs/reference/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	find numa_sim tests -name __pycache__ -type d -prune -exec rm -rf {} +

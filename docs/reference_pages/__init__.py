@@ -1,0 +1,28 @@
+"""Reference pages written from the program itself, so that they cannot say anything else than it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reference_pages.command_line import cli_page
+from reference_pages.configuration import config_pages
+from reference_pages.interface import api_page
+from reference_pages.names import names_pages
+
+
+def all_pages() -> dict[str, str]:
+    """Every generated page: file name to MyST Markdown."""
+    return {**config_pages(), "cli.md": cli_page(), "api.md": api_page(), **names_pages()}
+
+
+def write_pages(folder: Path) -> None:
+    """Write the pages into `folder`; those that say the same as before are left alone, others there are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = all_pages()
+    for old in folder.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        page = folder / name
+        if not page.exists() or page.read_text() != text:
+            page.write_text(text)
