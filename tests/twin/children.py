@@ -1,4 +1,4 @@
-"""The twin's fork and wait."""
+"""The twin's fork, vfork and clone; exec; exit and wait."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from numa_sim.compiled import entry
-from numa_sim.kernel.fork import copy_areas, dup_mmap, forked
-from numa_sim.kernel.mmap import mmput
+from numa_sim.kernel.exec import execed, put_dirty_page
+from numa_sim.kernel.fork import copy_areas, dup_mmap, forked, share_mm
+from numa_sim.kernel.mmap import mm_alloc, mmput, setup_arg_pages
+from numa_sim.kernel.tlb import switch_mm
 from numa_sim.state.constants import (
+    ALLOC_RECLAIM,
+    CLONE_VFORK,
+    CLONE_VM,
     EV_WAIT,
     FORK_DONE,
     FORK_RECLAIM,
@@ -20,12 +25,16 @@ from numa_sim.state.constants import (
     TASK_SLEEPING,
     TASK_ZOMBIE,
 )
-from numa_sim.workloads.children import Ended, Fork, Wait
+from numa_sim.workloads.children import Ended, Exec, Fork, Wait
 
 if TYPE_CHECKING:
     from twin.task import Task
 
+PAGE_BYTES = 4096
+
 _copy_areas = entry(copy_areas)
+_put_dirty_page = entry(put_dirty_page)
+_switch_mm = entry(switch_mm)
 
 
 def work_off(task: Task) -> Any:
@@ -41,12 +50,18 @@ def fork(task: Task, op: Fork) -> Any:
     if row is None:
         yield from work_off(task)
         return OSError(EAGAIN, "")
-    if not (yield from copy_mm(task, row)):
+    if op.flags & CLONE_VM:
+        share_mm(k, task.index, row)
+        machine.semaphores.shared(task.record.mm)
+    elif not (yield from machine.semaphores.held(task, copy_mm(task, row), alone=True)):
         return OSError(ENOMEM, "")
     forked(k, task.index, row)
     machine.attend()
     yield from work_off(task)
     child = machine.add_child(task, row, op)
+    if op.flags & CLONE_VFORK:
+        child.mm_released = simpy.Event(machine)
+        yield from task.sleep(child.mm_released, PART_SLEEP, 0, PART_SLEEP)
     return child.record.pid
 
 
@@ -56,6 +71,10 @@ def copy_mm(task: Task, row: int) -> Any:
     while going_on:
         status = _copy_areas(k, task.index)
         if status == FORK_DONE:
+            if int(task.record.mm) in task.machine.semaphores.of:  # which is held for as long as the copy takes
+                task.machine.attend()
+                yield from work_off(task)
+                task.enter()
             return True
         task.machine.attend()
         yield from work_off(task)
@@ -71,6 +90,44 @@ def copy_mm(task: Task, row: int) -> Any:
     task.machine.attend()
     yield from work_off(task)
     return False
+
+
+def exec_(task: Task, op: Exec) -> Any:
+    """Another program in an address space of its own, its arguments on the stack; without memory for them: death.
+
+    (The twin has no files, so a program has no image.)
+    """
+    machine, k, t = task.machine, task.k, task.index
+    pages = -(-op.argument_bytes // PAGE_BYTES)
+    task.record.cost_ns = machine.costs.syscall_ns
+    leave_mm(task)
+    mm = mm_alloc(k, t)
+    setup_arg_pages(k, t, max(2, pages))
+    if _switch_mm(k, task.cpu.number, mm):
+        task.record.cost_ns += machine.costs.tlb_flush_ns
+    task.handle.regions = {}
+    execed(k, t)
+    for page in range(1, pages + 1):
+        if not (yield from put_argument(task, machine.vm.task_size_vpn - page)):
+            break
+    machine.attend()
+    yield from work_off(task)
+
+
+def put_argument(task: Task, vpn: int) -> Any:
+    """A page of arguments, with reclaim before it if need be; whether the task still lives."""
+    while (answer := _put_dirty_page(task.k, task.index, vpn)) != 0:
+        task.machine.attend()
+        yield from work_off(task)
+        if answer == ALLOC_RECLAIM:
+            yield from task.finish_allocation()
+        else:
+            task.kill()
+        if task.record.killed:
+            return False
+        task.enter()
+        task.record.cost_ns = 0
+    return True
 
 
 def wait(task: Task, op: Wait) -> Any:
@@ -96,6 +153,16 @@ def wait(task: Task, op: Wait) -> Any:
         yield from task.get_cpu()
         if task.record.killed:
             return None
+
+
+def leave_mm(task: Task) -> None:
+    """Out of the address space, of which perhaps nothing is left; a parent in vfork goes on."""
+    mm = int(task.record.mm)
+    mmput(task.k, task.index)
+    task.machine.semaphores.left(mm)
+    if task.mm_released is not None:
+        task.mm_released.succeed()
+        task.mm_released = None
 
 
 def end(task: Task) -> None:

@@ -20,6 +20,7 @@ from twin import v2_2, v2_4_0
 from twin.boot import disks_of, frames_of, power_on
 from twin.disks import Transfer, TwinDisk
 from twin.hardware import MemorySystem, Mmu
+from twin.mmap_sem import Semaphores
 from twin.task import Task
 
 from numa_sim.compiled import entry
@@ -171,6 +172,7 @@ class Twin(simpy.Environment):
         self.memory = MemorySystem(config, topology, frames_of(topology))
         self.missing_1024ths = 1024 - round(1024 * config.machine.cache_hit_ratio)
         self.slice_ns = config.kernel.time_slice
+        self.semaphores = Semaphores(self)
         self.cpus = [Cpu(self, number) for number in range(topology.cpu_count)]
         self.disks = [
             TwinDisk(self, model, blocks, config.kernel.switches.plugging, self.interrupt_of_device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+from twin.random_draw import Draw, random_pattern
+from twin.random_families import have_children, have_threads
 
 from numa_sim.config.machine import MMUS
 from numa_sim.config.model import Config
@@ -17,29 +18,11 @@ KERNEL_BYTES = 3 * MIB
 EVENTS = 400_000
 
 
-class Draw:
-    """Plain draws from a numpy generator."""
-
-    def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
-
-    def number(self, low: int, high: int) -> int:
-        """From `low` to `high`, both possible."""
-        return int(self.rng.integers(low, high + 1))
-
-    def spread(self, low: int, high: int) -> int:
-        """From `low` to `high`, every order of magnitude alike."""
-        return int(np.exp(self.rng.uniform(np.log(low), np.log(high))))
-
-    def one(self, *choices: Any) -> Any:
-        return choices[self.number(0, len(choices) - 1)]
-
-    def chance(self, p: float) -> bool:
-        return bool(self.rng.random() < p)
-
-
-def random_config(seed: int, accesses: int = 6000) -> Config:
+def random_config(seed: int, accesses: int = 6000, families: bool = False) -> Config:
     """A machine of 1 to 3 nodes and 1 to 6 CPUs with 1 to 8 tasks that issue about `accesses` accesses.
+
+    With `families` every task has children and threads, else few have; and the run ends after 0.4 s at the latest, for
+    some would thrash for hours.
 
     Three of four are short of memory: the tasks map 1.3 to 2.2 times of it.
     """
@@ -93,10 +76,14 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
     kernel["switches"]["table_cache"] = own.chance(0.5)
     workloads = _workloads(d, [c for numbers in cpus for c in numbers], pages, short, accesses)
     own = Draw(seed + 5 * 10**6)
-    if own.chance(0.4):
+    if own.chance(0.4) or families:
         kernel["switches"]["copy_on_write"] = own.chance(0.8)
         for workload in workloads:
-            _have_children(own, workload)
+            have_children(own, workload)
+    own = Draw(seed + 6 * 10**6)
+    if own.chance(0.4) or families:
+        for workload in workloads:
+            have_threads(own, workload)
     return Config.of(
         machine=machine,
         kernel=kernel,
@@ -106,6 +93,7 @@ def random_config(seed: int, accesses: int = 6000) -> Config:
             "seed": seed,
             "record_events": EVENTS,
             **({"until": f"{d.spread(10**6, 10**9)}ns"} if d.chance(0.15) else {}),
+            **({"until": "400ms"} if families else {}),
         },
     )
 
@@ -285,66 +273,11 @@ def _program(d: Draw, pages: int, accesses: int) -> list[dict[str, Any]]:
                 {
                     "op": "touch",
                     "on": "heap",
-                    "pattern": _pattern(d),
+                    "pattern": random_pattern(d),
                     "accesses": n,
                     "write": d.one(0.0, 0.3, 1.0),
                     "lines": d.one(1, 1, 4, 64),
                     "compute": f"{d.one(0, 0, 30, 1500)}ns",
                 }
             )
-    return program
-
-
-def _pattern(d: Draw, nested: bool = True) -> dict[str, Any]:
-    kind = d.number(0, 6 if nested else 4)
-    if kind == 0:
-        return {"kind": "sequential"}
-    if kind == 1:
-        return {"kind": "strided", "stride": d.number(1, 17)}
-    if kind == 2:
-        return {"kind": "uniform"}
-    if kind == 3:
-        return {"kind": "zipf", "s": float(d.one(0.6, 0.99, 1.3))}
-    if kind == 4:
-        return {"kind": "pointer_chase"}
-    if kind == 5:
-        return {"kind": "mix", "parts": [{"weight": 1.0 + i, "pattern": _pattern(d, False)} for i in range(2)]}
-    return {
-        "kind": "phases",
-        "phases": [{"pattern": _pattern(d, False), "accesses": d.number(50, 500)} for _ in range(2)],
-    }
-
-
-def _have_children(d: Draw, workload: dict[str, Any]) -> None:
-    """Put one to three forks between the operations of a program, and a wait now and then.
-
-    Children use copies of their parent's memory; some have children of their own.  (No threads: the twin knows nothing
-    of mmap_sem.)
-    """
-    program = workload["program"]
-    pages = int(program[0]["size"][:-1]) // 4096
-    for _ in range(d.number(1, 3)):
-        child: dict[str, Any] = {"op": "fork", "program": _childhood(d, pages)}
-        if d.chance(0.2):
-            child["program"].insert(0, {"op": "fork", "name": "grandchild", "program": _childhood(d, pages)})
-        program.insert(d.number(2, len(program)), child)
-        if d.chance(0.5):
-            program.insert(d.number(2, len(program)), {"op": "wait", "all": d.chance(0.5)})
-
-
-def _childhood(d: Draw, pages: int) -> list[dict[str, Any]]:
-    """What a child does: a few accesses to its parent's region, perhaps rest before, and an end."""
-    program: list[dict[str, Any]] = [
-        {
-            "op": "touch",
-            "on": "heap",
-            "pattern": _pattern(d),
-            "accesses": d.number(1, max(2, pages)),
-            "write": d.one(0.0, 0.3, 1.0, 1.0),
-            "compute": f"{d.one(0, 0, 300)}ns",
-        },
-        {"op": "exit", "status": d.number(0, 255)},
-    ]
-    if d.chance(0.4):
-        program.insert(0, {"op": "sleep", "for": f"{d.spread(100, 1_000_000)}ns"})
     return program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from twin.machine import Twin
 from twin.random_machines import random_config, random_topology
 
 from numa_sim.config.model import Config
+from numa_sim.kernel.locks import mmap_sem_lock
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import (
     ALLOCSTALL,
@@ -85,6 +87,10 @@ def compare(config: Config, topology: Topology) -> tuple[Kernel, Kernel]:
         for name in ("accesses_done", "min_flt", "maj_flt", "killed", "state"):
             assert k.tasks[task.index][name] == getattr(task.record, name), f"seed {seed}: {name} of {task.index}"
     assert np.array_equal(k.traffic["lines"], twin.memory.lines), f"seed {seed}: cache lines moved"
+    for mm in range(min(len(k.mms), len(other.mms))):
+        for name in ("acquisitions", "contentions", "hold_ns", "wait_ns"):
+            sems = (state.locks[mmap_sem_lock(state, mm)][name] for state in (k, other))
+            assert next(sems) == next(sems), f"seed {seed}: {name} of mmap_sem {mm}"
     # What memory and swap contain: a stale translation would have written to the wrong frame.
     for table in ("tags", "swap_tags", "swap_map", "swap_cache"):
         assert np.array_equal(getattr(k, table), getattr(other, table)), f"seed {seed}: {table}"
@@ -97,6 +103,36 @@ def compare(config: Config, topology: Topology) -> tuple[Kernel, Kernel]:
 def test_same_events_on_a_random_machine(seed: int) -> None:
     config = random_config(seed)
     compare(config, random_topology(config))
+
+
+def families(number: int) -> list[Config]:
+    """Small machines of several CPUs, each of whose tasks has children and threads."""
+    drawn = (random_config(seed, 1500, families=True) for seed in count(10_000))
+    several = (config for config in drawn if sum(len(node.cpus) for node in config.machine.nodes or ()) > 1)
+    return list(islice(several, number))
+
+
+@pytest.mark.parametrize("config", families(max(20, SEEDS)), ids=lambda config: str(config.run.seed))
+def test_same_events_with_fork_vfork_clone_and_exec(config: Config) -> None:
+    compare(config, random_topology(config))
+
+
+def test_random_families_reach_every_part() -> None:
+    """Together they fork, vfork, clone and exec, kill and wait, and meet at mmap_sem both ways."""
+    seen: Counter[str] = Counter()
+    for config in families(20):
+        machine = Machine(config, random_topology(config))
+        machine.run_to_end()
+        k = machine.kernel
+        first = mmap_sem_lock(k, 0)
+        sems = k.locks[first : first + len(k.mms)]
+        seen["slept on mmap_sem"] += int(sems.contentions.sum())
+        seen["took mmap_sem"] += int(sems.acquisitions.sum())
+        seen.update(EVENTS[code] for code in k.events["code"][: k.vm[0].events_used])
+        text = config.model_dump_json()
+        seen.update(op for op in ("vfork", "clone", "exec") if f'"op":"{op}"' in text)
+    for what in ("fork", "exec", "wait", "vfork", "clone", "slept on mmap_sem", "took mmap_sem"):
+        assert seen[what] >= 5, what
 
 
 def test_random_machines_reach_every_part() -> None:
