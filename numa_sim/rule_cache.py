@@ -216,17 +216,30 @@ def _drop_old(folder: Path) -> None:
                 file.unlink()
 
 
-_listeners: list[Callable[[str], object]] = []
-_announced: list[str] = []
+def _say_on_stderr(message: str) -> None:
+    sys.stderr.write(message + "\n")
 
 
-def announce_compiling(say: Callable[[str], object]) -> None:
-    """Have `say` tell the user when the first rule must be compiled, once per process; silent when none must."""
-    _listeners[:] = [say]
+_teller: Callable[[str], object] = _say_on_stderr
+_told = False
+
+
+def announce_compiling(say: Callable[[str], object]) -> Callable[[str], object]:
+    """Have `say` tell the user when the first rule must be compiled, once per process; silent when none must.
+
+    Returns
+    -------
+    callable
+        Who would have told until now; at first a line on stderr.
+    """
+    global _teller
+    before, _teller = _teller, say
+    return before
 
 
 def about_to_compile() -> None:
     """Say, the first time, that rules are being compiled."""
-    if _listeners and not _announced:
-        _announced.append(f"Compiling the kernel rules: once for this version, kept in {cache_folder()}")
-        _listeners[0](_announced[0])
+    global _told
+    if not _told:
+        _told = True
+        _teller(f"Compiling the kernel rules: once for this version, kept in {cache_folder()}")

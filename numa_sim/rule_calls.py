@@ -36,6 +36,9 @@ _SELDOM = (100_000, 50, 1000)
 SHORT_CODE_BYTES = 1100
 """A rule with less bytecode than this, what it takes in included, is put into its callers."""
 
+last_called_first = False
+"""Order in which what a rule calls is compiled; two processes of either order share the work."""
+
 declared_types: dict[str, types.Type] = {"int": types.int64, "bool": types.boolean, "float": types.float64}
 """numba's type of each annotation a rule may declare; `numa_sim.state.handle` adds ``Kernel``."""
 _KERNEL = "Kernel"
@@ -249,7 +252,8 @@ def _called(function: Callable[..., Any], seen: set[int]) -> Iterator[DeclaredRu
 
 def load_called(function: Callable[..., Any]) -> None:
     """Have every rule that `function` calls by name in this process, so that no symbol is missing."""
-    for rule in _called(function, {id(function)}):
+    called = list(_called(function, {id(function)}))
+    for rule in reversed(called) if last_called_first else called:
         rule.load()
 
 

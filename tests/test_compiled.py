@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from numba.core.errors import NumbaError
 
-from numa_sim import rule_cache
+from numa_sim import rule_cache, rule_calls
 from numa_sim.compiled import COMPILED, entry, rule
 from numa_sim.kernel import buddy
 from numa_sim.rule_calls import DeclaredRule, declared_signature
@@ -43,7 +43,7 @@ CALLEE += "    return x + 5\n"
 
 CALLER = """
 import sys
-from numa_sim import rule_cache
+from numa_sim import rule_cache, rule_calls
 from numa_sim.compiled import entry, rule
 import callee
 from callee import long, short
@@ -158,8 +158,8 @@ def test_files_nobody_used_for_a_month_go_when_something_new_comes(tmp_path: Pat
 
 def test_compiling_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(rule_cache, "_announced", [])
-    rule_cache.announce_compiling(said.append)
+    monkeypatch.setattr(rule_cache, "_told", False)
+    monkeypatch.setattr(rule_cache, "_teller", said.append)
     assert said == [], "nothing is compiled yet"
     rule_cache.about_to_compile()
     rule_cache.about_to_compile()
@@ -268,3 +268,14 @@ def _frees_through_the_module(k: Kernel, pfn: int) -> None:
 
 def test_a_rule_named_through_its_module_is_taken_for_a_call() -> None:
     assert dict(rule_cache.named(_frees_through_the_module))["buddy.free_pages"] is buddy.free_pages
+
+
+@compiled_only
+def test_the_other_process_visits_what_is_called_from_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited: list[str] = []
+    monkeypatch.setattr(DeclaredRule, "load", lambda rule: visited.append(rule.function.__name__))
+    monkeypatch.setattr(rule_calls, "_called", lambda function, seen: iter((even, both)))
+    rule_calls.load_called(even)
+    monkeypatch.setattr(rule_calls, "last_called_first", True)
+    rule_calls.load_called(even)
+    assert visited == ["even", "both", "both", "even"]

@@ -179,7 +179,7 @@ def mkswap(
 @app.command("compile")
 def compile_rules() -> None:
     """Compile everything now (once per version and user), so that no later run stops for it."""
-    from numa_sim.cli.running import compile_all
+    from numa_sim.cli.compiling import compile_all
 
     compile_all()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -43,14 +42,15 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
     folder = out if out is not None else _default_folder(file)
     if folder.exists():
         raise RunFolderError(folder, "exists already; name another with --out")
-    _announce_compiling(talk)
+    from numa_sim.cli.compiling import compiling_together
     from numa_sim.processes.machine import Machine
     from numa_sim.results.run import open_run
     from numa_sim.results.run_folder import write_run
 
-    machine = Machine(config, topology)
-    with _progress(talk, config) as progress:
-        result = machine.run_to_end(progress)
+    with compiling_together(talk):
+        machine = Machine(config, topology)
+        with _progress(talk, config) as progress:
+            result = machine.run_to_end(progress)
     written = write_run(result, folder, picture=picture)
     screen = Console()
     if not screen.is_terminal:
@@ -68,12 +68,6 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
 
 def _default_folder(file: Path) -> Path:
     return Path("runs") / f"{file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _announce_compiling(talk: Console) -> None:
-    from numa_sim.compiled import announce_compiling
-
-    announce_compiling(lambda message: talk.print(message, highlight=False))
 
 
 @contextmanager
@@ -101,68 +95,3 @@ def _progress(talk: Console, config: Config) -> Iterator[Progress | None]:
 def _rounded(now_ns: int) -> str:
     """Simulated time to the millisecond once it is beyond one."""
     return format_ns(now_ns // 1_000_000 * 1_000_000 if now_ns >= 1_000_000 else now_ns)
-
-
-_WARM_UP: dict[str, Any] = {
-    "machine": {
-        "nodes": [{"memory": "32MiB", "cpus": "0-1"}, {"memory": "32MiB", "cpus": "2-3"}],
-        "distances": [[10, 21], [21, 10]],
-        "disk": [{"device": "hdd", "name": "sda", "size": "8MiB"}],
-        "swap": [{"device": "zram", "size": "4MiB", "priority": 5}, {"device": "nvme", "size": "256MiB"}],
-        "file": [{"name": "file", "size": "1MiB", "disk": "sda"}],
-    },
-    "workload": [
-        {
-            "name": "files",
-            "program": [
-                {"op": "open", "file": "file", "as": "file"},
-                {"op": "read", "on": "file", "size": "4KiB", "pattern": {"kind": "sequential"}},
-                {"op": "write", "on": "file", "size": "1MiB"},
-                {"op": "mmap", "as": "map", "file": "file", "shared": True},
-                {"op": "touch", "on": "map", "pattern": {"kind": "sequential"}, "accesses": 256, "write": 1.0},
-                {"op": "msync", "on": "map"},
-                {"op": "truncate", "on": "file", "size": "5000B"},
-                {"op": "close", "on": "file"},
-                {"op": "sleep", "for": "6s"},
-            ],
-        },
-        *(
-            {
-                "name": kind,
-                "count": 2,
-                "program": [
-                    {"op": "mmap", "as": "heap", "size": "48MiB"},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 12288, "write": 0.5},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 2000, "write": 0.5},
-                    {"op": "munmap", "on": "heap"},
-                    {"op": "sleep", "for": "1us"},
-                ],
-            }
-            for kind, more in (
-                ("strided", {"stride": 3}),
-                ("uniform", {}),
-                ("zipf", {"s": 0.99}),
-                ("pointer_chase", {}),
-            )
-        ),
-    ],
-}
-"""A machine small enough to run in no time and short enough of memory to reach every rule."""
-
-
-def compile_all() -> None:
-    """Compile every rule that runs use, by running a small machine short of memory."""
-    talk = Console(stderr=True)
-    from numa_sim.compiled import COMPILED, cache_folder
-
-    if not COMPILED:
-        talk.print("NUMBA_DISABLE_JIT is set: nothing to compile")
-        return
-    from numa_sim.config.model import Config
-
-    _announce_compiling(talk)
-    started = time.perf_counter()
-    from numa_sim.processes.machine import Machine
-
-    Machine(Config.of(**_WARM_UP)).run_to_end()
-    talk.print(f"compiled code in {cache_folder()}, {time.perf_counter() - started:.1f} s", highlight=False)

@@ -8,7 +8,6 @@ exact time order, and SimPy pays only for what sleeps or decides.
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -16,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 import simpy
 
-from numa_sim.compiled import announce_compiling, entry
+from numa_sim.compiled import entry
 from numa_sim.config.model import Config
 from numa_sim.config.resolve import topology_of
 from numa_sim.errors import InvariantViolation, SimulationError
@@ -106,7 +105,6 @@ class Machine(simpy.Environment):
 
     def __init__(self, config: Config, topology: Topology | None = None, policy: Policy | None = None) -> None:
         super().__init__(initial_time=0)
-        announce_compiling(lambda message: sys.stderr.write(message + "\n"))
         self.config = config
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else topology_of(config)
