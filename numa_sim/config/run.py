@@ -6,10 +6,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from numa_sim.config.quantities import PositiveTime, Section, refuse, time
+from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, refuse, size, time
 
-Recording = Literal["buddy"]
+Recording = Literal["buddy", "access_map"]
 """What `Run.observe` can name."""
+MOST_SAMPLES = 1000
+
+
+class AccessMap(Section):
+    """Table ``[run.access_map]``: how finely accesses are recorded by time and address."""
+
+    sample: Annotated[int, time(low=1000, high=3_600_000_000_000)] = Field(
+        500_000, description="sampling interval: a page counts once in it, however often it is accessed; whole us"
+    )
+    aggregate: Annotated[int, time(low=1000, high=3_600_000_000_000)] = Field(
+        10_000_000, description="time covered by a row: 1 to 1000 sampling intervals"
+    )
+    region: Annotated[int, size(PAGE_BYTES, 1 << 40)] = Field(
+        1 << 16, description="memory covered by a row: a power of two of pages"
+    )
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.sample % 1000:
+            raise refuse("is no whole number of microseconds", ("like 500us",), "sample")
+        if self.aggregate % self.sample or self.aggregate > MOST_SAMPLES * self.sample:
+            raise refuse("is no multiple of run.access_map.sample", (f"1 to {MOST_SAMPLES} times it",), "aggregate")
+        if self.region & (self.region - 1):
+            raise refuse("is no power of two", ("like 64KiB",), "region")
+        return self
 
 
 class Run(Section):
@@ -26,9 +51,12 @@ class Run(Section):
     )
     fault_latency: bool = Field(False, description="true: a histogram of how long page faults take, by task and kind")
     observe: Annotated[tuple[Recording, ...], Field(strict=False)] = Field(
-        (), description="what else is recorded; buddy: free blocks of each zone and order, at every sample"
+        (),
+        description="what else is recorded; buddy: free blocks of each zone and order, at every sample; "
+        "access_map: accesses by time and address, see [run.access_map]",
     )
     record_events: int = Field(0, ge=0, le=1_000_000_000, description="events kept in events.parquet")
+    access_map: AccessMap = AccessMap()
 
     @model_validator(mode="after")
     def _observed_once(self) -> Self:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from numa_sim.kernel.coredump import CoreDump
+from numa_sim.observe.access_map import AccessMap
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.state.kernel import Kernel
 from numa_sim.units import format_ns
@@ -97,6 +98,8 @@ class RunResult:
         Texts of ``/proc`` taken on the way, in order of time.
     cores : tuple of CoreDump
         What crashed tasks' core files hold, in order of time; `numa_sim.observe.elf_core` makes the files.
+    access_map : AccessMap or None
+        Accesses by time and address, if ``run.observe`` asked for them.
     """
 
     config: Mapping[str, Any]
@@ -117,6 +120,7 @@ class RunResult:
     check_level: str = "off"
     snapshots: tuple[Snapshot, ...] = ()
     cores: tuple[CoreDump, ...] = ()
+    access_map: AccessMap | None = None
     model_version: str = MODEL_VERSION
 
     def __repr__(self) -> str:

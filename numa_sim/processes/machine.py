@@ -31,6 +31,7 @@ from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRo
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.policies import Policy
 from numa_sim.processes import build
+from numa_sim.processes.access_watch import AccessWatch
 from numa_sim.processes.block import BlockLayer, Request
 from numa_sim.processes.children import INHERITED, inherit
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
@@ -162,6 +163,10 @@ class Machine(simpy.Environment):
         self.timeseries = TimeSeries(
             self.kernel, disks=len(config.machine.placing().drives), buddy="buddy" in config.run.observe
         )
+        self.access_watch: AccessWatch | None = None
+        if "access_map" in config.run.observe:
+            self.access_watch = AccessWatch(self, config.run.access_map)
+            self.process(self.access_watch.watch())
         build.add_workloads(self, config)
 
     @classmethod
@@ -467,6 +472,8 @@ class Machine(simpy.Environment):
         self._close_accounts()
         self.block.settle()
         self.timeseries.sample(self.now_ns)
+        if self.access_watch is not None:
+            self.access_watch.finish()
         self.check()
         return self._result(not any(task.process.is_alive for task in self.tasks), time.perf_counter() - started)
 
@@ -526,4 +533,5 @@ class Machine(simpy.Environment):
             check_level=config.run.check,
             snapshots=tuple(self._snapshots),
             cores=tuple(self.cores),
+            access_map=self.access_watch.map if self.access_watch is not None else None,
         )

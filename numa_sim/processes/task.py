@@ -108,7 +108,7 @@ class TaskProcess(Runnable):
         self.mm_released: Event | None = None
         """What its parent sleeps on in vfork."""
         self.request_freed = Signal(machine)
-        self._accesses = machine.kernel.accesses[index]
+        self.accesses = machine.kernel.accesses[index]
         self.process = machine.process(self._live())
 
     # Life ------------------------------------------------------------------------------------------------------------
@@ -163,11 +163,15 @@ class TaskProcess(Runnable):
     def run_aside(self, handler: Any) -> Steps:
         """Run a signal's handler; what it interrupted finds everything as it was, unless the handler exits."""
         record, source = self.record, self.source
-        left = self._accesses[record.access_next : record.access_end].copy()
+        if self.machine.access_watch is not None:
+            self.machine.access_watch.note(self)
+        left = self.accesses[record.access_next : record.access_end].copy()
         if (yield from self._carry_out(handler)):
             record.killed = 1
         self.source = source
-        self._accesses[: len(left)] = left
+        self.accesses[: len(left)] = left
+        if self.machine.access_watch is not None:
+            self.machine.access_watch.note(self, 0)
         record.access_next, record.access_end, record.access_ready = 0, len(left), 0
 
     def _begin(self, make: Any) -> Any:
@@ -224,6 +228,8 @@ class TaskProcess(Runnable):
         _abandon_file(k, self.index)
         close_all(self)
         self.record.cost_ns = self.machine.costs.syscall_ns
+        if self.machine.access_watch is not None:
+            self.machine.access_watch.forget(self)
         children.leave_mm(self)
         if self.machine.vm.slab_objects:
             follow_structures(k)
@@ -282,11 +288,13 @@ class TaskProcess(Runnable):
 
     def refill(self) -> bool:
         """Fill the access buffer from the current source; False when it has no more."""
+        if self.machine.access_watch is not None:
+            self.machine.access_watch.note(self, 0)
         if self.segments is not None and self.segments.fault is not None:
             return False
-        n = self.source.fill(self._accesses)
+        n = self.source.fill(self.accesses)
         if self.segments is not None:
-            n = self.segments.pass_on(self._accesses, n)
+            n = self.segments.pass_on(self.accesses, n)
         self.record.access_next = 0
         self.record.access_end = n
         if n:

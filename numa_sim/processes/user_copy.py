@@ -56,6 +56,8 @@ def _copy_page(task: TaskProcess, vpn: int, write: int) -> Steps:
             continue
         yield from task.spend(cost_ns, PART_FILE_SYSCALL)
         if status == USER_COPY_DONE:
+            if machine.access_watch is not None:
+                machine.access_watch.note_page(task, vpn)
             return True
         if status == FAULT_RECLAIM:
             yield from machine.generation.finish_allocation(task)

@@ -21,6 +21,7 @@ __all__ = ["Run", "open_run"]
 _RECORDED_WITH: Final = {
     "timeseries-buddy": 'run.observe = ["buddy"]',
     "fault-latency": "run.fault_latency = true",
+    "access-map": 'run.observe = ["access_map"]',
     "events": "run.record_events",
     "proc": "run.snapshot",
 }
@@ -107,17 +108,25 @@ class Run:
     @property
     def buddy_series(self) -> Any:
         """One row per (sample, zone, order): pyarrow.Table; RunFolderError without ``run.observe = ["buddy"]``."""
-        return self._get("timeseries-buddy")
+        return self.table("timeseries-buddy")
 
     @property
     def fault_histogram(self) -> Any:
         """How many faults took how long: a row per (task, kind, time span); RunFolderError if not recorded."""
-        return self._get("fault-latency")
+        return self.table("fault-latency")
 
     @property
     def events(self) -> Any:
         """Recorded events in their order: pyarrow.Table; RunFolderError if the folder has none."""
         return self.table("events")
+
+    @property
+    def access_map(self) -> Any:
+        """Accesses by time and address (``run.observe = ["access_map"]``): pyarrow.Table; RunFolderError if not there.
+
+        One row per (bin, task, region accessed), see `numa_sim.observe.access_map.ACCESS_COLUMNS`.
+        """
+        return self.table("access-map")
 
     @property
     def proc(self) -> Any:
@@ -132,7 +141,16 @@ class Run:
         KeyError
             If `table` is none of these.
         """
-        known = ("timeseries", "swap_series", "disk_series", "cpu_series", "buddy_series", "fault_histogram", "events")
+        known = (
+            "timeseries",
+            "swap_series",
+            "disk_series",
+            "cpu_series",
+            "buddy_series",
+            "fault_histogram",
+            "access_map",
+            "events",
+        )
         if table not in known:
             raise KeyError(f"{table!r}: choose {', '.join(known[:-1])} or {known[-1]}")
         return getattr(self, table).to_pandas()

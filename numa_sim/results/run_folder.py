@@ -51,8 +51,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
         node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
         ``environment.json``, and, if there are any, ``timeseries-buddy.parquet``, ``fault-latency.parquet``,
-        ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and ``overview.png``; in ``proc/`` the texts of /proc
-        at the end, in ``cores/`` core files of crashed tasks.
+        ``access-map.parquet``, ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and ``overview.png``; in
+        ``proc/`` the texts of /proc at the end, in ``cores/`` core files of crashed tasks.
 
     Raises
     ------

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from numa_sim.observe.access_map import ACCESS_COLUMNS, AccessMap
 from numa_sim.observe.fault_rows import fault_histogram
 from numa_sim.observe.result import RunResult, Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
-from numa_sim.state.constants import EVENTS
+from numa_sim.state.constants import EVENTS, PAGE_SIZE
 from numa_sim.state.kernel import Kernel
 
 __all__ = [
     "MEAN_COLUMNS",
+    "access_table",
     "buddy_table",
     "cpu_table",
     "disk_table",
@@ -84,7 +86,11 @@ def fault_table(result: RunResult) -> Any:
 
 def recordings(result: RunResult) -> dict[str, Any]:
     """Tables made only on request, by the names of their files in a run folder, as far as this run has them."""
-    every = {"timeseries-buddy": buddy_table(result.timeseries), "fault-latency": fault_table(result)}
+    every = {
+        "timeseries-buddy": buddy_table(result.timeseries),
+        "fault-latency": fault_table(result),
+        "access-map": access_table(result.access_map),
+    }
     return {name: table for name, table in every.items() if table is not None}
 
 
@@ -122,6 +128,21 @@ def event_table(k: Kernel) -> Any:
         _column(events["b"]),
     ]
     return _table(columns, arrays, {"event_count": str(int(k.vm[0].event_count))})
+
+
+def access_table(accesses: AccessMap | None) -> Any:
+    """One row per (bin, task, region accessed), as a pyarrow.Table: `ACCESS_COLUMNS`, and ``nr_accesses`` as float64.
+
+    The table's metadata says ``sample_ns``, ``aggregate_ns`` and ``region_bytes``.  None if no map was recorded.
+    """
+    if accesses is None:
+        return None
+    rows = accesses.rows.rows
+    nr_accesses = Column("nr_accesses", "1", "page_samples per page of the region: 0 to samples, as DAMON counts")
+    arrays = [_column(rows[:, i]) for i in range(len(ACCESS_COLUMNS))]
+    arrays.append(_column(rows[:, -1] / (accesses.region_bytes // PAGE_SIZE)))
+    asked = {name: str(getattr(accesses, name)) for name in ("sample_ns", "aggregate_ns", "region_bytes")}
+    return _table((*ACCESS_COLUMNS, nr_accesses), arrays, asked)
 
 
 def proc_table(snapshots: Sequence[Snapshot]) -> Any:

@@ -169,7 +169,8 @@ INLINE: dict[str, Any] = {
         "check": "cheap",
         "record_events": 100,
         "fault_latency": True,
-        "observe": ["buddy"],
+        "observe": ["buddy", "access_map"],
+        "access_map": {"sample": "100us", "aggregate": "2ms", "region": "32KiB"},
     },
 }
 for _area in INLINE["machine"]["swap"]:
