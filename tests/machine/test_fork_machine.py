@@ -1,4 +1,4 @@
-"""Random families of processes: fork, clone, touch, munmap, exit, wait in any order, short of memory.
+"""Random families of processes: fork, vfork, clone, exec, touch, munmap, exit, wait in any order, short of memory.
 
 Every process keeps a shadow of what its pages must contain, made from its own accesses and from what it inherited; it
 is compared with the page tables, the swap cache and the disk at every step.  After the last exit nothing is left.
@@ -19,6 +19,7 @@ from machine.test_invariants import contents
 
 from numa_sim.compiled import entry
 from numa_sim.hardware.loop import stored
+from numa_sim.kernel.exec import MAX_ARG_PAGES
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import NIL
 from numa_sim.workloads.patterns import from_arrays
@@ -32,7 +33,7 @@ REGION_PAGES = 300
 Step = tuple[str, int, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("touch", "touch", "map", "unmap", "fork", "fork", "clone", "wait", "sleep")),
+        st.sampled_from(("touch", "touch", "map", "unmap", "fork", "fork", "vfork", "clone", "exec", "wait", "sleep")),
         st.integers(0, 5),
         st.integers(0, 299),
     ),
@@ -43,7 +44,10 @@ STEPS = st.lists(
 
 @dataclass
 class Memory:
-    """What an address space must contain: threads have it in common, forked children a copy of it."""
+    """What an address space must contain: threads have it in common, forked children a copy of it.
+
+    A vforked child has its parent's as well; but until it execs or ends the parent sleeps, so that who writes is known.
+    """
 
     regions: list[Any] = field(default_factory=list)
     tags: dict[int, int] = field(default_factory=dict)
@@ -77,6 +81,12 @@ def family(machine: Machine, memory: Memory, steps: list[Step], depth: int) -> A
             elif what == "clone" and depth < 4:
                 memory.users += 1  # from now on who writes when is not known
                 yield from quietly(task.clone(family(machine, memory, rest, depth + 1)))
+            elif what == "vfork" and depth < 4:
+                yield from quietly(task.vfork(family(machine, memory, rest, depth + 1)))
+            elif what == "exec":
+                program = family(machine, Memory(), [("map", 0, 0), *rest], depth)
+                # Nothing else here is done if this succeeds; one page more than there may be: E2BIG, and on it goes.
+                yield from quietly(task.exec(program, arguments=page % (MAX_ARG_PAGES + 2) * PAGE))
             elif what == "wait":
                 yield from quietly(task.wait())
             elif what == "sleep":
