@@ -57,10 +57,10 @@ _LINK_BELOW = re.compile(r"\]\(((?:generated/)?[\w.-]+)\.md\)")
 
 
 def add_children(app, page, source):
-    """Make the pages that a folder's README links to its children, so that its text needs no directive on GitHub."""
+    """Make the pages a README links to its children, in this order, then its folder's others; GitHub needs no directive."""
     if page.endswith("/README"):
         children = "\n".join(dict.fromkeys(_LINK_BELOW.findall(source[0])))
-        source[0] += f"\n\n```{{toctree}}\n:hidden:\n\n{children}\n```\n"
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n\n{children}\n*\n```\n"
 
 
 def setup(app):

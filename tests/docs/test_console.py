@@ -1,0 +1,108 @@
+"""Every example of the documentation is true; and the checker finds those that are not."""
+
+import difflib
+import re
+
+import console
+import pytest
+
+PAGES = sorted(
+    [*console.ROOT.glob("*.md"), *(console.ROOT / "docs").rglob("*.md"), *(console.ROOT / "configs").rglob("*.md")]
+)
+PAGES = [page for page in PAGES if not {"generated", "_build"} & set(page.parts)]
+RUNNING = [page for page in PAGES if any(block.runs for block in console.blocks(page.read_text()))]
+
+
+def name(page):
+    return str(page.relative_to(console.ROOT))
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name)
+def test_the_examples_of_a_page_are_true(page, tmp_path):
+    true = console.run_page(page, tmp_path)
+    lines = difflib.unified_diff(page.read_text().splitlines(), true.splitlines(), name(page), "printed", lineterm="")
+    difference = "\n".join(lines)
+    assert not difference, f"{difference}\npython tests/docs/console.py --write {name(page)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_stand_in_blocks_that_are_run(page):
+    for block in console.blocks(page.read_text()):
+        if block.language not in ("console", "python", "toml", "mermaid") and not block.mark:
+            typed = re.findall(r"^(?:\$ .*|(?:numa-sim|make) .*)$", block.text, re.MULTILINE)
+            assert not typed, f"line {block.line}: {typed} belongs in a console block"
+        if block.mark:
+            assert re.fullmatch(r"file: [\w./-]+|fragment|output|not run: .+", block.mark), (
+                f"line {block.line}: {block.mark}"
+            )
+
+
+@pytest.fixture
+def root(monkeypatch, tmp_path):
+    """Another project, with an empty collection of configurations, for pages of these tests."""
+    (tmp_path / "project" / "configs").mkdir(parents=True)
+    monkeypatch.setattr(console, "ROOT", tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def session(root, tmp_path):
+    (tmp_path / "session").mkdir()
+    return console.Session(tmp_path / "session")
+
+
+def run(root, text):
+    page, folder = root / "page.md", root / "run"
+    page.write_text(text)
+    folder.mkdir()
+    return console.run_page(page, folder)
+
+
+def test_a_wrong_output_is_found_and_mended(root):
+    wrong = "```console\n$ echo one\ntwo\n$ echo three\nthree\n```\n"
+    assert run(root, wrong) == wrong.replace("two", "one")
+
+
+def test_dots_stand_for_anything(root):
+    right = "```console\n$ seq 5\n1\n...\n5\n$ echo took 17 ms\ntook ... ms\n```\n"
+    assert run(root, right) == right
+    assert not console.agrees("1\n...\n6\n", "1\n2\n5\n")
+    assert not console.agrees("took ... s\n", "took 17 ms\n")
+
+
+def test_a_command_that_fails_is_found_unless_its_status_is_shown(root, session):
+    with pytest.raises(console.ExampleError, match=r"page.md:2: \$ false\nfailed \(1\)"):
+        run(root, "```console\n$ false\n```\n")
+    assert session.run(console.Block("console", "$ false\n$ echo $?\n", 0, 1, "")) == "$ false\n$ echo $?\n1\n"
+
+
+def test_a_mistake_of_the_command_line_shows_its_message(session):
+    text = "$ numa-sim run no.toml\n$ echo $?\n"
+    assert "no.toml" in session.run(console.Block("console", text, 0, 1, ""))
+    assert session.run(console.Block("console", text, 0, 1, "")).endswith("$ echo $?\n2\n")
+
+
+def test_bad_configurations_python_and_doctests_are_found(session):
+    for language, text, mark, problem in (
+        ("toml", "[machine]\npreset = 1\n", "", "preset"),
+        ("toml", "[kernel]\nprofile = 'linux-9'\n", "fragment", "profile"),
+        ("python", "raise ValueError('odd')\n", "", "odd"),
+        ("python", ">>> 1 + 1\n3\n", "", "Failed example"),
+    ):
+        with pytest.raises(Exception, match=problem):
+            session.run(console.Block(language, text, 0, 1, mark))
+
+
+def test_a_fragment_is_laid_over_a_small_configuration(session):
+    for text in ("[kernel]\nreclaim = 'lru'\n", "[machine]\npreset = 'xeon-e5-2680-2s'\n", "[run]\nseed = 3\n"):
+        session.run(console.Block("toml", text, 0, 1, "fragment"))
+
+
+def test_files_of_earlier_blocks_are_there(root):
+    text = "<!-- file: a/b.txt -->\n```text\nhello\n```\n\n```console\n$ cat a/b.txt\nhello\n```\n"
+    assert run(root, text) == text
+
+
+def test_what_python_prints_is_compared_with_the_output_block(root):
+    wrong = "```python\nprint(6 * 7)\n```\n\n<!-- output -->\n```text\n41\n```\n"
+    assert run(root, wrong) == wrong.replace("41", "42")
