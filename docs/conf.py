@@ -57,10 +57,11 @@ _LINK_BELOW = re.compile(r"\]\(((?:generated/)?[\w.-]+)\.md\)")
 
 
 def add_children(app, page, source):
-    """Make the pages a README links to its children, in this order, then its folder's others; GitHub needs no directive."""
+    """Make the pages that a README links to its children, then its folder's others: GitHub needs no directive."""
     if page.endswith("/README"):
-        children = "\n".join(dict.fromkeys(_LINK_BELOW.findall(source[0])))
-        source[0] += f"\n\n```{{toctree}}\n:hidden:\n:glob:\n\n{children}\n*\n```\n"
+        others = sorted(path.stem for path in Path(app.env.doc2path(page)).parent.glob("*.md") if path.stem != "README")
+        children = "\n".join(dict.fromkeys([*_LINK_BELOW.findall(source[0]), *others]))
+        source[0] += f"\n\n```{{toctree}}\n:hidden:\n\n{children}\n```\n"
 
 
 def setup(app):
