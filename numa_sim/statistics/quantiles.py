@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -82,7 +83,7 @@ def bootstrap_interval(
     ----------
     Efron, B. (1987). Better bootstrap confidence intervals. J. American Statistical Association 82.
     """
-    from scipy.stats import bootstrap
+    from scipy.stats import DegenerateDataWarning, bootstrap
 
     values = checked_values(samples, at_least=2)
     checked_fraction(confidence)
@@ -90,7 +91,8 @@ def bootstrap_interval(
     if (values == values[0]).all():
         return Interval(estimate, estimate, estimate, len(values), confidence)
     chance = np.random.Generator(np.random.PCG64DXSM(seed))
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # said as an error below
         ends = bootstrap(
             (values,), statistic, n_resamples=resamples, confidence_level=confidence, rng=chance
         ).confidence_interval
