@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.errors import InvariantViolation
+from numa_sim.kernel.free_list import add_block, del_block
 from numa_sim.kernel.locks import spin_for, zone_lock
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.v2_2.buddy import insert_block as insert_block_2_2
@@ -85,45 +86,12 @@ def page_zone(k: Kernel, pfn: int) -> int:
 
 
 @part
-def _add_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
-    """Insert a block at the head of its order's list."""
-    zone = k.zones[zone_id]
-    page = k.pages[pfn]
-    head = zone.free_head[order]
-    page.list_prev = NIL
-    page.list_next = head
-    page.order = order
-    page.flags |= PG_buddy
-    if head != NIL:
-        k.pages[head].list_prev = pfn
-    zone.free_head[order] = pfn
-    zone.nr_free[order] += 1
-
-
-@part
-def _del_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
-    """Unlink a block, wherever it stands, from its order's list."""
-    zone = k.zones[zone_id]
-    page = k.pages[pfn]
-    before = page.list_prev
-    after = page.list_next
-    if before == NIL:
-        zone.free_head[order] = after
-    else:
-        k.pages[before].list_next = after
-    if after != NIL:
-        k.pages[after].list_prev = before
-    page.flags &= ~PG_buddy
-    zone.nr_free[order] -= 1
-
-
-@part
 def _take_block(k: Kernel, zone_id: int, order: int) -> int:
     """Take the block at the head of a list that is known to hold one."""
     zone = k.zones[zone_id]
     pfn: int = zone.free_head[order]
     if pfn != NIL:
-        _del_block(k, zone_id, pfn, order)
+        del_block(k, zone_id, pfn, order)
         return pfn
     # Only the virgin tail of the top order's list is left: its highest block comes first.
     run = zone.nr_virgin - 1
@@ -156,7 +124,7 @@ def expand(k: Kernel, zone_id: int, pfn: int, order: int, current: int) -> int:
     start = k.zones[zone_id].start_pfn
     while current > order:
         current -= 1
-        _add_block(k, zone_id, pfn, current)
+        add_block(k, zone_id, pfn, current)
         _toggle(k, zone_id, pfn - start, current)
         pfn += 1 << current
     return pfn
@@ -202,10 +170,10 @@ def insert_block(k: Kernel, zone_id: int, pfn: int, order: int) -> None:
         if _toggle(k, zone_id, index, order) == 0:
             break
         buddy = index ^ (1 << order)
-        _del_block(k, zone_id, zone.start_pfn + buddy, order)
+        del_block(k, zone_id, zone.start_pfn + buddy, order)
         index &= ~(1 << order)
         order += 1
-    _add_block(k, zone_id, zone.start_pfn + index, order)
+    add_block(k, zone_id, zone.start_pfn + index, order)
 
 
 @rule

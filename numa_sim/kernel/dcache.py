@@ -12,6 +12,8 @@ whose file has pages in the page cache is passed over.
 
 from __future__ import annotations
 
+from typing import Final
+
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.slab.grow import kmem_cache_alloc
@@ -27,71 +29,42 @@ from numa_sim.state.constants import (
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
+DENTRY: Final = 0
+INODE: Final = 1
+
 # Lists of the unused ------------------------------------------------------------------------------------------------
 
 
 @rule
-def _add_dentry(k: Kernel, name: int) -> None:
-    """Put a dentry nobody uses at the front of dentry_unused."""
+def _add_unused(k: Kernel, kind: int, name: int) -> None:
+    """Put a dentry nobody uses at the front of dentry_unused, or an inode without a dentry at that of inode_unused."""
     vm = k.vm[0]
-    head = vm.dentry_unused_head + 0
-    k.dentries[name].d_next = head
-    k.dentries[name].d_prev = NIL
+    head = vm.unused_head[kind] + 0
+    k.dentries[name].next[kind] = head
+    k.dentries[name].prev[kind] = NIL
     if head == NIL:
-        vm.dentry_unused_tail = name
+        vm.unused_tail[kind] = name
     else:
-        k.dentries[head].d_prev = name
-    vm.dentry_unused_head = name
-    vm.nr_dentry_unused += 1
+        k.dentries[head].prev[kind] = name
+    vm.unused_head[kind] = name
+    vm.nr_unused[kind] += 1
 
 
 @rule
-def _del_dentry(k: Kernel, name: int) -> None:
-    """Take a dentry off dentry_unused."""
+def _del_unused(k: Kernel, kind: int, name: int) -> None:
+    """Take a dentry or an inode off its list of the unused."""
     vm = k.vm[0]
-    before = k.dentries[name].d_prev + 0
-    after = k.dentries[name].d_next + 0
+    before = k.dentries[name].prev[kind] + 0
+    after = k.dentries[name].next[kind] + 0
     if before == NIL:
-        vm.dentry_unused_head = after
+        vm.unused_head[kind] = after
     else:
-        k.dentries[before].d_next = after
+        k.dentries[before].next[kind] = after
     if after == NIL:
-        vm.dentry_unused_tail = before
+        vm.unused_tail[kind] = before
     else:
-        k.dentries[after].d_prev = before
-    vm.nr_dentry_unused -= 1
-
-
-@rule
-def _add_inode(k: Kernel, name: int) -> None:
-    """Put an inode without a dentry at the front of inode_unused."""
-    vm = k.vm[0]
-    head = vm.inode_unused_head + 0
-    k.dentries[name].i_next = head
-    k.dentries[name].i_prev = NIL
-    if head == NIL:
-        vm.inode_unused_tail = name
-    else:
-        k.dentries[head].i_prev = name
-    vm.inode_unused_head = name
-    vm.nr_inode_unused += 1
-
-
-@rule
-def _del_inode(k: Kernel, name: int) -> None:
-    """Take an inode off inode_unused."""
-    vm = k.vm[0]
-    before = k.dentries[name].i_prev + 0
-    after = k.dentries[name].i_next + 0
-    if before == NIL:
-        vm.inode_unused_head = after
-    else:
-        k.dentries[before].i_next = after
-    if after == NIL:
-        vm.inode_unused_tail = before
-    else:
-        k.dentries[after].i_prev = before
-    vm.nr_inode_unused -= 1
+        k.dentries[after].prev[kind] = before
+    vm.nr_unused[kind] -= 1
 
 
 # Look-up -------------------------------------------------------------------------------------------------------------
@@ -117,9 +90,9 @@ def d_lookup(k: Kernel, t: int, name: int, gfp: int) -> int:
             return address
         entry.d_object = address
         entry.d_referenced = 0
-        _add_dentry(k, name)
+        _add_unused(k, DENTRY, name)
         if entry.i_object != 0:
-            _del_inode(k, name)
+            _del_unused(k, INODE, name)
     if entry.i_object == 0:
         address = kmem_cache_alloc(k, t, INODE_CACHE, gfp)
         if address < 0:
@@ -134,7 +107,7 @@ def dget(k: Kernel, name: int) -> None:
     if k.dentries[name].d_object == 0:
         return
     if k.dentries[name].d_count == 0:
-        _del_dentry(k, name)
+        _del_unused(k, DENTRY, name)
     k.dentries[name].d_count += 1
 
 
@@ -145,7 +118,7 @@ def dput(k: Kernel, name: int) -> None:
         return
     k.dentries[name].d_count -= 1
     if k.dentries[name].d_count == 0:
-        _add_dentry(k, name)
+        _add_unused(k, DENTRY, name)
 
 
 # Under pressure ------------------------------------------------------------------------------------------------------
@@ -155,19 +128,19 @@ def dput(k: Kernel, name: int) -> None:
 def prune_dcache(k: Kernel, wanted: int) -> None:
     """Drop `wanted` unused dentries from the old end, 0: all.  One used since its last visit gets another round."""
     node = k.cpus[k.vm[0].current_cpu].node
-    while k.vm[0].dentry_unused_tail != NIL:
-        name = k.vm[0].dentry_unused_tail + 0
+    while k.vm[0].unused_tail[DENTRY] != NIL:
+        name = k.vm[0].unused_tail[DENTRY] + 0
         entry = k.dentries[name]
         charge(k, k.costs[0].scan_page_ns)
-        _del_dentry(k, name)
+        _del_unused(k, DENTRY, name)
         if entry.d_referenced != 0:
             entry.d_referenced = 0
-            _add_dentry(k, name)
+            _add_unused(k, DENTRY, name)
             continue
         kmem_cache_free(k, DENTRY_CACHE, entry.d_object)
         entry.d_object = 0
         if entry.i_object != 0:
-            _add_inode(k, name)
+            _add_unused(k, INODE, name)
         count(k, node, DENTRIES_PRUNED, 1)
         wanted -= 1
         if wanted == 0:
@@ -178,12 +151,12 @@ def prune_dcache(k: Kernel, wanted: int) -> None:
 def prune_icache(k: Kernel, wanted: int) -> None:
     """Drop `wanted` unused inodes from the old end, 0: all; those whose files have pages stay."""
     node = k.cpus[k.vm[0].current_cpu].node
-    name = k.vm[0].inode_unused_tail + 0
+    name = k.vm[0].unused_tail[INODE] + 0
     while name != NIL:
-        before = k.dentries[name].i_prev + 0
+        before = k.dentries[name].prev[INODE] + 0
         charge(k, k.costs[0].scan_page_ns)
         if name >= k.mappings.shape[0] or k.mappings[name].nrpages == 0:
-            _del_inode(k, name)
+            _del_unused(k, INODE, name)
             kmem_cache_free(k, INODE_CACHE, k.dentries[name].i_object)
             k.dentries[name].i_object = 0
             count(k, node, INODES_PRUNED, 1)
@@ -201,8 +174,8 @@ def shrink_vfs(k: Kernel, share: int) -> None:
     """
     vm = k.vm[0]
     log_event(k, EV_SHRINK_DCACHE, share, 0)
-    if vm.nr_dentry_unused > 0:
-        prune_dcache(k, vm.nr_dentry_unused // share if share > 0 else 0)
+    if vm.nr_unused[DENTRY] > 0:
+        prune_dcache(k, vm.nr_unused[DENTRY] // share if share > 0 else 0)
     log_event(k, EV_SHRINK_ICACHE, share, 0)
-    if vm.nr_inode_unused > 0:
-        prune_icache(k, vm.nr_inode_unused // share if share > 0 else 0)
+    if vm.nr_unused[INODE] > 0:
+        prune_icache(k, vm.nr_unused[INODE] // share if share > 0 else 0)

@@ -347,7 +347,7 @@ def _set_kmem_links(k: Kernel) -> None:
     vm = k.vm[0]
     vm.nr_pkmap = LAST_PKMAP
     vm.cache_chain = vm.slab_free = vm.vmlist = vm.free_vm_struct = NIL
-    vm.dentry_unused_head = vm.dentry_unused_tail = vm.inode_unused_head = vm.inode_unused_tail = NIL
+    vm.unused_head = vm.unused_tail = NIL
     k.kmem_caches.next = k.kmem_caches.slabp_cache = NIL
     k.kmem_caches.list_head = k.kmem_caches.list_tail = NIL
 

@@ -86,11 +86,9 @@ DENTRY = np.dtype(
         ("d_object", "i8"),  # address of the dentry, 0 = not in the cache
         ("d_count", "i8"),
         ("d_referenced", "i8"),  # DCACHE_REFERENCED: one more round on the list
-        ("d_next", "i8"),  # dentry_unused, towards the older
-        ("d_prev", "i8"),
         ("i_object", "i8"),  # address of the inode, 0 = not in the cache
-        ("i_next", "i8"),  # inode_unused, towards the older
-        ("i_prev", "i8"),
+        ("next", "i8", (2,)),  # dentry_unused and inode_unused, towards the older
+        ("prev", "i8", (2,)),
     ],
     align=True,
 )

@@ -229,12 +229,9 @@ VM = np.dtype(
         ("nr_pkmap", "i8"),  # LAST_PKMAP: slots of kmap
         ("last_pkmap", "i8"),  # last_pkmap_nr
         ("pkmap_waiters", "i8"),  # tasks asleep on pkmap_map_wait
-        ("dentry_unused_head", "i8"),
-        ("dentry_unused_tail", "i8"),
-        ("nr_dentry_unused", "i8"),
-        ("inode_unused_head", "i8"),
-        ("inode_unused_tail", "i8"),
-        ("nr_inode_unused", "i8"),
+        ("unused_head", "i8", (2,)),  # dentry_unused, inode_unused
+        ("unused_tail", "i8", (2,)),
+        ("nr_unused", "i8", (2,)),
         # 2.2: mm/page_alloc.c, mm/filemap.c
         ("nr_free_pages", "i8"),  # of the one pool
         ("low_on_memory", "i8"),  # free pages fell to min, and have not been high since

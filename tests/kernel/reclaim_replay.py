@@ -7,7 +7,7 @@ from typing import Any
 from golden_traces import Command
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import buddy, filemap, lru_counters, swap, swap_out, swapfile, vmscan
+from numa_sim.kernel import buddy, filemap, free_list, lru_counters, swap, swap_out, swapfile, vmscan
 from numa_sim.kernel.swapon import swapon
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
@@ -65,8 +65,8 @@ _LOGGED = {
 }  # fmt: skip
 
 _free_pages = entry(buddy.free_pages)
-_add_block = entry(buddy._add_block)
-_del_block = entry(buddy._del_block)
+_add_block = entry(free_list.add_block)
+_del_block = entry(free_list.del_block)
 _toggle = entry(buddy._toggle)
 _get_swap_page = entry(swapfile.get_swap_page)
 _swap_duplicate = entry(swapfile.swap_duplicate)

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
-from numa_sim.state.constants import MAX_ORDER, NIL, NR_ZONES, PGALLOC, ZONE_DMA, PG_buddy
+from numa_sim.kernel.free_list import add_block, del_block
+from numa_sim.state.constants import MAX_ORDER, NIL, NR_ZONES, PGALLOC, ZONE_DMA
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
@@ -34,39 +35,6 @@ def _zone_of(k: Kernel, pfn: int) -> int:
 def can_dma(k: Kernel, pfn: int) -> bool:
     """Whether ISA devices reach the frame (PG_DMA)."""
     return bool(k.zones[_zone_of(k, pfn)].index == ZONE_DMA)
-
-
-@part
-def _link(k: Kernel, pfn: int, order: int) -> None:
-    """Insert a block at the head of its order's list (add_mem_queue)."""
-    area = k.zones[FREE_AREA]
-    page = k.pages[pfn]
-    head = area.free_head[order]
-    page.list_prev = NIL
-    page.list_next = head
-    page.order = order
-    page.flags |= PG_buddy
-    if head != NIL:
-        k.pages[head].list_prev = pfn
-    area.free_head[order] = pfn
-    area.nr_free[order] += 1
-
-
-@part
-def _unlink(k: Kernel, pfn: int, order: int) -> None:
-    """Take a block off its order's list, wherever it stands (remove_mem_queue)."""
-    area = k.zones[FREE_AREA]
-    page = k.pages[pfn]
-    before = page.list_prev + 0
-    after = page.list_next + 0
-    if before == NIL:
-        area.free_head[order] = after
-    else:
-        k.pages[before].list_next = after
-    if after != NIL:
-        k.pages[after].list_prev = before
-    page.flags &= ~PG_buddy
-    area.nr_free[order] -= 1
 
 
 @part
@@ -106,7 +74,7 @@ def _take_block(k: Kernel, order: int, dma: int) -> int:
     while pfn != NIL and dma != 0 and not can_dma(k, pfn):
         pfn = k.pages[pfn].list_next + 0
     if pfn != NIL:
-        _unlink(k, pfn, order)
+        del_block(k, FREE_AREA, pfn, order)
         return pfn
     return _take_virgin(k, dma) if order == TOP_ORDER else NIL
 
@@ -116,7 +84,7 @@ def _expand(k: Kernel, pfn: int, order: int, current: int) -> int:
     """Split a block down to `order`; the low halves stay free, the highest part is handed out."""
     while current > order:
         current -= 1
-        _link(k, pfn, current)
+        add_block(k, FREE_AREA, pfn, current)
         _mark_used(k, pfn, current)
         pfn += 1 << current
     return pfn
@@ -165,10 +133,10 @@ def insert_block(k: Kernel, pfn: int, order: int) -> None:
     k.vm[0].nr_free_pages += 1 << order
     index = pfn - zone.start_pfn
     while order < TOP_ORDER and _mark_used(k, zone.start_pfn + index, order) != 0:
-        _unlink(k, zone.start_pfn + (index ^ (1 << order)), order)
+        del_block(k, FREE_AREA, zone.start_pfn + (index ^ (1 << order)), order)
         index &= ~(1 << order)
         order += 1
-    _link(k, zone.start_pfn + index, order)
+    add_block(k, FREE_AREA, zone.start_pfn + index, order)
 
 
 def free_blocks(k: Kernel, order: int) -> list[int]:
