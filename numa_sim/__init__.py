@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numa_sim.errors import NumaSimError
     from numa_sim.observe.result import RunResult
     from numa_sim.processes.machine import Machine
-    from numa_sim.results import Run, open_run, print_summary, verify_run, write_run
+    from numa_sim.results import Run, Sweep, open_run, open_sweep, print_summary, verify_run, write_run
     from numa_sim.topology import Topology, preset, preset_names
     from numa_sim.units import GiB, KiB, MiB, TiB
     from numa_sim.workloads.patterns.given import from_arrays, from_generator
@@ -48,6 +48,7 @@ __all__ = [
     "NumaSimError",
     "Run",
     "RunResult",
+    "Sweep",
     "TiB",
     "Topology",
     "__version__",
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "mix",
     "open_run",
+    "open_sweep",
     "phases",
     "pointer_chase",
     "preset",
@@ -75,7 +77,7 @@ _HOMES = {
     "errors": ("NumaSimError",),
     "observe.result": ("RunResult",),
     "processes.machine": ("Machine",),
-    "results": ("Run", "open_run", "print_summary", "verify_run", "write_run"),
+    "results": ("Run", "Sweep", "open_run", "open_sweep", "print_summary", "verify_run", "write_run"),
     "topology": ("Topology", "preset", "preset_names"),
     "units": ("GiB", "KiB", "MiB", "TiB"),
     "workloads.patterns": (

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["readable_bytes", "readable_count", "readable_ns", "time_unit"]
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numa_sim.statistics import Interval
+
+__all__ = ["readable_bytes", "readable_count", "readable_interval", "readable_ns", "time_unit"]
 
 _TIMES = ((10**9, "s"), (10**6, "ms"), (10**3, "µs"), (1, "ns"))
 _COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -32,6 +38,15 @@ def readable_bytes(size: float) -> str:
     """Format a size in binary units: ``readable_bytes(1536)`` is ``"1.5 KiB"``."""
     scale, unit = next(((s, u) for s, u in _SIZES if abs(size) >= s), (1, "B"))
     return f"{_three_digits(size / scale)} {unit}"
+
+
+def readable_interval(interval: Interval, unit: str = "1") -> str:
+    """Format an estimate and its interval: ``"88.2 ± 1.3 ms"`` for 88_200_000 ± 1_300_000 ns; counts as they are."""
+    if unit != "ns":
+        return str(interval)
+    scale, name = time_unit(interval.estimate)
+    ends = (interval.estimate / scale, interval.low / scale, interval.high / scale)
+    return f"{replace(interval, estimate=ends[0], low=ends[1], high=ends[2])} {name}"
 
 
 def _three_digits(value: float) -> str:

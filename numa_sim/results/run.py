@@ -6,7 +6,7 @@ import html
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import RunResult
@@ -15,6 +15,9 @@ from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import FORMAT_VERSION, MANIFEST, SUMMARY
 from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import headline, summarise
+
+if TYPE_CHECKING:
+    from numa_sim.results.steady import SteadyMean
 
 __all__ = ["Run", "open_run"]
 
@@ -154,6 +157,33 @@ class Run:
         if table not in known:
             raise KeyError(f"{table!r}: choose {', '.join(known[:-1])} or {known[-1]}")
         return getattr(self, table).to_pandas()
+
+    def steady(self, column: str, node: int | None = None, confidence: float = 0.95) -> SteadyMean:
+        """Mean of a column of `timeseries` over the run's steady state, with its interval.
+
+        Parameters
+        ----------
+        column : str
+            A level (pages) as it is, a counter as its rate per second, ``mean_latency_ns`` and ``mean_queue_ns`` per
+            access.
+        node : int, optional
+            Of one node; else all nodes' sum (of the two means: all nodes' accesses).
+        confidence : float
+            Of the interval.
+
+        Raises
+        ------
+        StatisticsError
+            If there is no such column or node, fewer than 50 samples, or no steady state.
+
+        Notes
+        -----
+        The warm-up is cut by `numa_sim.statistics.mser5`, the interval is that of
+        `numa_sim.statistics.batch_means`; both are of this one run, replicas say more.
+        """
+        from numa_sim.results.steady import steady_mean
+
+        return steady_mean(self.timeseries, column, node, confidence)
 
     def plot(self) -> Any:
         """Overview of the run, a matplotlib Figure that notebooks show: node fill, swap, latency, faults, reclaim."""

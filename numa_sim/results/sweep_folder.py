@@ -83,9 +83,13 @@ class SweepDesign:
         """Where a run's folder is, or will be."""
         return self.folder / RUNS / run
 
+    def is_finished(self, run: str) -> bool:
+        """Whether a run's folder is there, and so is whole."""
+        return (self.folder_of(run) / MANIFEST).is_file()
+
     def finished(self) -> tuple[PlannedRun, ...]:
         """Runs whose folders are there, in the order of the design."""
-        return tuple(planned for planned in self.runs if (self.folder_of(planned.run) / MANIFEST).is_file())
+        return tuple(planned for planned in self.runs if self.is_finished(planned.run))
 
 
 def read_design(folder: Path | str) -> SweepDesign:

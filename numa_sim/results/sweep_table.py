@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from numa_sim.errors import RunFolderError
-from numa_sim.results.canonical import canonical_json
 from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.run import open_run
 from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
+from numa_sim.results.sweep_factors import factor_kind, point_factors
 from numa_sim.results.sweep_folder import RESULTS, PlannedRun, SweepDesign, read_design
 from numa_sim.results.tables import parquet_bytes, read_parquet
 
@@ -70,7 +70,11 @@ def run_rows(design: SweepDesign, found: Mapping[str, Mapping[str, Any]]) -> Any
         _column(name, unit, about, kind, [getattr(planned, name) for planned in rows])
         for name, unit, about, kind in DESIGN_COLUMNS
     ]
-    columns += [_factor_column(name, design.runs, rows) for name in design.factors]
+    points = point_factors(design)
+    columns += [
+        _column(name, "", f"factor {name}", factor_kind(design, name), [points[row.point][name] for row in rows])
+        for name in design.factors
+    ]
     columns += [_figure_column(figure, [found[planned.run] for planned in rows]) for figure in METRIC_COLUMNS]
     return _table(columns, design, "runs")
 
@@ -153,30 +157,6 @@ def _part_rows(
 def _figure_column(figure: Figure, parts: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
     values = [figure.of(part) for part in parts]
     return _column(figure.name, figure.unit, figure.about, figure.kind, values)
-
-
-def _factor_column(name: str, runs: Sequence[PlannedRun], rows: Sequence[PlannedRun]) -> tuple[Any, Any]:
-    """A factor's values; of one type for the whole design, so that parts of a sweep fit together."""
-    kind = _kind_of([planned.factors[name] for planned in runs if planned.factors.get(name) is not None])
-    values = [planned.factors.get(name) for planned in rows]
-    if kind == "text":
-        values = [value if value is None or isinstance(value, str) else _as_text(value) for value in values]
-    return _column(name, "", f"factor {name}", kind, values)
-
-
-def _kind_of(values: Sequence[Any]) -> str:
-    if values and all(isinstance(value, bool) for value in values):
-        return "bool"
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
-        return "text"
-    if all(isinstance(value, int) and -(1 << 63) <= value < 1 << 63 for value in values):
-        return "int"
-    return "float"
-
-
-def _as_text(value: Any) -> str:
-    """JSON on one line."""
-    return json.dumps(json.loads(canonical_json(value)), sort_keys=True, ensure_ascii=False)
 
 
 def _column(name: str, unit: str, about: str, kind: str, values: Sequence[Any]) -> tuple[Any, Any]:

@@ -8,6 +8,7 @@ scipy is imported when it is first needed.
 `precise_enough`          whether more replicas are needed
 `mser5`                   where the warm-up of a series ends
 `batch_means`             mean of one long, correlated series, with an interval
+`batch_ratio`             ratio of two such series, like time per access
 `paired`, `compare`       two configurations under common random numbers
 `quantile_interval`       a percentile, with an interval that assumes no distribution
 `bootstrap_interval`      any other statistic
@@ -19,7 +20,7 @@ scipy is imported when it is first needed.
 from numa_sim.statistics.interval import Interval, mean_interval, precise_enough
 from numa_sim.statistics.pairs import Comparison, Paired, compare, paired, permutation_p, ratio_interval
 from numa_sim.statistics.quantiles import bootstrap_interval, quantile_interval
-from numa_sim.statistics.steady import BatchMeans, batch_means, mser5
+from numa_sim.statistics.steady import BatchMeans, batch_means, batch_ratio, mser5
 
 __all__ = [
     "BatchMeans",
@@ -27,6 +28,7 @@ __all__ = [
     "Interval",
     "Paired",
     "batch_means",
+    "batch_ratio",
     "bootstrap_interval",
     "compare",
     "mean_interval",

@@ -202,12 +202,13 @@ def _fieller(a: Any, b: Any, confidence: float) -> Interval | None:
     mean_a, mean_b = float(a.mean()), float(b.mean())
     if n < 2:
         return Interval(mean_a / mean_b, -math.inf, math.inf, n, confidence) if mean_b else None
+    rest = a - mean_a / mean_b * b if mean_b else a
+    if np.abs(rest).max() <= 1e-12 * np.abs(a).max():  # nothing but rounding
+        rest = np.zeros(n)
     scale = student_t(confidence, n - 1) ** 2 / n
-    (v_aa, v_ab), (_, v_bb) = scale * np.cov(a, b)
+    (v_rr, v_rb), (_, v_bb) = scale * np.cov(rest, b)
     square = mean_b**2 - v_bb
     if square <= 0:
         return None
-    middle = (mean_a * mean_b - v_ab) / square
-    spread = math.sqrt(max(middle**2 - (mean_a**2 - v_aa) / square, 0))
-    estimate = mean_a / mean_b
-    return Interval(estimate, min(middle - spread, estimate), max(middle + spread, estimate), n, confidence)
+    ratio, root = mean_a / mean_b, math.sqrt(v_rb**2 + square * v_rr)
+    return Interval(ratio, ratio - (v_rb + root) / square, ratio - (v_rb - root) / square, n, confidence)

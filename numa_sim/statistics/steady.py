@@ -10,17 +10,18 @@ import numpy as np
 
 from numa_sim.errors import StatisticsError
 from numa_sim.statistics.interval import Interval, interval_of_mean
+from numa_sim.statistics.pairs import ratio_interval
 from numa_sim.statistics.samples import checked_fraction, checked_values
 
-__all__ = ["BatchMeans", "batch_means", "batch_sizes", "lag_one", "mser5"]
+__all__ = ["BatchMeans", "batch_means", "batch_ratio", "mser5"]
 
 _OF_FIVE: Final = 5
 _LEAST_BATCHES_OF_FIVE: Final = 10
 _LAST_IGNORED: Final = 5
 """Truncation so close to the end leaves so few batches that they may agree by chance."""
 
-_MOST_BATCHES: Final = 32
-_LEAST_BATCHES: Final = 8
+_COUNTS: Final = (32, 16, 8)
+"""Numbers of batches to try."""
 _ONE_IN_TEN: Final = 1.2815515655446004
 """Quantile of the normal distribution that one value in ten exceeds."""
 
@@ -133,28 +134,45 @@ def batch_means(series: Any, batches: int | None = None, confidence: float = 0.9
     checked_fraction(confidence)
     if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 2):
         raise StatisticsError("batches", f"must be a whole number of at least 2, not {batches!r}")
-    values = checked_values(series, "series", at_least=batches or _LEAST_BATCHES)
+    values = checked_values(series, "series", at_least=batches or _COUNTS[-1])
     count = batches or _count(values)
     means = _grouped(values, count)
     return BatchMeans(
-        interval_of_mean(means, confidence), len(values) // count, lag_one(means), not _are_correlated(means)
+        interval_of_mean(means, confidence), len(values) // count, _lag_one(means), not _are_correlated(means)
     )
 
 
-def batch_sizes(n: int) -> list[int]:
-    """Numbers of batches `batch_means` tries for `n` values, the most first; each batch has at least one value."""
-    counts = []
-    count = _MOST_BATCHES
-    while count >= _LEAST_BATCHES:
-        if count <= n:
-            counts.append(count)
-        count //= 2
-    return counts
+def batch_ratio(numerator: Any, denominator: Any, batches: int | None = None, confidence: float = 0.95) -> BatchMeans:
+    """Ratio of the sums of two steady series of one run, such as time per access, with an interval by batches.
+
+    Parameters
+    ----------
+    numerator, denominator : array-like [n]
+        Values of the same steps, such as what all accesses of a step took and how many there were.
+    batches : int, optional
+        As in `batch_means`; if not given, they are chosen by what each step's numerator differs from the mean ratio.
+    confidence : float
+        Of the interval, which is Fieller's.
+
+    Raises
+    ------
+    StatisticsError
+        As `batch_means`; also if they differ in length, or the denominator may be 0.
+    """
+    above, below = checked_values(numerator, "numerator"), checked_values(denominator, "denominator")
+    if len(above) != len(below):
+        raise StatisticsError("denominator", f"has {len(below)} values and the numerator has {len(above)}")
+    if not below.sum():
+        raise StatisticsError("denominator", "its sum is 0")
+    residual = batch_means(above - below * (above.sum() / below.sum()), batches, confidence)
+    count = residual.interval.n
+    interval = ratio_interval(_grouped(above, count), _grouped(below, count), confidence)
+    return BatchMeans(interval, residual.batch_size, residual.lag1, residual.independent)
 
 
 def _count(values: Any) -> int:
     """The most batches whose means are not correlated; else the fewest."""
-    counts = batch_sizes(len(values))
+    counts = [count for count in _COUNTS if count <= len(values)]
     return next((count for count in counts if not _are_correlated(_grouped(values, count))), counts[-1])
 
 
@@ -174,7 +192,7 @@ def _are_correlated(means: Any) -> bool:
     return closeness > _ONE_IN_TEN * math.sqrt((k - 2) / (k * k - 1))
 
 
-def lag_one(values: Any) -> float:
+def _lag_one(values: Any) -> float:
     """Correlation of neighbours in `values`, float64 [n]; 0 if all are equal."""
     deviations = values - values.mean()
     squares = float((deviations**2).sum())

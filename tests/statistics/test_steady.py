@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from numa_sim.errors import StatisticsError
-from numa_sim.statistics import batch_means, mean_interval, mser5
+from numa_sim.statistics import batch_means, batch_ratio, mean_interval, mser5
 
 
 def by_definition(values):
@@ -108,3 +108,33 @@ def test_what_is_no_number_of_batches_is_refused(batches):
 def test_fewer_values_than_batches_are_refused(n, batches):
     with pytest.raises(StatisticsError, match=f"series: has {n} of the {batches or 8} values needed"):
         batch_means(range(n), batches=batches)
+
+
+def test_a_ratio_of_series_is_that_of_their_sums():
+    rng = np.random.Generator(np.random.PCG64DXSM(3))
+    accesses = rng.integers(1, 100, 640)
+    spent = 90 * accesses + rng.normal(0, 50, 640)
+    answer = batch_ratio(spent, accesses)
+    assert answer.interval.estimate == pytest.approx(spent.sum() / accesses.sum())
+    assert (answer.interval.n, answer.batch_size) == (32, 20)
+    assert not answer.interval.excludes(90)
+    assert answer.interval.half_width < batch_means(spent / accesses).interval.half_width
+
+
+def test_a_constant_ratio_is_certain():
+    accesses = np.random.Generator(np.random.PCG64DXSM(3)).integers(1, 100, 64)
+    assert batch_ratio(0.1 * accesses, accesses).interval.half_width == 0
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "message"),
+    [
+        ([1] * 10, [1] * 9, "denominator: has 9 values and the numerator has 10"),
+        ([1] * 10, [0] * 10, "denominator: its sum is 0"),
+        ([1] * 3, [1] * 3, "series: has 3 of the 8 values needed"),
+        (list(range(16)), [1, -1] * 7 + [1, 0], "its mean may be 0"),
+    ],
+)
+def test_what_is_no_ratio_is_refused(above, below, message):
+    with pytest.raises(StatisticsError, match=message):
+        batch_ratio(above, below)
