@@ -151,6 +151,28 @@ def events(
         typer.echo(line)
 
 
+class TimelineFormat(StrEnum):
+    """What a timeline can be exported as."""
+
+    perfetto = "perfetto"
+    chrome = "chrome"
+    ftrace = "ftrace"
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    form: Annotated[
+        TimelineFormat, typer.Option("--format", help="For ui.perfetto.dev; for chrome://tracing; as text.")
+    ] = TimelineFormat.perfetto,
+    out: Annotated[Path | None, typer.Option(help="File to write; else one here, named after RUN.")] = None,
+) -> None:
+    """Write the timeline of RUN for other tools; record one with run.timeline=true."""
+    from numa_sim.cli.exporting import export_timeline
+
+    typer.echo(export_timeline(folder, form.value, out))
+
+
 @app.command()
 def presets(
     name: Annotated[str | None, typer.Argument(help="Describe this one.", show_default=False)] = None,

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, refuse, size, time
+from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, Time, refuse, size, time
+
+
+class TimelineTable(Section):
+    """Table ``[run.timeline]``: record who did what when."""
+
+    start: Time = Field(0, alias="from", description="spans that end before this are left out")
+    until: PositiveTime | None = Field(None, description="spans that begin at this or later are left out")
+    most: int = Field(500_000, ge=1, le=50_000_000, description="spans kept at most, 112 bytes of memory each")
+
+    @model_validator(mode="after")
+    def _is_a_window(self) -> Self:
+        if self.until is not None and self.until <= self.start:
+            raise refuse("ends before it begins", ("a time after from",), "until")
+        return self
+
+
+def _on_or_off(value: Any) -> Any:
+    """``timeline = true`` is all of it, false none."""
+    if value is True:
+        return {}
+    return None if value is False else value
+
 
 Recording = Literal["buddy", "access_map"]
 """What `Run.observe` can name."""
@@ -55,6 +77,9 @@ class Run(Section):
         description="what else is recorded; buddy: free blocks of each zone and order, at every sample; "
         "access_map: accesses by time and address, see [run.access_map]",
     )
+    timeline: Annotated[
+        TimelineTable | None, BeforeValidator(_on_or_off, json_schema_input_type=TimelineTable | bool | None)
+    ] = Field(None, description="true, or a table: record who did what when, in spans.parquet and trace.pftrace")
     record_events: int = Field(0, ge=0, le=1_000_000_000, description="events kept in events.parquet")
     access_map: AccessMap = AccessMap()
 

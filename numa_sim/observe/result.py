@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from numa_sim.kernel.coredump import CoreDump
 from numa_sim.observe.access_map import AccessMap
 from numa_sim.observe.sampler import TimeSeries
+from numa_sim.observe.timeline.spans import Timeline
 from numa_sim.state.kernel import Kernel
 from numa_sim.units import format_ns
 
@@ -100,6 +101,8 @@ class RunResult:
         What crashed tasks' core files hold, in order of time; `numa_sim.observe.elf_core` makes the files.
     access_map : AccessMap or None
         Accesses by time and address, if ``run.observe`` asked for them.
+    timeline : Timeline or None
+        Who did what when, with ``run.timeline``.
     """
 
     config: Mapping[str, Any]
@@ -121,6 +124,7 @@ class RunResult:
     snapshots: tuple[Snapshot, ...] = ()
     cores: tuple[CoreDump, ...] = ()
     access_map: AccessMap | None = None
+    timeline: Timeline | None = None
     model_version: str = MODEL_VERSION
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
 from numa_sim.kernel.slab.cache import kmem_cache_init
 from numa_sim.kernel.vmalloc import vmalloc_init
 from numa_sim.observe.result import InputFile
+from numa_sim.observe.timeline.from_events import LOG_EVENTS
 from numa_sim.policies import Policy, find
 from numa_sim.processes.mount import file_sizes
 from numa_sim.state.constants import (
@@ -86,7 +87,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             vmas=MAX_AREAS,
             table_entries=1 << geometry.entry_bits,
             swap_slots=max(1, sum(place.blocks for place in config.machine.placing().swap)),
-            events=max(1, config.run.record_events),
+            events=max(1, config.run.record_events) + (0 if config.run.timeline is None else LOG_EVENTS),
             links=len(topology.links),
             disks=max(1, len(config.machine.placing().drives)),
             curves=len(topology),
@@ -100,7 +101,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     )
     vm = k.vm[0]
     use_geometry(k, geometry.name)
-    vm.record_events = config.run.record_events > 0
+    vm.record_events = config.run.record_events > 0 or config.run.timeline is not None
     boot(
         k,
         placed,

@@ -261,7 +261,7 @@ def _wait(task: TaskProcess, operation: Wait) -> Steps:
         if task.record.killed:
             return None
         task.child_ended = task.machine.event()
-        task.record.state = TASK_SLEEPING
+        task.record.state, task.doing = TASK_SLEEPING, PART_SLEEP
         task.leave_cpu()
         yield from task.until_signal(task.child_ended, PART_SLEEP)
         task.child_ended = None

@@ -47,7 +47,8 @@ class Cpu:
         self.last: Runnable | None = None
         self._balance = machine.config.kernel.balance
         self._balances = self._balance.within_node or self._balance.across_nodes
-        self._taken_ns = 0
+        self.taken_ns = 0
+        """When it was given to the current task."""
         self._free_ns = 0
 
     @property
@@ -78,7 +79,9 @@ class Cpu:
         """The current task gives the CPU back, after `kernel_ns` more of kernel work on its own behalf."""
         record = self.record
         self._free_ns = self.machine.now_ns + kernel_ns
-        record.busy_ns += self._free_ns - self._taken_ns
+        record.busy_ns += self._free_ns - self.taken_ns
+        if self.machine.timeline is not None and self.current is not None:
+            self.machine.timeline.ran(self, self.current, self.taken_ns, self._free_ns)
         self.current = None
         task = self._next()
         if task is not None:
@@ -97,7 +100,7 @@ class Cpu:
         machine, record = self.machine, self.record
         self.current = task
         now_ns = machine.now_ns
-        self._taken_ns = max(now_ns, self._free_ns)
+        self.taken_ns = max(now_ns, self._free_ns)
         machine.enter_kernel(task.index, self.number)
         switch_ns = 0
         if task is not self.last:
@@ -111,7 +114,7 @@ class Cpu:
         if mm != NIL and _switch_mm.call(machine.kernel, self.number, mm):
             switch_ns += machine.costs.tlb_flush_ns
         task.switch_ns = switch_ns
-        return self._taken_ns - now_ns + switch_ns
+        return self.taken_ns - now_ns + switch_ns
 
     def lend(self, cost_ns: int) -> None:
         """A kernel thread works here for `cost_ns`: a task running on the hardware loses that time."""

@@ -55,6 +55,8 @@ class Daemon:
         if cost_ns > 0:
             self._parts[PART_DAEMON] += cost_ns
             self.cpu.lend(cost_ns)
+            if self.machine.timeline is not None:
+                self.machine.timeline.worked(self.index, self.cpu, cost_ns)
             yield self.machine.timeout(cost_ns)
 
     def work(self) -> Steps:

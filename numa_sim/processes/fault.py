@@ -51,7 +51,9 @@ _end_fault = entry(end_fault)
 def finish_fault(task: TaskProcess) -> Steps:
     """Finish the page fault that stopped the hardware: take mmap_sem, wait, reclaim, call the rule again."""
     sem = task.machine.mmap_sems.of(task)
-    return _finish(task) if sem is None else _finish_holding(task, sem)
+    steps = _finish(task) if sem is None else _finish_holding(task, sem)
+    timeline = task.machine.timeline
+    return steps if timeline is None else timeline.fault(task, steps)
 
 
 def _finish_holding(task: TaskProcess, sem: MmapSem) -> Steps:

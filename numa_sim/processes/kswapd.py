@@ -137,4 +137,6 @@ class Kswapd:
         if cost_ns > 0:
             self.busy_ns += cost_ns
             self._cpu.lend(cost_ns)
+            if self.machine.timeline is not None:
+                self.machine.timeline.worked(KSWAPD, self._cpu, cost_ns)
             yield self.machine.timeout(cost_ns)

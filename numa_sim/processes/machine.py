@@ -48,6 +48,7 @@ from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
 from numa_sim.processes.task_rows import TaskRows
+from numa_sim.processes.timeline import MachineTimeline
 from numa_sim.processes.watched import process_named, process_texts
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
@@ -136,6 +137,8 @@ class Machine(simpy.Environment):
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[tuple[Signal, int]]] = {}
         self.kmap_waiting: list[Signal] = []
+        table = config.run.timeline
+        self.timeline = None if table is None else MachineTimeline(self, table)
         self.block = BlockLayer(
             self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
         )
@@ -196,10 +199,16 @@ class Machine(simpy.Environment):
 
     def step(self) -> None:
         """Let the hardware run up to the next event, then process that event (or what stopped the hardware)."""
+        timeline = self.timeline
+        if timeline is not None:
+            timeline.keep_up()
         if self.on_hardware:
             next_ns = self._queue[0][0] if self._queue else _FOREVER_NS
             if next_ns > self._now:
-                stopped = _run_hardware.call(self.kernel, int(next_ns))
+                if timeline is None:
+                    stopped = _run_hardware.call(self.kernel, int(next_ns))
+                else:
+                    stopped = timeline.advance(int(next_ns))
                 if stopped != HORIZON:
                     self._now = self.vm.now_ns
                     if stopped == KICK:
@@ -289,6 +298,8 @@ class Machine(simpy.Environment):
 
     def _end_io(self, number: int, request: Request) -> None:
         """The interrupt of disk `number`: pages become readable or clean, whoever waits for them wakes."""
+        if self.timeline is not None:
+            self.timeline.completed(number, request, self._pages_awaited)
         cpu = self.cpu_for_daemon(0)
         self.enter_kernel(0, cpu.number)
         if len(request.pfns) == 1:
@@ -534,4 +545,5 @@ class Machine(simpy.Environment):
             snapshots=tuple(self._snapshots),
             cores=tuple(self.cores),
             access_map=self.access_watch.map if self.access_watch is not None else None,
+            timeline=None if self.timeline is None else self.timeline.finish(),
         )

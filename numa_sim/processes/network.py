@@ -31,7 +31,7 @@ def receive(task: TaskProcess, operation: Receive) -> Steps:
     machine, cpu = task.machine, task.cpu
     assert cpu is not None
     lost = 0
-    task.record.state = TASK_SLEEPING
+    task.record.state, task.doing = TASK_SLEEPING, PART_SLEEP
     task.leave_cpu()
     for _ in range(operation.packets):
         yield from task.until_signal(machine.timeout(operation.interval_ns), PART_SLEEP)

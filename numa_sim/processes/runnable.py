@@ -136,6 +136,8 @@ class Runnable:
         """Join a CPU's run queue; True if the task runs already, else `granted` will come."""
         self.record.state = TASK_RUNNING
         self.doing = PART_RUN_QUEUE
+        if self.machine.timeline is not None:
+            self.machine.timeline.woke(self)
         last, self.cpu = self.cpu, self.machine.choose_cpu(self)
         return self.cpu.enqueue(self, again and self.cpu is last)
 
@@ -209,7 +211,10 @@ class Runnable:
         self.doing = part
         self.record.nvcsw += 1
         cpu.release(kernel_ns)
+        since_ns = self.machine.now_ns
         yield unlocked
+        if self.machine.timeline is not None:
+            self.machine.timeline.waited(self.index, pfn, since_ns, part)
         self.charge_work(min(kernel_ns, self.machine.now_ns - self.charged_ns), kernel_part)
         self.charged_ns = min(self.charged_ns + kernel_ns, self.machine.now_ns)
         self.charge(part)

@@ -192,7 +192,7 @@ class TaskProcess(Runnable):
         elif isinstance(operation, MEMORY_OPERATIONS):
             return (yield from holding_mmap_sem(self, memory_call(self, operation)))
         elif isinstance(operation, Sleep):
-            self.record.state = TASK_SLEEPING
+            self.record.state, self.doing = TASK_SLEEPING, PART_SLEEP
             self.leave_cpu()
             yield from self.until_signal(self.machine.timeout(operation.ns), PART_SLEEP)
             yield from self.get_cpu()

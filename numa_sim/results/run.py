@@ -27,6 +27,7 @@ _RECORDED_WITH: Final = {
     "access-map": 'run.observe = ["access_map"]',
     "events": "run.record_events",
     "proc": "run.snapshot",
+    "spans": "run.timeline = true",
 }
 """What asks for a table that not every run has."""
 
@@ -136,6 +137,11 @@ class Run:
         """Texts of /proc taken on the way (``run.snapshot``): pyarrow.Table; RunFolderError if the folder has none."""
         return self.table("proc")
 
+    @property
+    def spans(self) -> Any:
+        """The timeline (``run.timeline``), a row per span: pyarrow.Table; RunFolderError if the folder has none."""
+        return self.table("spans")
+
     def to_pandas(self, table: str = "timeseries") -> Any:
         """Return a table as a pandas.DataFrame (needs pandas).
 
@@ -153,6 +159,7 @@ class Run:
             "fault_histogram",
             "access_map",
             "events",
+            "spans",
         )
         if table not in known:
             raise KeyError(f"{table!r}: choose {', '.join(known[:-1])} or {known[-1]}")

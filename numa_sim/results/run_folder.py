@@ -24,6 +24,7 @@ from numa_sim.results.canonical import canonical_json
 from numa_sim.results.durable import FileLayer, WithHoles
 from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY, environment, manifest
 from numa_sim.results.run import Run
+from numa_sim.results.timelines import exported
 
 __all__ = ["is_temporary", "leftovers", "remove_leftovers", "write_run"]
 
@@ -51,8 +52,9 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         The folder, absolute: ``manifest.json``, ``summary.json``, ``timeseries.parquet`` (a row per sample and
         node), ``timeseries-swap.parquet``, ``timeseries-disk.parquet``, ``timeseries-cpu.parquet``,
         ``environment.json``, and, if there are any, ``timeseries-buddy.parquet``, ``fault-latency.parquet``,
-        ``access-map.parquet``, ``events.parquet``, ``proc.parquet`` (snapshots of /proc) and ``overview.png``; in
-        ``proc/`` the texts of /proc at the end, in ``cores/`` core files of crashed tasks.
+        ``access-map.parquet``, ``events.parquet``, ``proc.parquet`` (snapshots of /proc), ``spans.parquet`` and
+        ``trace.pftrace`` (the timeline) and ``overview.png``; in ``proc/`` the texts of /proc at the end, in ``cores/``
+        core files of crashed tasks.
 
     Raises
     ------
@@ -73,6 +75,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         same[f"{name}.parquet"] = tables.parquet_bytes(table)
     if int(result.kernel.vm[0].events_used):
         same["events.parquet"] = tables.parquet_bytes(tables.event_table(result.kernel))
+    if result.timeline is not None:
+        same["trace.pftrace"] = exported(run, "perfetto")
     if result.snapshots:
         same["proc.parquet"] = tables.parquet_bytes(tables.proc_table(result.snapshots))
     texts = procfs.texts(result.kernel, [area.name for area in result.swap_areas])

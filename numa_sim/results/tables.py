@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numa_sim.observe.access_map import ACCESS_COLUMNS, AccessMap
 from numa_sim.observe.fault_rows import fault_histogram
 from numa_sim.observe.result import RunResult, Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
+from numa_sim.observe.timeline import COLUMNS, DETAILS, KINDS, Timeline
 from numa_sim.state.constants import EVENTS, PAGE_SIZE
 from numa_sim.state.kernel import Kernel
 
@@ -27,7 +29,9 @@ __all__ = [
     "proc_table",
     "read_parquet",
     "recordings",
+    "span_table",
     "swap_table",
+    "timeline_of",
 ]
 
 MEAN_COLUMNS = (
@@ -90,6 +94,7 @@ def recordings(result: RunResult) -> dict[str, Any]:
         "timeseries-buddy": buddy_table(result.timeseries),
         "fault-latency": fault_table(result),
         "access-map": access_table(result.access_map),
+        "spans": None if result.timeline is None else span_table(result.timeline),
     }
     return {name: table for name, table in every.items() if table is not None}
 
@@ -159,6 +164,48 @@ def proc_table(snapshots: Sequence[Snapshot]) -> Any:
     return _table(
         columns, [_column(np.array(times, np.int64)), pa.array(names, pa.string()), pa.array(texts, pa.string())]
     )
+
+
+def span_table(timeline: Timeline) -> Any:
+    """One row per span, in order of their begin: pyarrow.Table of `COLUMNS`; ``kind`` and ``detail`` are words.
+
+    The table's metadata (``timeline``, JSON) says which window was recorded and what is missing.
+    """
+    import pyarrow as pa
+
+    words = {"kind": KINDS, "detail": DETAILS}
+    arrays = [
+        pa.DictionaryArray.from_arrays(pa.array(values.astype(np.int32)), pa.array(words[column.name]))
+        if column.name in words
+        else _column(values)
+        for column, values in zip(COLUMNS, timeline.rows.T, strict=True)
+    ]
+    about = {
+        "daemons": {str(task): name for task, name in sorted(timeline.daemons.items())},
+        "from_ns": timeline.from_ns,
+        "until_ns": timeline.until_ns,
+        "cut_ns": timeline.cut_ns,
+        "dropped": timeline.dropped,
+        "lost_events": timeline.lost_events,
+    }
+    return _table(COLUMNS, arrays, {"timeline": json.dumps(about, sort_keys=True)})
+
+
+def timeline_of(table: Any) -> Timeline:
+    """The timeline that a table of `span_table` holds."""
+    about = json.loads(table.schema.metadata[b"timeline"])
+    daemons = {int(task): name for task, name in about.pop("daemons").items()}
+    words = {"kind": KINDS, "detail": DETAILS}
+    rows = np.empty((table.num_rows, len(COLUMNS)), np.int64)
+    for i, column in enumerate(COLUMNS):
+        values = table[column.name].combine_chunks()
+        if column.name in words:
+            number = {word: n for n, word in enumerate(words[column.name])}
+            numbers = np.array([number[word] for word in values.dictionary.to_pylist()], np.int64)
+            rows[:, i] = numbers[values.indices.to_numpy()]
+        else:
+            rows[:, i] = values.to_numpy()
+    return Timeline(rows, daemons, **about)
 
 
 def parquet_bytes(table: Any) -> bytes:

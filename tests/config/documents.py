@@ -171,6 +171,7 @@ INLINE: dict[str, Any] = {
         "fault_latency": True,
         "observe": ["buddy", "access_map"],
         "access_map": {"sample": "100us", "aggregate": "2ms", "region": "32KiB"},
+        "timeline": {"from": "1ms", "until": "1s", "most": 1000},
     },
 }
 for _area in INLINE["machine"]["swap"]:

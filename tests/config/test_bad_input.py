@@ -107,6 +107,10 @@ def _refused(arguments: list[str], file: Path, capsys: pytest.CaptureFixture[str
     return err
 
 
+_SHORT = {("run", "timeline")}
+"""Tables that may be written as true or false."""
+
+
 @pytest.mark.parametrize("place", PLACES, ids=PLACE_IDS)
 def test_every_wrong_value_is_refused(
     place: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -115,7 +119,7 @@ def test_every_wrong_value_is_refused(
     document = documents.DOCUMENTS[name]
     node = node_at(path, document)
     assert node is not None, f"the schema does not know {path}"
-    values = list(_bad_values(node))
+    values = [value for value in _bad_values(node) if not (isinstance(value, bool) and path in _SHORT)]
     assert len(values) >= 4
     for value in values:
         changed = documents.changed(document, path, value)

@@ -108,6 +108,7 @@ def plain() -> dict[str, Any]:
     [
         {"record_events": 1_000_000},
         {"record_events": 10},
+        {"timeline": True},
         {"sample": "7us"},
         {"sample": "1s"},
         {"check": "cheap", "sample": "100us"},

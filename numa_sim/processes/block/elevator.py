@@ -17,6 +17,7 @@ PATIENCE = {True: 64, False: 256}
 class Request(Event):
     """One transfer: `op` (IO_READ, IO_WRITE) of the frames `pfns`, neighbouring blocks from `block` on.
 
+    It came at `submitted_ns` and went to its drive at `given_ns`.
     It is the event of its own end, which comes when its drive is done with it.
     """
 
@@ -26,7 +27,7 @@ class Request(Event):
         self.op = op
         self.block = block
         self.pfns = pfns
-        self.submitted_ns = submitted_ns
+        self.submitted_ns = self.given_ns = submitted_ns
         self.patience = PATIENCE[op == IO_READ]
 
     def __repr__(self) -> str:

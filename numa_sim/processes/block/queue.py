@@ -146,6 +146,7 @@ class RequestQueue:
         if not self._under_way:
             self._busy_since_ns = now_ns
         self._under_way += 1
+        request.given_ns = now_ns
         done_ns = self.device.completion_ns(now_ns, request.block, len(request.pfns))
         request.callbacks = self._when_done
         self._env.schedule(request, NORMAL, done_ns - now_ns)

@@ -69,6 +69,9 @@ class Generation(ABC):
     def _run_reclaim(self, task: Runnable, run: Callable[[int], int]) -> Steps:
         """Let `task` go on with the reclaim it began until that is done; RECLAIM_DONE or RECLAIM_FAILED."""
         machine, record = self.machine, task.record
+        timeline = machine.timeline
+        if timeline is not None:
+            run = timeline.reclaiming(task, run)
         while True:
             task.enter_kernel()
             record.cost_ns = 0
@@ -79,5 +82,7 @@ class Generation(ABC):
                 continue
             yield from task.spend(record.cost_ns, PART_DIRECT_RECLAIM)
             if status != RECLAIM_YIELD:
+                if timeline is not None:
+                    timeline.reclaimed(task.index)
                 return status
             yield from task.give_way()
