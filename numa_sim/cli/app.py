@@ -1,7 +1,7 @@
 """The command ``numa-sim``.
 
 Nothing heavy is imported here: each command imports what it needs, so that ``--help`` answers at once.
-Exit codes: 0 done, 1 a run folder is not what was written, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a run folder is not what was written, 2 bad input, 3 some runs of a sweep failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def run(
     overrides: Overrides = None,
     seed: Annotated[int | None, typer.Option(help="Root of all random streams, instead of run.seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to write; else one under runs/.")] = None,
+    point: Annotated[int | None, typer.Option(help="Of a configuration with a sweep: the point to run.")] = None,
     picture: Annotated[bool, typer.Option(help="Draw overview.png.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run folder's path.")] = False,
 ) -> None:
@@ -96,7 +97,46 @@ def run(
     settings = list(overrides or ())
     if seed is not None:
         settings.append(f"run.seed={seed}")
-    run_config(config, settings, out, picture=picture, quiet=quiet)
+    run_config(config, settings, out, point=point, picture=picture, quiet=quiet)
+
+
+class ProgressKind(StrEnum):
+    """What ``numa-sim sweep`` shows while it runs."""
+
+    auto = "auto"
+    rich = "rich"
+    plain = "plain"
+    off = "off"
+
+
+@app.command()
+def sweep(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="CONFIG | status SWEEP", help="Configuration with a [sweep] table.", show_default=False),
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Sweep folder, continued if it is there; else runs/NAME-OF-CONFIG.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; else one for each CPU.")] = None,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Do the I-th of N parts only (from 1).")] = None,
+    executor: Annotated[
+        str, typer.Option(help="processes, serial (here, without limits), dask, or dask:SCHEDULER.")
+    ] = "processes",
+    retry: Annotated[bool, typer.Option("--retry", help="Try quarantined runs again.")] = False,
+    progress: Annotated[ProgressKind, typer.Option(help="auto: rich on a terminal, else plain.")] = ProgressKind.auto,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the points; run nothing.")] = False,
+) -> None:
+    """Make the runs of CONFIG's sweep that are not there yet, or say how far a sweep is (status)."""
+    from numa_sim.cli.sweeping import SweepOptions, print_status, sweep_config
+
+    if words[0] == "status" and len(words) == 2:
+        raise typer.Exit(print_status(Path(words[1])))
+    if len(words) != 1 or words[0] == "status":
+        raise typer.BadParameter("give one CONFIG, or: status SWEEP")
+    options = SweepOptions(out, jobs, shard, executor, retry, progress.value, dry_run)
+    raise typer.Exit(sweep_config(Path(words[0]), overrides or (), options))
 
 
 @app.command()

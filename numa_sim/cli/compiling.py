@@ -8,56 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
-
-_WARM_UP: dict[str, Any] = {
-    "machine": {
-        "nodes": [{"memory": "32MiB", "cpus": "0-1"}, {"memory": "32MiB", "cpus": "2-3"}],
-        "distances": [[10, 21], [21, 10]],
-        "disk": [{"device": "hdd", "name": "sda", "size": "8MiB"}],
-        "swap": [{"device": "zram", "size": "4MiB", "priority": 5}, {"device": "nvme", "size": "256MiB"}],
-        "file": [{"name": "file", "size": "1MiB", "disk": "sda"}],
-    },
-    "workload": [
-        {
-            "name": "files",
-            "program": [
-                {"op": "open", "file": "file", "as": "file"},
-                {"op": "read", "on": "file", "size": "4KiB", "pattern": {"kind": "sequential"}},
-                {"op": "write", "on": "file", "size": "1MiB"},
-                {"op": "mmap", "as": "map", "file": "file", "shared": True},
-                {"op": "touch", "on": "map", "pattern": {"kind": "sequential"}, "accesses": 256, "write": 1.0},
-                {"op": "msync", "on": "map"},
-                {"op": "truncate", "on": "file", "size": "5000B"},
-                {"op": "close", "on": "file"},
-                {"op": "sleep", "for": "6s"},
-            ],
-        },
-        *(
-            {
-                "name": kind,
-                "count": 2,
-                "program": [
-                    {"op": "mmap", "as": "heap", "size": "48MiB"},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 12288, "write": 0.5},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 2000, "write": 0.5},
-                    {"op": "munmap", "on": "heap"},
-                    {"op": "sleep", "for": "1us"},
-                ],
-            }
-            for kind, more in (
-                ("strided", {"stride": 3}),
-                ("uniform", {}),
-                ("zipf", {"s": 0.99}),
-                ("pointer_chase", {}),
-            )
-        ),
-    ],
-}
-"""A machine small enough to run in no time and short enough of memory to reach every rule."""
-
 
 @contextmanager
 def compiling_together(talk: Console) -> Iterator[None]:
@@ -103,8 +55,10 @@ def compile_from_the_end() -> None:
     """Compile what `compile_all` does, of what each rule calls the last first."""
     from numa_sim import rule_calls
 
+    from numa_sim.processes.warm_up import warm_up
+
     rule_calls.last_called_first = True
-    _warm_up()
+    warm_up()
 
 
 def compile_all() -> None:
@@ -115,14 +69,9 @@ def compile_all() -> None:
     if not COMPILED:
         talk.print("NUMBA_DISABLE_JIT is set: nothing to compile")
         return
+    from numa_sim.processes.warm_up import warm_up
+
     started = time.perf_counter()
     with compiling_together(talk):
-        _warm_up()
+        warm_up()
     talk.print(f"compiled code in {cache_folder()}, {time.perf_counter() - started:.1f} s", highlight=False)
-
-
-def _warm_up() -> None:
-    from numa_sim.config.model import Config
-    from numa_sim.processes.machine import Machine
-
-    Machine(Config.of(**_WARM_UP)).run_to_end()

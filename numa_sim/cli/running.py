@@ -23,7 +23,9 @@ PLAIN_WIDTH = 100
 Progress = Callable[["Machine"], None]
 
 
-def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture: bool, quiet: bool) -> None:
+def run_config(
+    file: Path, settings: Sequence[str], out: Path | None, *, point: int | None, picture: bool, quiet: bool
+) -> None:
     """Run the configuration in `file` and write its run folder; see ``numa-sim run --help``.
 
     Raises
@@ -35,7 +37,9 @@ def run_config(file: Path, settings: Sequence[str], out: Path | None, *, picture
     from numa_sim.config.resolve import topology_of
 
     talk = Console(stderr=True, quiet=quiet)
-    config = load(file, settings)
+    from numa_sim.cli.sweeping import point_of
+
+    config = point_of(load(file, settings), point)
     topology = topology_of(config)
     if not config.workload:
         raise ConfigError(config.origin, "workload", "nothing to run", ("at least one [[workload]]",))

@@ -22,7 +22,7 @@ def _show(limit: int) -> str:
     return UNLIMITED if limit == INFINITY else format_bytes(limit)
 
 
-Limit = Annotated[int, Quantity(_parse, _show, "a size like '8MiB', or 'unlimited'", 0, INFINITY)]
+Limit = Annotated[int, Quantity(_parse, _show, "a size like '8MiB', or 'unlimited'", 0, INFINITY, "B")]
 """A resource limit, bytes."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -15,6 +17,7 @@ from numa_sim.config.machine import Machine
 from numa_sim.config.program_check import opened, signalled, switched
 from numa_sim.config.quantities import Section, refuse
 from numa_sim.config.run import Run
+from numa_sim.config.sweep import Sweep
 from numa_sim.config.workload import MAX_TASKS, Workload
 
 
@@ -32,9 +35,12 @@ class Config(Section):
         (), max_length=MAX_TASKS, description="the tasks"
     )
     run: Run = Run()
+    sweep: Sweep | None = Field(None, description="many runs: values of fields, replicas")
 
     _origin: str = PrivateAttr("<python>")
     _base: Path = PrivateAttr(default_factory=Path)
+    _document: dict[str, Any] | None = PrivateAttr(None)
+    _python: bool = PrivateAttr(True)
 
     @model_validator(mode="after")
     def _names_and_number(self) -> Self:
@@ -94,15 +100,46 @@ class Config(Section):
         """Directory that relative file names are relative to."""
         return self._base
 
-    def located(self, origin: str, base: Path) -> Config:
+    def located(self, origin: str, base: Path, document: dict[str, Any], python: bool) -> Config:
         """Remember where the configuration came from (not part of its value); returns itself."""
         self._origin = origin
         self._base = base
+        self._document = document
+        self._python = python
         return self
+
+    def document(self) -> dict[str, Any]:
+        """What it was written as, without its sweep: a copy, to be changed and built again."""
+        document = copy.deepcopy(self._document) if self._document is not None else self.resolved()
+        document.pop("sweep", None)
+        return document
+
+    @property
+    def from_python(self) -> bool:
+        """Whether quantities may stand in `document` as integers in base units."""
+        return self._python
+
+    def varied(self, vary: Callable[[dict[str, Any]], None]) -> Config:
+        """Another configuration: `document` as `vary` changes it.
+
+        Values that were left to their defaults are so again, where the defaults depend on what was changed.
+
+        Raises
+        ------
+        ConfigError
+            As `numa_sim.config.load`.
+        """
+        from numa_sim.config.reader import build
+
+        document = self.document()
+        vary(document)
+        return build(document, self._origin, self._base, python=self._python)
 
     def resolved(self) -> dict[str, Any]:
         """Every value, defaults included, as plain JSON types; loading it again gives an equal configuration."""
         document: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        if self.sweep is None:
+            del document["sweep"]
         for area, name in zip(document["machine"]["swap"], self.machine.swap_names(), strict=True):
             area["name"] = name
         return document

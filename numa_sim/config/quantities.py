@@ -73,6 +73,8 @@ class Quantity:
         What may be written, in words.
     low, high : int
         Range in base units.
+    unit : str
+        The base unit.
     """
 
     parse: Callable[[str], int]
@@ -80,6 +82,7 @@ class Quantity:
     allowed: str
     low: int
     high: int
+    unit: str
 
     def check(self, value: object, info: ValidationInfo) -> int:
         """Return `value` in base units, or raise pydantic's error."""
@@ -103,22 +106,23 @@ class Quantity:
         return core_schema.with_info_plain_validator_function(self.check, serialization=text)
 
     def __get_pydantic_json_schema__(self, _schema: object, _handler: object) -> dict[str, Any]:
-        return {"type": "string", "x-values": f"{self.allowed}; {self.show(self.low)} to {self.show(self.high)}"}
+        values = f"{self.allowed}; {self.show(self.low)} to {self.show(self.high)}"
+        return {"type": "string", "x-values": values, "x-unit": self.unit}
 
 
 def time(low: int = 0, high: int = 1000 * _HOUR_NS) -> Quantity:
     """Annotation of a time between `low` and `high` ns."""
-    return Quantity(parse_ns, format_ns, TIME, low, high)
+    return Quantity(parse_ns, format_ns, TIME, low, high, "ns")
 
 
 def size(low: int, high: int) -> Quantity:
     """Annotation of a size between `low` and `high` bytes."""
-    return Quantity(parse_bytes, format_bytes, SIZE, low, high)
+    return Quantity(parse_bytes, format_bytes, SIZE, low, high, "B")
 
 
 def bandwidth(low: int = 1_000_000, high: int = 10_000_000_000_000) -> Quantity:
     """Annotation of a bandwidth between `low` and `high` bytes per second."""
-    return Quantity(parse_bandwidth, format_bandwidth, BANDWIDTH, low, high)
+    return Quantity(parse_bandwidth, format_bandwidth, BANDWIDTH, low, high, "B/s")
 
 
 Time = Annotated[int, time()]

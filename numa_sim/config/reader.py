@@ -60,7 +60,7 @@ def build(
         raise config_error(problem, document, origin, overridden or {}) from None
     except RecursionError:
         raise ConfigError(origin, "", "tables are nested too deep", ("at most 8 levels",)) from None
-    config.located(origin, base)
+    config.located(origin, base, document, python)
     _check_files(config)
     return config
 
@@ -133,9 +133,22 @@ def _flatten_sysctl(document: dict[str, Any], origin: str) -> None:
 def apply_override(document: dict[str, Any], text: str) -> Path:
     """Change `document` as ``--set`` text says; returns the path that was set."""
     key, equals, value_text = text.partition("=")
-    parts = key.strip().split(".")
     origin = f"--set {text}"
-    if not equals or not all(parts):
+    if not equals:
+        raise ConfigError(origin, "", "is not a setting", ("a.b.0.c=VALUE",))
+    return set_at(document, key.strip(), _parse_value(value_text.strip()), origin)
+
+
+def set_at(document: dict[str, Any], key: str, value: Any, origin: str) -> Path:
+    """Put `value` at the dotted path `key` of `document`, making the tables on the way; returns the path.
+
+    Raises
+    ------
+    ConfigError
+        If the path leads through a value, or to a position that a list does not have; `origin` is named.
+    """
+    parts = key.split(".")
+    if not all(parts):
         raise ConfigError(origin, "", "is not a setting", ("a.b.0.c=VALUE",))
     if parts[:2] == ["kernel", "sysctl"] and len(parts) > 3:
         parts = ["kernel", "sysctl", ".".join(parts[2:])]
@@ -143,7 +156,7 @@ def apply_override(document: dict[str, Any], text: str) -> Path:
     place: Any = document
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
-        if isinstance(place, list):
+        if isinstance(place, list | tuple):
             if not part.isascii() or not part.isdigit() or int(part) >= len(place):
                 positions = (f"0 to {len(place) - 1}",) if place else ("the list is empty",)
                 raise ConfigError(origin, dotted((*path, part)), "no such position in the list", positions)
@@ -156,7 +169,7 @@ def apply_override(document: dict[str, Any], text: str) -> Path:
             raise ConfigError(origin, dotted((*path, part)), f"{dotted(tuple(path))} is {shown(place)}, not a table")
         path.append(step)
         if last:
-            place[step] = _parse_value(value_text.strip())
+            place[step] = value
         else:
             place = place[step]
     return tuple(path)

@@ -71,7 +71,8 @@ def _settle(node: Node, value: object) -> Node:
         if "$ref" in node:
             node = json_schema()["$defs"][node["$ref"].rsplit("/", 1)[-1]]
         elif "anyOf" in node:
-            node = next(option for option in node["anyOf"] if option.get("type") != "null")
+            options = [option for option in node["anyOf"] if option.get("type") != "null"]
+            node = options[-1] if isinstance(value, dict) else options[0]  # a number or, written out, a table
         elif "allOf" in node and len(node["allOf"]) == 1:
             node = node["allOf"][0]
         elif "discriminator" in node and isinstance(value, dict):
@@ -92,7 +93,7 @@ def node_at(path: Path, document: object) -> Node | None:
             prefix = node.get("prefixItems", ())
             following = prefix[part] if part < len(prefix) else node.get("items")
         else:
-            following = node.get("properties", {}).get(part)
+            following = node.get("properties", {}).get(part, node.get("additionalProperties"))
         if not isinstance(following, dict):
             return None
         if isinstance(value, dict):

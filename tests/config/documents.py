@@ -205,12 +205,52 @@ OLDEST_KERNEL: dict[str, Any] = {
     **PRESET,
     "kernel": {"profile": "linux-2.2", "switches": {"hysteresis": True, "second_chance": True}},
 }
+SWEEP: dict[str, Any] = {
+    **PRESET,
+    "sweep": {
+        "replicas": 2,
+        "grid": {"machine.memory_per_node": ["64MiB", "128MiB"]},
+        "zip": {"machine.cpus_per_node": [1, 2], "workload.0.count": [1, 2]},
+        "sample": {
+            "method": "halton",
+            "points": 3,
+            "ranges": {"run.until": {"from": "1s", "to": "8s", "scale": "log"}},
+        },
+        "cases": [
+            {
+                "label": "everything",
+                "factor": "what",
+                "machine": {"preset": "xeon-e5-2680-2s"},
+                "kernel": {"numa_fallback": "nearest"},
+                "costs": {"ipi": "5ns"},
+                "run": {"sample": "5ms"},
+                "workload": [{"name": "b", "program": [{"op": "exit"}]}],
+                "set": {"machine.cache_hit_ratio": 0.5},
+            }
+        ],
+        "groups": [
+            {
+                "grid": {"machine.tlb.entries": [64, 128]},
+                "zip": {"run.sample": ["5ms", "7ms"]},
+                "sample": {"points": 2, "ranges": {"costs.tlb_walk_level": {"from": "1ns", "to": "9ns"}}},
+                "cases": [{"label": "a", "costs": {"ipi": "5ns"}}],
+            }
+        ],
+        "limits": {"wall": "1min", "memory": "1GiB"},
+    },
+}
+PRECISE: dict[str, Any] = {
+    **PRESET,
+    "sweep": {"replicas": {"min": 2, "max": 4, "metric": "pgfault", "within": "5%", "confidence": 0.9}},
+}
 DOCUMENTS = {
     "inline": INLINE,
     "preset": PRESET,
     "from": FROM_FILE,
     "old kernel": OLD_KERNEL,
     "oldest kernel": OLDEST_KERNEL,
+    "sweep": SWEEP,
+    "precise": PRECISE,
 }
 
 MACHINE_TEXT = """available: 1 nodes (0)
@@ -242,8 +282,12 @@ def fields(
             continue
         yield type(section).__name__, name, (*path, key)
         value, raw = getattr(section, name), document[key]
-        if isinstance(value, Section):
+        if isinstance(value, Section) and isinstance(raw, dict):
             yield from fields(value, raw, (*path, key))
+        elif isinstance(value, dict):
+            for inner, item in value.items():
+                if isinstance(item, Section):
+                    yield from fields(item, raw[inner], (*path, key, inner))
         elif isinstance(value, tuple):
             for index, item in enumerate(value):
                 if isinstance(item, Section):

@@ -1,0 +1,94 @@
+"""How far a sweep is, from its folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numa_sim.sweep.store import SweepFolder, read_plan
+
+__all__ = ["SweepStatus", "sweep_status"]
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """Counts of a sweep's runs.
+
+    Attributes
+    ----------
+    folder : Path
+        The sweep's folder.
+    points, replicas, wanted : int
+        Points, runs of each at most, and runs in all (each counted once, although points may be the same).
+    done, under_way, failed : int
+        Runs that are there, that have begun (or whose worker was killed), that failed and will be tried again.
+    quarantined : tuple of dict
+        Records of the runs that failed each time.
+    until_precise : bool
+        Whether replicas end when a mean is precise, so that fewer runs may do.
+    """
+
+    folder: Path
+    points: int
+    replicas: int
+    wanted: int
+    done: int
+    under_way: int
+    failed: int
+    quarantined: tuple[dict[str, Any], ...]
+    until_precise: bool
+
+    @property
+    def missing(self) -> int:
+        """Runs neither there nor quarantined."""
+        return self.wanted - self.done - len(self.quarantined)
+
+    def lines(self) -> list[str]:
+        """What a person wants to know."""
+        said = [
+            f"{self.folder}: {self.points} points, up to {self.replicas} replicas, {self.wanted} runs"
+            if self.until_precise
+            else f"{self.folder}: {self.points} points x {self.replicas} replicas, {self.wanted} runs"
+        ]
+        said.append(f"  done         {self.done}")
+        if self.under_way:
+            said.append(f"  under way    {self.under_way}")
+        if self.failed:
+            said.append(f"  to be retried {self.failed}")
+        if self.missing:
+            more = " at most" if self.until_precise else ""
+            said.append(f"  missing      {self.missing}{more}")
+        if self.quarantined:
+            said.append(f"  quarantined  {len(self.quarantined)}")
+        said += [f"    {self._failure_line(record)}" for record in self.quarantined]
+        return said
+
+    def _failure_line(self, record: dict[str, Any]) -> str:
+        last = record["attempts"][-1]
+        named = ", ".join(f"{name} = {value}" for name, value in record["factors"].items())
+        why = " ".join(f"{last['error']}: {last['message']}".split())
+        where = self.folder / "failures" / f"{record['run']}.json"
+        return f"{record['run']} ({named or 'no factors'}; seed {record['seed']}): {last['stage']}: {why}; see {where}"
+
+
+def sweep_status(folder: Path | str) -> SweepStatus:
+    """Look how far the sweep in `folder` is; RunFolderError if there is none."""
+    plan = read_plan(Path(folder))
+    store = SweepFolder(folder)
+    wanted = {run["run"] for run in plan["runs"]}
+    done = store.present() & wanted
+    failures = [record for run, record in store.failed().items() if run in wanted and run not in done]
+    quarantined = tuple(record for record in failures if record["quarantined"])
+    replicas = plan["config"]["sweep"]["replicas"]
+    return SweepStatus(
+        folder=Path(folder),
+        points=len({run["point"] for run in plan["runs"]}),
+        replicas=max(run["replica"] for run in plan["runs"]) + 1,
+        wanted=len(wanted),
+        done=len(done),
+        under_way=len([run for run in store.under_way() if run not in done]),
+        failed=len(failures) - len(quarantined),
+        quarantined=quarantined,
+        until_precise=isinstance(replicas, dict),
+    )

@@ -1,0 +1,200 @@
+"""A sweep's folder: the plan, the runs that are there, and the failures."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from numa_sim.errors import RunFolderError
+from numa_sim.results.canonical import canonical_json, seal, seal_is_broken
+from numa_sim.results.durable import FileLayer
+from numa_sim.results.manifest import MANIFEST
+from numa_sim.results.verify import verify_run
+from numa_sim.sweep.design import Plan
+
+__all__ = ["ATTEMPTS", "Failure", "SweepFolder", "read_plan"]
+
+FORMAT_VERSION: Final = 1
+PLAN: Final = "sweep.json"
+RUNS: Final = "runs"
+FAILURES: Final = "failures"
+STARTED: Final = ".started"
+"""Folder of the logs of runs under way; a log is gone when its run has ended."""
+ATTEMPTS: Final = 3
+"""Times a run is tried before it is quarantined."""
+
+
+@dataclass
+class Failure:
+    """Attempts at a run that failed, in order."""
+
+    run: str
+    seed: int
+    factors: dict[str, Any]
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether it is not tried again."""
+        return len(self.attempts) >= ATTEMPTS
+
+
+class SweepFolder:
+    """What is where in a sweep's folder, and how it gets there: every file at once or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    files : FileLayer, optional
+        How to reach the disk.
+    """
+
+    def __init__(self, path: Path | str, files: FileLayer | None = None) -> None:
+        self.path = Path(path).absolute()
+        self._files = files or FileLayer()
+
+    def run_folder(self, run: str) -> Path:
+        """Where a run's results are, or will be."""
+        return self.path / RUNS / run
+
+    def log(self, run: str) -> Path:
+        """Where a run under way writes what it says."""
+        return self.path / STARTED / f"{run}.log"
+
+    def prepare(self, plan: Plan) -> None:
+        """Make the folder, or find that it is this sweep's already.
+
+        Raises
+        ------
+        RunFolderError
+            If it holds another sweep, or something else, or cannot be written.
+        """
+        content = canonical_json(seal({"format_version": FORMAT_VERSION, **plan.as_json()}))
+        file = self.path / PLAN
+        if file.is_file():
+            if file.read_bytes() != content:
+                raise RunFolderError(self.path, _difference(read_plan(self.path), plan))
+        elif self._is_a_strangers():
+            raise RunFolderError(self.path, f"exists already and has no {PLAN}; name another with --out")
+        try:
+            for name in (STARTED, RUNS, FAILURES):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(self.path, f"cannot be made: {error.strerror or error}") from error
+        if not file.is_file():
+            self._write(file, content)
+
+    def _is_a_strangers(self) -> bool:
+        """Whether there is something of that name that no shard of this sweep can have begun to make."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(self.path.iterdir()) and not (self.path / STARTED).is_dir()
+
+    def holds(self, run: str) -> bool:
+        """Whether a run's results are there and as they were written; damaged ones are renamed to make room."""
+        folder = self.run_folder(run)
+        if not folder.exists():
+            return False
+        if not verify_run(folder):
+            return True
+        folder.rename(folder.with_name(f".{run}.damaged-{uuid.uuid4().hex[:8]}"))
+        return False
+
+    def failure(self, run: str, seed: int, factors: dict[str, Any]) -> Failure:
+        """Attempts at a run that failed so far."""
+        try:
+            document = json.loads((self.path / FAILURES / f"{run}.json").read_bytes())
+        except FileNotFoundError:
+            return Failure(run, seed, factors)
+        except (OSError, ValueError) as error:
+            raise RunFolderError(self.path, f"{FAILURES}/{run}.json cannot be read: {error}") from error
+        return Failure(run, seed, factors, list(document["attempts"]))
+
+    def add_attempt(self, failure: Failure, attempt: dict[str, Any]) -> None:
+        """Record one more failed attempt."""
+        failure.attempts.append(attempt)
+        document = {
+            "format_version": FORMAT_VERSION,
+            "run": failure.run,
+            "seed": failure.seed,
+            "factors": failure.factors,
+            "quarantined": failure.quarantined,
+            "attempts": failure.attempts,
+        }
+        self._write(self.path / FAILURES / f"{failure.run}.json", canonical_json(document))
+
+    def forget_failure(self, run: str) -> None:
+        """Let a run be tried afresh."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / FAILURES / f"{run}.json").unlink()
+
+    def failed(self) -> dict[str, dict[str, Any]]:
+        """Records of failures, by run."""
+        found = {}
+        for file in sorted((self.path / FAILURES).glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                found[file.stem] = json.loads(file.read_bytes())
+        return found
+
+    def under_way(self) -> list[str]:
+        """Runs that have begun and not ended, or whose worker was killed."""
+        return sorted(file.stem for file in (self.path / STARTED).glob("*.log"))
+
+    def present(self) -> set[str]:
+        """Names of the runs whose results are there."""
+        folder = self.path / RUNS
+        return {path.name for path in folder.iterdir() if (path / MANIFEST).is_file()} if folder.is_dir() else set()
+
+    def _write(self, file: Path, content: bytes) -> None:
+        """Write a file that others see whole or not at all."""
+        temporary = file.with_name(f".{file.name}.writing-{os.getpid()}-{uuid.uuid4().hex}")
+        try:
+            self._files.write(temporary, content)
+            self._files.sync(temporary)
+            temporary.replace(file)
+            self._files.sync(file.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise RunFolderError(file, f"cannot be written: {error.strerror or error}") from error
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Contents of a sweep folder's ``sweep.json``.
+
+    Raises
+    ------
+    RunFolderError
+        If there is none, or it is not what was written.
+    """
+    try:
+        document = json.loads((Path(folder) / PLAN).read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(folder, f"has no {PLAN}: it is no sweep folder") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(folder, f"{PLAN} cannot be read: {error}") from error
+    if not isinstance(document, dict) or seal_is_broken(document):
+        raise RunFolderError(folder, f"{PLAN} was changed after it was written")
+    if document.get("format_version") != FORMAT_VERSION:
+        version = document.get("format_version")
+        raise RunFolderError(folder, f"format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
+    return document
+
+
+def _difference(found: dict[str, Any], plan: Plan) -> str:
+    """Why a folder is not that of a plan."""
+    wanted = plan.as_json()
+    if found["model_version"] != wanted["model_version"]:
+        return (
+            f"holds a sweep of model version {found['model_version']}, this is {wanted['model_version']}: "
+            "their results must not be mixed; name another folder with --out"
+        )
+    if found["config"] != wanted["config"] or found["factors"] != wanted["factors"]:
+        return "holds the sweep of another configuration; name another folder with --out"
+    return "holds a sweep whose input files were others; name another folder with --out"
