@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numa_sim.observe.result import RunResult
     from numa_sim.processes.machine import Machine
     from numa_sim.results import Run, Sweep, open_run, open_sweep, print_summary, verify_run, write_run
+    from numa_sim.sweep.runner import run_sweep
+    from numa_sim.sweep.status import sweep_status
     from numa_sim.topology import Topology, preset, preset_names
     from numa_sim.units import GiB, KiB, MiB, TiB
     from numa_sim.workloads.patterns.given import from_arrays, from_generator
@@ -63,8 +65,10 @@ __all__ = [
     "preset",
     "preset_names",
     "print_summary",
+    "run_sweep",
     "sequential",
     "strided",
+    "sweep_status",
     "trace_program",
     "uniform",
     "verify_run",
@@ -78,6 +82,8 @@ _HOMES = {
     "observe.result": ("RunResult",),
     "processes.machine": ("Machine",),
     "results": ("Run", "Sweep", "open_run", "open_sweep", "print_summary", "verify_run", "write_run"),
+    "results": ("Run", "open_run", "print_summary", "verify_run", "write_run"),
+    "sweep": ("run_sweep", "sweep_status"),
     "topology": ("Topology", "preset", "preset_names"),
     "units": ("GiB", "KiB", "MiB", "TiB"),
     "workloads.patterns": (

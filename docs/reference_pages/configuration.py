@@ -110,7 +110,9 @@ def reachable(path: str, node: Node) -> Iterator[Section]:
 
 def references(node: Node) -> tuple[str, ...]:
     """Names of the tables that may stand at a place: none, one, or the variants."""
-    node = settled(node)
+    node = next((option for option in node.get("anyOf", ()) if "$ref" in option), settled(node))
+    if isinstance(node.get("additionalProperties"), dict):
+        node = node["additionalProperties"]
     while node.get("type") == "array" and "items" in node:
         node = settled(node["items"])
     if "$ref" in node:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+
 @contextmanager
 def compiling_together(talk: Console) -> Iterator[None]:
     """Say when rules must be compiled, and have a second process compile them from the other end until this is left.
@@ -54,7 +55,6 @@ def _process_from_the_end() -> subprocess.Popen[bytes]:
 def compile_from_the_end() -> None:
     """Compile what `compile_all` does, of what each rule calls the last first."""
     from numa_sim import rule_calls
-
     from numa_sim.processes.warm_up import warm_up
 
     rule_calls.last_called_first = True

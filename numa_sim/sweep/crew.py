@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from numa_sim.errors import SimulationError
 from numa_sim.processes.warm_up import warm_up
-from numa_sim.sweep.design import PlannedRun
+from numa_sim.results.sweep_folder import PlannedRun
 from numa_sim.sweep.one import Job, run_one
 from numa_sim.sweep.processes import ProcessExecutor, SerialExecutor
 

@@ -30,18 +30,19 @@ def dask_executor(address: str | None = None, workers: int = 2) -> Iterator[Exec
         If Dask is not installed or nobody answers at `address`.
     """
     try:
-        from distributed import Client, LocalCluster
+        import distributed
     except ImportError:
         raise ConfigError("--executor dask", "", "needs dask.distributed", ("pip install numa-sim[dask]",)) from None
+    library: Any = distributed  # it has types for a part of itself only
     if address is not None:
-        with _client(Client, address) as client:
+        with _client(library.Client, address) as client:
             yield client.get_executor(pure=False)
         return
     quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": 50}
     # One thread each: a worker that dies takes one run along.
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **quiet) as cluster,
-        Client(cluster) as client,
+        library.LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, **quiet) as cluster,
+        library.Client(cluster) as client,
     ):
         yield client.get_executor(pure=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from numa_sim.config.sweep import Case, Design, Sweep
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
 from numa_sim.results.canonical import sha256
+from numa_sim.results.sweep_folder import PlannedRun
 from numa_sim.sweep.sampling import sampled_values
 from numa_sim.workloads.streams import stream
 
@@ -184,16 +185,6 @@ def sweep_of(config: Config) -> Sweep:
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep: its name, and the point and seed it is made of."""
-
-    run: str
-    point: int
-    replica: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Plan:
     """All runs of a sweep, in order: replica by replica, every point of each."""
 
@@ -213,16 +204,7 @@ class Plan:
             "model_version": MODEL_VERSION,
             "config": self.config.resolved(),
             "factors": list(self.factors),
-            "runs": [
-                {
-                    "run": run.run,
-                    "point": run.point,
-                    "replica": run.replica,
-                    "seed": run.seed,
-                    "factors": self.points[run.point].factors,
-                }
-                for run in self.runs
-            ],
+            "runs": [asdict(run) for run in self.runs],
         }
 
 
@@ -242,7 +224,7 @@ def make_plan(config: Config) -> Plan:
     digests: dict[Path, str] = {}
     named = [_run_ids(point.config(config), seeds, digests) for point in points]
     runs = tuple(
-        PlannedRun(named[point.index][replica], point.index, replica, seed)
+        PlannedRun(named[point.index][replica], point.index, replica, seed, point.factors)
         for replica, seed in enumerate(seeds)
         for point in points
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from numa_sim.config.sweep import Replicas
-from numa_sim.sweep.design import PlannedRun
+from numa_sim.results.sweep_folder import PlannedRun
 
 __all__ = ["missing_runs"]
 
@@ -60,4 +60,4 @@ def _is_precise(runs: list[PlannedRun], replicas: Replicas, value_of: Callable[[
     from numa_sim.statistics import precise_enough
 
     values = [value for run in runs if (value := value_of(run.run)) is not None]
-    return len(values) > 1 and bool(precise_enough(values, replicas.share, replicas.confidence))
+    return len(values) > 1 and bool(precise_enough(values, replicas.share, replicas.confidence, at_least=replicas.min))

@@ -13,14 +13,16 @@ from typing import Any, Final
 from numa_sim.config.model import Config
 from numa_sim.errors import SimulationError
 from numa_sim.results.run_folder import remove_leftovers
+from numa_sim.results.sweep_folder import PlannedRun
+from numa_sim.results.sweep_table import collect
 from numa_sim.sweep.crew import Crew
-from numa_sim.sweep.design import Plan, PlannedRun, make_plan
+from numa_sim.sweep.design import Plan, make_plan
 from numa_sim.sweep.one import Job, log_tail, stage_in, this_process, why_it_was_ended
 from numa_sim.sweep.processes import usable_cpus
 from numa_sim.sweep.rounds import missing_runs
 from numa_sim.sweep.shards import Shard
 from numa_sim.sweep.store import Failure, SweepFolder
-from numa_sim.sweep.values import Values
+from numa_sim.sweep.values import Values, check_metric
 
 __all__ = ["Progress", "SweepOutcome", "run_sweep"]
 
@@ -116,6 +118,7 @@ def run_sweep(
     """
     started = time.perf_counter()
     plan = make_plan(config)
+    check_metric(config, plan.sweep.replicas.metric)
     store = SweepFolder(folder)
     store.prepare(plan)
     if shard is None:
@@ -126,6 +129,8 @@ def run_sweep(
         sweeping.go()
     outcome = sweeping.outcome
     outcome.complete = _is_complete(plan, store, Values(store, plan.sweep.replicas.metric))
+    if outcome.complete:
+        collect(store.path)
     outcome.seconds = time.perf_counter() - started
     return outcome
 
@@ -164,7 +169,7 @@ class _Sweeping:
             self._settled.add(run.run)
 
     def _failure(self, run: PlannedRun) -> Failure:
-        return self._store.failure(run.run, run.seed, self._plan.points[run.point].factors)
+        return self._store.failure(run.run, run.seed, run.factors)
 
     def go(self) -> None:
         """Round after round, until nothing is missing."""

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from numa_sim.errors import ConfigError
-from numa_sim.sweep.design import Plan, PlannedRun
+from numa_sim.results.sweep_folder import PlannedRun
+from numa_sim.sweep.design import Plan
 
 __all__ = ["Shard"]
 

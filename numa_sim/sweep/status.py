@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numa_sim.sweep.store import SweepFolder, read_plan
+from numa_sim.results.sweep_folder import read_design
+from numa_sim.sweep.store import SweepFolder
 
 __all__ = ["SweepStatus", "sweep_status"]
 
@@ -74,17 +75,17 @@ class SweepStatus:
 
 def sweep_status(folder: Path | str) -> SweepStatus:
     """Look how far the sweep in `folder` is; RunFolderError if there is none."""
-    plan = read_plan(Path(folder))
+    design = read_design(folder)
     store = SweepFolder(folder)
-    wanted = {run["run"] for run in plan["runs"]}
+    wanted = {run.run for run in design.runs}
     done = store.present() & wanted
     failures = [record for run, record in store.failed().items() if run in wanted and run not in done]
     quarantined = tuple(record for record in failures if record["quarantined"])
-    replicas = plan["config"]["sweep"]["replicas"]
+    replicas = design.config["sweep"]["replicas"]
     return SweepStatus(
         folder=Path(folder),
-        points=len({run["point"] for run in plan["runs"]}),
-        replicas=max(run["replica"] for run in plan["runs"]) + 1,
+        points=len({run.point for run in design.runs}),
+        replicas=max(run.replica for run in design.runs) + 1,
         wanted=len(wanted),
         done=len(done),
         under_way=len([run for run in store.under_way() if run not in done]),

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from numa_sim.errors import RunFolderError
-from numa_sim.results.canonical import canonical_json, seal, seal_is_broken
-from numa_sim.results.durable import FileLayer
+from numa_sim.results.canonical import canonical_json, seal
+from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.manifest import MANIFEST
+from numa_sim.results.sweep_folder import FAILURES, RUNS, SWEEP, SWEEP_VERSIONS, SweepDesign, read_design
 from numa_sim.results.verify import verify_run
 from numa_sim.sweep.design import Plan
 
-__all__ = ["ATTEMPTS", "Failure", "SweepFolder", "read_plan"]
+__all__ = ["ATTEMPTS", "Failure", "SweepFolder"]
 
-FORMAT_VERSION: Final = 1
-PLAN: Final = "sweep.json"
-RUNS: Final = "runs"
-FAILURES: Final = "failures"
+FAILURE_VERSION: Final = 1
+"""Format version of a failure's record."""
 STARTED: Final = ".started"
 """Folder of the logs of runs under way; a log is gone when its run has ended."""
 ATTEMPTS: Final = 3
@@ -75,20 +73,20 @@ class SweepFolder:
         RunFolderError
             If it holds another sweep, or something else, or cannot be written.
         """
-        content = canonical_json(seal({"format_version": FORMAT_VERSION, **plan.as_json()}))
-        file = self.path / PLAN
+        content = canonical_json(seal({"format_version": SWEEP_VERSIONS[-1], **plan.as_json()}))
+        file = self.path / SWEEP
         if file.is_file():
             if file.read_bytes() != content:
-                raise RunFolderError(self.path, _difference(read_plan(self.path), plan))
+                raise RunFolderError(self.path, _difference(read_design(self.path), plan))
         elif self._is_a_strangers():
-            raise RunFolderError(self.path, f"exists already and has no {PLAN}; name another with --out")
+            raise RunFolderError(self.path, f"exists already and has no {SWEEP}; name another with --out")
         try:
             for name in (STARTED, RUNS, FAILURES):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(self.path, f"cannot be made: {error.strerror or error}") from error
         if not file.is_file():
-            self._write(file, content)
+            replace_file(file, content, self._files)
 
     def _is_a_strangers(self) -> bool:
         """Whether there is something of that name that no shard of this sweep can have begun to make."""
@@ -120,14 +118,14 @@ class SweepFolder:
         """Record one more failed attempt."""
         failure.attempts.append(attempt)
         document = {
-            "format_version": FORMAT_VERSION,
+            "format_version": FAILURE_VERSION,
             "run": failure.run,
             "seed": failure.seed,
             "factors": failure.factors,
             "quarantined": failure.quarantined,
             "attempts": failure.attempts,
         }
-        self._write(self.path / FAILURES / f"{failure.run}.json", canonical_json(document))
+        replace_file(self.path / FAILURES / f"{failure.run}.json", canonical_json(document), self._files)
 
     def forget_failure(self, run: str) -> None:
         """Let a run be tried afresh."""
@@ -151,50 +149,15 @@ class SweepFolder:
         folder = self.path / RUNS
         return {path.name for path in folder.iterdir() if (path / MANIFEST).is_file()} if folder.is_dir() else set()
 
-    def _write(self, file: Path, content: bytes) -> None:
-        """Write a file that others see whole or not at all."""
-        temporary = file.with_name(f".{file.name}.writing-{os.getpid()}-{uuid.uuid4().hex}")
-        try:
-            self._files.write(temporary, content)
-            self._files.sync(temporary)
-            temporary.replace(file)
-            self._files.sync(file.parent)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise RunFolderError(file, f"cannot be written: {error.strerror or error}") from error
 
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """Contents of a sweep folder's ``sweep.json``.
-
-    Raises
-    ------
-    RunFolderError
-        If there is none, or it is not what was written.
-    """
-    try:
-        document = json.loads((Path(folder) / PLAN).read_bytes())
-    except FileNotFoundError:
-        raise RunFolderError(folder, f"has no {PLAN}: it is no sweep folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunFolderError(folder, f"{PLAN} cannot be read: {error}") from error
-    if not isinstance(document, dict) or seal_is_broken(document):
-        raise RunFolderError(folder, f"{PLAN} was changed after it was written")
-    if document.get("format_version") != FORMAT_VERSION:
-        version = document.get("format_version")
-        raise RunFolderError(folder, f"format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
-    return document
-
-
-def _difference(found: dict[str, Any], plan: Plan) -> str:
+def _difference(found: SweepDesign, plan: Plan) -> str:
     """Why a folder is not that of a plan."""
     wanted = plan.as_json()
-    if found["model_version"] != wanted["model_version"]:
+    if found.model_version != wanted["model_version"]:
         return (
-            f"holds a sweep of model version {found['model_version']}, this is {wanted['model_version']}: "
+            f"holds a sweep of model version {found.model_version}, this is {wanted['model_version']}: "
             "their results must not be mixed; name another folder with --out"
         )
-    if found["config"] != wanted["config"] or found["factors"] != wanted["factors"]:
+    if found.config != wanted["config"] or list(found.factors) != wanted["factors"]:
         return "holds the sweep of another configuration; name another folder with --out"
     return "holds a sweep whose input files were others; name another folder with --out"
