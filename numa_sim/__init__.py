@@ -82,7 +82,6 @@ _HOMES = {
     "observe.result": ("RunResult",),
     "processes.machine": ("Machine",),
     "results": ("Run", "Sweep", "open_run", "open_sweep", "print_summary", "verify_run", "write_run"),
-    "results": ("Run", "open_run", "print_summary", "verify_run", "write_run"),
     "sweep": ("run_sweep", "sweep_status"),
     "topology": ("Topology", "preset", "preset_names"),
     "units": ("GiB", "KiB", "MiB", "TiB"),
