@@ -1,7 +1,9 @@
 """mprotect(2): mm/mprotect.c @2.4 (spec 8.6).
 
-Simplified: areas that have become alike merge only where 2.2 does it (merge_segments); the pages of an area made
-writable are unshared by faults, as for any private area.
+Late 2.4 lets the area before take over pages that become like its own, and the last area the one behind.  2.2 merges
+afterwards (merge_segments), 2.4.0 never.
+
+Simplified: the pages of an area made writable are unshared by faults, as for any private area.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from numa_sim.kernel.pte import protection
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.user_space import page_align
 from numa_sim.kernel.vma import carve_out
-from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.kernel.vma_merge import merge_changed
+from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev
+from numa_sim.kernel.vma_merge import absorb_behind, join_before, merge_changed, merges_late
 from numa_sim.state.constants import (
     EACCES,
     EINVAL,
@@ -72,7 +74,11 @@ def sys_mprotect(k: Kernel, t: int, addr: int, length: int, prot: int) -> int:
     start, end = addr >> PAGE_SHIFT, (addr + size) >> PAGE_SHIFT
     answer = 0
     at = start
-    area = find_vma(k, mm, start)
+    before = NIL
+    if merges_late(k):
+        area, before = find_vma_prev(k, mm, start)
+    else:
+        area = find_vma(k, mm, start)
     while at < end:
         if area == NIL or k.vmas[area].vm_start > at:
             answer = -ENOMEM
@@ -81,25 +87,31 @@ def sys_mprotect(k: Kernel, t: int, addr: int, length: int, prot: int) -> int:
         if flags & ~(flags >> _MAY_SHIFT) & _ANY != 0:
             answer = -EACCES
             break
+        stop = min(end, k.vmas[area].vm_end)
         if flags != k.vmas[area].vm_flags:
-            area = carve_out(k, mm, area, at, end)
-            if area == NIL:
-                answer = -ENOMEM
-                break
-            _protect(k, t, mm, area, flags)
-        at = k.vmas[area].vm_end + 0
+            if join_before(k, mm, before, area, at, stop, flags):
+                area = before
+            else:
+                area = carve_out(k, mm, area, at, end)
+                if area == NIL:
+                    answer = -ENOMEM
+                    break
+                k.vmas[area].vm_flags = flags
+                k.vmas[area].vm_page_prot = protection(flags)
+            _protect(k, t, mm, at, stop, k.vmas[area].vm_page_prot)
+        before = area
+        at = stop
         area = k.vmas[area].vm_next + 0
+    if answer == 0:
+        absorb_behind(k, mm, before, end)
     merge_changed(k, mm, start, end)
     log_event(k, EV_MPROTECT, start, prot)
     return answer
 
 
 @rule
-def _protect(k: Kernel, t: int, mm: int, area: int, flags: int) -> None:
-    """New flags for a whole area, and its pages' entries after them."""
-    vma = k.vmas[area]
-    vma.vm_flags = flags
-    vma.vm_page_prot = protection(flags)
-    changed = change_protection(k, mm, vma.vm_start, vma.vm_end, vma.vm_page_prot)
+def _protect(k: Kernel, t: int, mm: int, start: int, end: int, prot: int) -> None:
+    """The entries of pages [start, end) after their area's new flags."""
+    changed = change_protection(k, mm, start, end, prot)
     k.tasks[t].cost_ns += changed * k.costs[0].scan_pte_ns
     flush_tlb_mm(k, mm)

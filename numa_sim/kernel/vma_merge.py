@@ -1,7 +1,8 @@
 """Which neighbouring areas become one: mm/mmap.c, by kernel (spec 8.3).
 
 2.2 merges after every change (merge_segments), files too; 2.4.0 only lets the heap grow (in do_brk); late 2.4 merges
-private anonymous areas when one is mapped (vma_merge).  `numa_sim.kernel.vma_merge_modern` has the rules of today.
+private anonymous areas when one is mapped (vma_merge) or given other flags (mprotect).
+`numa_sim.kernel.vma_merge_modern` has the rules of today.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from numa_sim.kernel.anon_vma import anon_vma_clone
 from numa_sim.kernel.vma import close_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev, neighbours, unlink_area
 from numa_sim.kernel.vma_merge_modern import continues, expand_neighbour
-from numa_sim.state.constants import KERNEL_2_2, KERNEL_6_1, NIL, VM_SHARED, VMA_MERGES
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_6_1, NIL, VM_SHARED, VMA_MERGES
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 
@@ -62,6 +63,46 @@ def vma_merge(k: Kernel, mm: int, start: int, end: int, flags: int) -> bool:
         _count_merge(k)
         return True
     return False
+
+
+@rule
+def merges_late(k: Kernel) -> bool:
+    """Whether areas whose flags change merge as in late 2.4."""
+    return k.vm[0].vma_merge != 0 and KERNEL_2_4_0 < k.vm[0].vma_rules < KERNEL_6_1
+
+
+@rule
+def join_before(k: Kernel, mm: int, before: int, area: int, start: int, end: int, flags: int) -> bool:
+    """Late 2.4, mprotect: have `before` take over pages [start, end) of `area`, which get its flags; whether it did.
+
+    They must be the first of a private area without a file (mprotect_fixup_all, mprotect_fixup_start).
+    """
+    if not merges_late(k) or not _can_vma_merge(k, before, flags):
+        return False
+    if k.vmas[before].vm_end != start or k.vmas[area].vm_start != start:
+        return False
+    if k.vmas[area].vm_file != 0 or flags & VM_SHARED != 0:
+        return False
+    if end == k.vmas[area].vm_end:
+        absorb_next(k, mm, before)
+        return True
+    anon_vma_clone(k, before, area, 0)
+    k.vmas[before].vm_end = end
+    k.vmas[area].vm_start = end
+    _count_merge(k)
+    return True
+
+
+@rule
+def absorb_behind(k: Kernel, mm: int, area: int, end: int) -> None:
+    """Late 2.4, the end of sys_mprotect: an area that ends at `end` takes in the one behind, if that is alike."""
+    if not merges_late(k) or k.vmas[area].vm_end != end or k.vmas[area].vm_flags & VM_SHARED != 0:
+        return
+    behind = k.vmas[area].vm_next + 0
+    if k.vmas[area].vm_file != 0 or not _can_vma_merge(k, behind, k.vmas[area].vm_flags):
+        return
+    if k.vmas[behind].vm_start == end:
+        absorb_next(k, mm, area)
 
 
 @rule

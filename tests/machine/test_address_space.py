@@ -11,7 +11,7 @@ from machine.small import MIB_PAGES, PAGE, counters, finish, small
 
 from numa_sim.errors import SimulationError
 from numa_sim.observe.hashes import event_hash
-from numa_sim.state.constants import EINVAL, ENOMEM, PAGE_SHIFT
+from numa_sim.state.constants import EINVAL, ENOMEM, NIL, PAGE_SHIFT
 from numa_sim.workloads.malloc import THRESHOLD_BYTES, Malloc
 from numa_sim.workloads.patterns import from_arrays
 
@@ -116,6 +116,49 @@ def test_memory_made_read_only_is_an_area_of_its_own_and_refuses_stores() -> Non
     assert seen == {"areas": 2, "rss": 8}
     assert counters(machine)["vma_splits"] == 2
     assert machine.tasks[0].outcome != "exited", "the store killed it"
+
+
+@pytest.mark.parametrize(
+    ("profile", "merges", "shapes"),
+    [
+        ("linux-2.2", True, [[8], [2, 2, 4], [4, 4], [8], [4, 4]]),
+        ("linux-2.4.0", True, [[8], [2, 2, 4], [2, 2, 4], [2, 2, 4], [2, 2, 4]]),
+        ("linux-2.4.22", True, [[8], [2, 2, 4], [4, 4], [8], [4, 4]]),
+        ("linux-2.4.37", True, [[8], [2, 2, 4], [4, 4], [8], [4, 4]]),
+        ("linux-2.4.37", False, [[8], [2, 2, 4], [2, 2, 4], [2, 2, 4], [2, 2, 4]]),
+    ],
+)
+def test_areas_that_mprotect_makes_alike_merge_as_in_their_kernel(
+    profile: str, merges: bool, shapes: list[list[int]]
+) -> None:
+    """2.4.0 never merges them; 2.2 and late 2.4 do, forwards and backwards, unless that is switched off."""
+    machine = small(kernel={"profile": profile, "switches": {"vma_merge": merges}})
+    k = machine.kernel
+    seen: list[list[int]] = []
+
+    def program(task: Any) -> Any:
+        def note() -> None:
+            area, sizes = int(k.mms[k.tasks[2].mm].mmap), []
+            while area != NIL:
+                vma = k.vmas[area]
+                if heap.start_vpn <= vma.vm_start < heap.end_vpn:
+                    sizes.append(int(vma.vm_end - vma.vm_start))
+                area = int(vma.vm_next)
+            seen.append(sizes)
+
+        heap = yield task.mmap(8 * PAGE)
+        yield task.touch(heap, write=1.0)
+        note()
+        for prot, first, pages in (("r--", 2, 2), ("r--", 0, 2), ("r--", 4, 4), ("rw-", 0, 4)):
+            yield task.mprotect(heap, prot, offset=first * PAGE, length=pages * PAGE)
+            note()
+        yield task.touch(heap, write=0.0)
+
+    machine.add(program, name="mine")
+    finish(machine)
+    machine.check()
+    assert seen == shapes
+    assert (counters(machine)["vma_merges"] > 0) is (merges and profile != "linux-2.4.0")
 
 
 def test_memory_of_no_access_is_still_there_afterwards() -> None:
