@@ -67,8 +67,7 @@ def thrashing() -> Picture:
         bars = moved.barh([row + shift for row in rows], pages, 0.38, color=colour, label=label)
         moved.bar_label(bars, padding=3, fontsize="small")
     _title(moved, "Swap traffic")
-    moved.set_xlabel("pages")
-    moved.margins(x=0.15)
+    moved.set(xlabel="pages", xscale="log", xlim=(100, 400_000))
     moved.legend(frameon=False, loc="center right", fontsize="small")
     ends_ms = [result.summary["run"]["end_ns"] / 1e6 for result in runs.values()]
     times.bar_label(times.barh(rows, ends_ms, 0.6, color="#999999"), fmt="%.0f", padding=3, fontsize="small")

@@ -174,7 +174,14 @@ def test_a_child_knows_its_parents_regions_and_forgets_none_of_the_parents() -> 
     heap = {"op": "mmap", "as": "heap", "size": "1MiB"}
     gone = {"op": "munmap", "on": "heap"}
     program = [heap, {"op": "fork", "program": [gone]}, gone]
-    Config.of(machine={"preset": "xeon-silver-4108-2s"}, workload=[{"name": "w", "program": program}])
+    preset = {"preset": "xeon-silver-4108-2s"}
+    config = Config.of(machine=preset, workload=[{"name": "w", "program": program}])
+    assert [operation.op for operation in config.workload[0].program] == ["mmap", "fork", "munmap"]
+    with pytest.raises(ConfigError, match=r"program\.2\.on.*heap"):
+        Config.of(machine=preset, workload=[{"name": "w", "program": [heap, gone, gone]}])
+    with pytest.raises(ConfigError, match=r"program\.1\.program\.1\.on.*heap"):
+        child = {"op": "fork", "program": [gone, gone]}
+        Config.of(machine=preset, workload=[{"name": "w", "program": [heap, child]}])
 
 
 def test_max_tasks_below_the_workloads_own_number_is_refused() -> None:
