@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numa_sim.state.constants import PSWPIN, PSWPOUT
+from numa_sim.statistics import mean_interval
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.csv"
@@ -27,8 +28,6 @@ VARIANTS = (*POLICIES, *KERNELS)
 MEMORY_MIB = (7, 8, 10, 12, 14)
 SEEDS = (1, 2, 3, 4, 5)
 COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
-T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Quantiles of Student's t by degrees of freedom."""
 METRICS = ("run_time_ms", "disk_reads", "disk_writes")
 
 
@@ -120,11 +119,9 @@ def save(rows: list[Row]) -> None:
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """Mean and half the width of its 95 % confidence interval (Student's t over the replicas)."""
-    n = len(values)
-    mean = sum(values) / n
-    deviation = (sum((value - mean) ** 2 for value in values) / (n - 1)) ** 0.5
-    return mean, T_975[n - 1] * deviation / n**0.5
+    """Mean and half the width of its 95 % confidence interval."""
+    found = mean_interval(values)
+    return found.mean, found.half_width
 
 
 def table(rows: list[Row]) -> str:
