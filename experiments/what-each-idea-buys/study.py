@@ -121,7 +121,7 @@ def save(rows: list[Row]) -> None:
 def interval(values: list[float]) -> tuple[float, float]:
     """Mean and half the width of its 95 % confidence interval."""
     found = mean_interval(values)
-    return found.mean, found.half_width
+    return found.estimate, found.half_width
 
 
 def table(rows: list[Row]) -> str:
