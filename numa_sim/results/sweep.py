@@ -255,7 +255,7 @@ class Sweep:
 
     def _failure(self, file: Path) -> dict[str, Any]:
         try:
-            return {"run": file.stem, **json.loads(file.read_bytes())}
+            return {**json.loads(file.read_bytes()), "run": file.stem}
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise RunFolderError(self.folder, f"{FAILURES}/{file.name} cannot be read: {error}") from error
 
@@ -265,10 +265,17 @@ class Sweep:
         planned, there = len(self.design.runs), len(self.design.finished())
         points = len({run.point for run in self.design.runs})
         varied = ", ".join(f"{name} ({len(values)})" for name, values in self.factors.items()) or "nothing varied"
-        runs = f"all {planned} runs" if there == planned else f"only {there} of {planned} runs are there"
-        failed = len(self.failures)
-        failures = f", {failed} failed" if failed and there != planned else ""
+        if self.design.until_precise:
+            runs = f"{there} runs, of {planned} at most, until {self._deciding_metric} is precise"
+        else:
+            runs = f"all {planned} runs" if there == planned else f"only {there} of {planned} runs are there"
+        failed = sum(not self.design.is_finished(failure["run"]) for failure in self.failures)
+        failures = f", {failed} failed" if failed else ""
         return f"{points} points of {varied}: {runs}{failures}"
+
+    @property
+    def _deciding_metric(self) -> str:
+        return str(self.design.config["sweep"]["replicas"]["metric"])
 
     def __repr__(self) -> str:
         return f"<Sweep {self.folder}: {self.headline}>"

@@ -79,6 +79,13 @@ class SweepDesign:
     factors: tuple[str, ...]
     runs: tuple[PlannedRun, ...]
 
+    @property
+    def until_precise(self) -> bool:
+        """Whether replicas end when a mean is precise, so that `runs` are those that may be made."""
+        sweep = self.config.get("sweep")
+        replicas = sweep.get("replicas") if isinstance(sweep, dict) else None
+        return isinstance(replicas, dict) and replicas.get("metric") is not None
+
     def folder_of(self, run: str) -> Path:
         """Where a run's folder is, or will be."""
         return self.folder / RUNS / run

@@ -14,7 +14,7 @@ from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.run import open_run
 from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
 from numa_sim.results.sweep_factors import factor_kind, point_factors
-from numa_sim.results.sweep_folder import RESULTS, PlannedRun, SweepDesign, read_design
+from numa_sim.results.sweep_folder import RESULTS, RUNS, PlannedRun, SweepDesign, read_design
 from numa_sim.results.tables import parquet_bytes, read_parquet
 
 __all__ = ["TABLE_VERSIONS", "collect", "node_rows", "run_rows", "stored_table", "summaries", "task_rows", "time_rows"]
@@ -112,7 +112,13 @@ def time_rows(design: SweepDesign, name: str = "timeseries") -> Any:
 
 
 def stored_table(design: SweepDesign) -> Any:
-    """``results.parquet`` if it is there, of a version that can be read, and has the runs finished by now; else None.
+    """``results.parquet`` if it is there, of a version that can be read, and says all that the run folders say.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        None if it is not there, lacks runs that have finished by now, or lacks columns that came later.  Where the run
+        folders were not handed on with it, it is all there is: columns that came later are then null.
 
     Raises
     ------
@@ -131,8 +137,13 @@ def stored_table(design: SweepDesign) -> Any:
         raise RunFolderError(
             design.folder, f"format_version {version!r} of {RESULTS} is unknown, this numa_sim reads {known}"
         )
-    if table.column("run").to_pylist() != [planned.run for planned in design.finished()]:
-        return None
+    later = [figure for figure in METRIC_COLUMNS if figure.name not in table.column_names]
+    if (design.folder / RUNS).is_dir():
+        same = table.column("run").to_pylist() == [planned.run for planned in design.finished()]
+        return table if same and not later else None
+    for figure in later:
+        nothing = [None] * len(table)
+        table = table.append_column(*_column(figure.name, figure.unit, figure.about, figure.kind, nothing))
     return table
 
 

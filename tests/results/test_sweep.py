@@ -138,6 +138,18 @@ def test_sweeps_say_how_much_of_them_is_there(sweep, partial):
     assert part.failures[0]["error"] == "killed"
 
 
+def test_sweeps_until_a_mean_is_precise_do_not_miss_what_they_need_not_make(tmp_path):
+    sweep = {"replicas": {"min": 3, "max": 30, "metric": "pgmajfault", "within": "5%"}}
+    runs = [
+        {"run": f"{replica:016x}", "point": 0, "replica": replica, "seed": replica, "factors": {}}
+        for replica in range(30)
+    ]
+    write_design(tmp_path, runs, config={"sweep": sweep})
+    assert open_sweep(tmp_path).headline == (
+        "1 points of nothing varied: 0 runs, of 30 at most, until pgmajfault is precise"
+    )
+
+
 def test_a_failure_that_cannot_be_read_is_an_error(tmp_path):
     write_design(tmp_path, [])
     (tmp_path / "failures").mkdir()

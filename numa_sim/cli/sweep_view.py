@@ -1,0 +1,71 @@
+"""``numa-sim sweep table``: means of a sweep's runs with their intervals, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from numa_sim.results.readable import readable_interval
+from numa_sim.results.sweep import HEADLINE_METRICS, Sweep, open_sweep
+from numa_sim.results.text_tables import text_table
+
+__all__ = ["print_sweep_table"]
+
+_PLAIN_WIDTH = 160
+"""Columns when it goes to a file or a pipe."""
+
+
+def print_sweep_table(
+    folder: Path, by: Sequence[str], metrics: Sequence[str], confidence: float = 0.95, console: Console | None = None
+) -> None:
+    """Print means over replicas, half widths of their intervals, and numbers of replicas.
+
+    Parameters
+    ----------
+    folder : Path
+        The sweep's folder.
+    by : sequence of str
+        Factors to tell apart; all if there are none.
+    metrics : sequence of str
+        Columns of the sweep's table; a few common ones if there are none.
+    confidence : float
+        Of the intervals.
+    console : Console, optional
+        Where to.
+
+    Raises
+    ------
+    NumaSimError
+        If it is no sweep folder, has no such factor or metric, or `confidence` is not between 0 and 1.
+    """
+    screen = console or Console()
+    if not screen.is_terminal and console is None:
+        screen = Console(width=_PLAIN_WIDTH)
+    sweep = open_sweep(folder)
+    table = _means_table(sweep, list(by) or list(sweep.design.factors), metrics or HEADLINE_METRICS, confidence)
+    screen.print(Text(f"{folder}: {sweep.headline}"))
+    screen.print()
+    screen.print(table)
+    screen.print(
+        Text(f"Means over n replicas ± half widths of {100 * confidence:.6g} % intervals; one replica has none."),
+        style="dim",
+    )
+
+
+def _means_table(sweep: Sweep, by: Sequence[str], metrics: Sequence[str], confidence: float) -> Any:
+    columns = [sweep.intervals(metric, by, confidence) for metric in metrics]
+    table = text_table("Means", *by, "n", *metrics, left=len(by))
+    for cells in zip(*columns, strict=True):
+        factors = cells[0][0]
+        counts = sorted({interval.n for _, interval in cells})
+        said = [
+            readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
+            for metric, (_, interval) in zip(metrics, cells, strict=True)
+        ]
+        words = [Text("-" if value is None else str(value)) for value in factors]
+        table.add_row(*words, " to ".join(str(n) for n in (counts[0], counts[-1])[: len(counts)]), *said)
+    return table
