@@ -1,7 +1,8 @@
 """The command ``numa-sim``.
 
 Nothing heavy is imported here: each command imports what it needs, so that ``--help`` answers at once.
-Exit codes: 0 done, 1 a run folder is not what was written, 2 bad input, 3 some runs of a sweep failed, 130 interrupted.
+Exit codes: 0 done; 1 a run folder is not what was written, or a run made again came out different; 2 bad input; 3 some
+runs of a sweep failed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import typer
 
 from numa_sim.errors import NumaSimError
 
+DIFFERENT = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -90,6 +92,12 @@ def run(
     point: Annotated[int | None, typer.Option(help="Of a configuration with a sweep: the point to run.")] = None,
     picture: Annotated[bool, typer.Option(help="Draw overview.png.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run folder's path.")] = False,
+    twice: Annotated[
+        bool,
+        typer.Option(
+            "--verify-determinism", help="Run it a second time, in other surroundings, and name the first difference."
+        ),
+    ] = False,
 ) -> None:
     """Run CONFIG and write a run folder."""
     from numa_sim.cli.running import run_config
@@ -97,7 +105,12 @@ def run(
     settings = list(overrides or ())
     if seed is not None:
         settings.append(f"run.seed={seed}")
-    run_config(config, settings, out, point=point, picture=picture, quiet=quiet)
+    folder = run_config(config, settings, out, point=point, picture=picture, quiet=quiet)
+    if twice:
+        from numa_sim.cli.reproducing import verify_determinism
+
+        if not verify_determinism(folder, quiet=quiet):
+            raise typer.Exit(DIFFERENT)
 
 
 class ProgressKind(StrEnum):
@@ -137,6 +150,24 @@ def sweep(
         raise typer.BadParameter("give one CONFIG, or: status SWEEP")
     options = SweepOptions(out, jobs, shard, executor, retry, progress.value, dry_run)
     raise typer.Exit(sweep_config(Path(words[0]), overrides or (), options))
+
+
+@app.command()
+def reproduce(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; else none is kept.")] = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder with input files that RUN does not hold; may be repeated.", show_default=False),
+    ] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also if RUN was made with another model version.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say something only if it differs.")] = False,
+) -> None:
+    """Run RUN again, from its folder alone, and compare every byte; if one differs, name the first and exit with 1."""
+    from numa_sim.cli.reproducing import reproduce_run
+
+    if not reproduce_run(folder, out, inputs or (), anyway=anyway, quiet=quiet):
+        raise typer.Exit(DIFFERENT)
 
 
 @app.command()

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from numa_sim.cli.progress import progress_line
 from numa_sim.errors import ConfigError, RunFolderError
-from numa_sim.units import format_ns
-
-if TYPE_CHECKING:
-    from numa_sim.config.model import Config
-    from numa_sim.processes.machine import Machine
 
 PLAIN_WIDTH = 100
 """Columns of the summary when it goes to a file or a pipe."""
 
-Progress = Callable[["Machine"], None]
-
 
 def run_config(
     file: Path, settings: Sequence[str], out: Path | None, *, point: int | None, picture: bool, quiet: bool
-) -> None:
+) -> Path:
     """Run the configuration in `file` and write its run folder; see ``numa-sim run --help``.
+
+    Returns
+    -------
+    Path
+        The run folder.
 
     Raises
     ------
@@ -53,7 +50,7 @@ def run_config(
 
     with compiling_together(talk):
         machine = Machine(config, topology)
-        with _progress(talk, config) as progress:
+        with progress_line(talk, config.run.until) as progress:
             result = machine.run_to_end(progress)
     written = write_run(result, folder, picture=picture)
     screen = Console()
@@ -61,41 +58,15 @@ def run_config(
         screen = Console(width=PLAIN_WIDTH)
     if quiet:
         screen.print(folder, soft_wrap=True, highlight=False)
-        return
+        return written
     from numa_sim.results.summary import print_summary
 
     print_summary(open_run(written).summary, screen)
     screen.print(f"run folder  {folder}", soft_wrap=True, highlight=False)
     if picture:
         screen.print(f"picture     {folder / 'overview.png'}", soft_wrap=True, highlight=False)
+    return written
 
 
 def _default_folder(file: Path) -> Path:
     return Path("runs") / f"{file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-@contextmanager
-def _progress(talk: Console, config: Config) -> Iterator[Progress | None]:
-    """A progress line on a terminal; nothing elsewhere."""
-    if not talk.is_terminal or talk.quiet:
-        yield None
-        return
-    from rich.progress import BarColumn, SpinnerColumn, TextColumn
-    from rich.progress import Progress as Line
-
-    limit_ns = config.run.until
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), *((BarColumn(),) if limit_ns else ()))
-    with Line(*columns, console=talk, transient=True) as line:
-        shown = line.add_task("booting", total=limit_ns)
-
-        def update(machine: Machine) -> None:
-            alive = sum(task.process.is_alive for task in machine.tasks)
-            words = f"simulated {_rounded(machine.now_ns)}   {alive} of {len(machine.tasks)} tasks alive"
-            line.update(shown, completed=machine.now_ns, description=words)
-
-        yield update
-
-
-def _rounded(now_ns: int) -> str:
-    """Simulated time to the millisecond once it is beyond one."""
-    return format_ns(now_ns // 1_000_000 * 1_000_000 if now_ns >= 1_000_000 else now_ns)

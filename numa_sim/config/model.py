@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -41,6 +41,7 @@ class Config(Section):
     _base: Path = PrivateAttr(default_factory=Path)
     _document: dict[str, Any] | None = PrivateAttr(None)
     _python: bool = PrivateAttr(True)
+    _files: Mapping[str, Path] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_and_number(self) -> Self:
@@ -100,12 +101,38 @@ class Config(Section):
         """Directory that relative file names are relative to."""
         return self._base
 
-    def located(self, origin: str, base: Path, document: dict[str, Any], python: bool) -> Config:
-        """Remember where the configuration came from (not part of its value); returns itself."""
+    def place(self, name: str) -> Path:
+        """Where the file is that the configuration calls `name`."""
+        return self._files.get(name, self._base / name)
+
+    def located(
+        self,
+        origin: str,
+        base: Path,
+        document: dict[str, Any],
+        python: bool,
+        files: Mapping[str, Path] | None = None,
+    ) -> Config:
+        """Remember where the configuration came from (not part of its value); returns itself.
+
+        Parameters
+        ----------
+        origin : str
+            File, for messages.
+        base : Path
+            Directory that relative file names are relative to.
+        document : dict
+            What it was written as.
+        python : bool
+            Whether quantities may stand there as integers.
+        files : mapping of str to Path, optional
+            Files that lie elsewhere now, by the names the configuration has for them.
+        """
         self._origin = origin
         self._base = base
         self._document = document
         self._python = python
+        self._files = files or {}
         return self
 
     def document(self) -> dict[str, Any]:

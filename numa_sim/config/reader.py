@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Never
 
@@ -54,15 +54,40 @@ def build(
 
     A document from a file must name its units; one made in `python` may give quantities as integers.
     """
-    try:
-        config = Config.model_validate(document, context=None if python else {"origin": origin})
-    except ValidationError as problem:
-        raise config_error(problem, document, origin, overridden or {}) from None
-    except RecursionError:
-        raise ConfigError(origin, "", "tables are nested too deep", ("at most 8 levels",)) from None
+    config = _validated(document, origin, overridden or {}, python)
     config.located(origin, base, document, python)
     _check_files(config)
     return config
+
+
+def rebuild(document: dict[str, Any], origin: str, files: Mapping[str, FilePath]) -> Config:
+    """Configuration of a run folder's resolved document.
+
+    Parameters
+    ----------
+    document : dict
+        What `Config.resolved` gave.
+    origin : str
+        File it stands in, for messages.
+    files : mapping of str to Path
+        Where the files it names are now; the machine's own description need not be there.
+
+    Raises
+    ------
+    ConfigError
+        For a value this version does not accept.
+    """
+    config = _validated(document, origin, {}, python=False)
+    return config.located(origin, FilePath(origin).parent, document, False, files)
+
+
+def _validated(document: dict[str, Any], origin: str, overridden: dict[Path, str], python: bool) -> Config:
+    try:
+        return Config.model_validate(document, context=None if python else {"origin": origin})
+    except ValidationError as problem:
+        raise config_error(problem, document, origin, overridden) from None
+    except RecursionError:
+        raise ConfigError(origin, "", "tables are nested too deep", ("at most 8 levels",)) from None
 
 
 def read_document(file: FilePath) -> dict[str, Any]:
@@ -200,7 +225,7 @@ def _check_files(config: Config) -> None:
 def _check_file(config: Config, path: str, name: str, folder: bool) -> None:
     if "\0" in name:
         raise ConfigError(config.origin, path, "a file name cannot hold a zero byte")
-    place = config.base / name
+    place = config.place(name)
     if not (place.is_dir() if folder else place.is_file()):
         what = "folder" if folder else "file"
         wanted = (f"an existing {what}, relative to {config.base.name or 'the configuration'}",)

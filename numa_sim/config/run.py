@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, Time, refuse, size, time
+from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, Size, Time, refuse, size, time
 
 
 class TimelineTable(Section):
@@ -80,6 +80,10 @@ class Run(Section):
     timeline: Annotated[
         TimelineTable | None, BeforeValidator(_on_or_off, json_schema_input_type=TimelineTable | bool | None)
     ] = Field(None, description="true, or a table: record who did what when, in spans.parquet and trace.pftrace")
+    keep_inputs: Size = Field(
+        1 << 20,
+        description="traces and swap headers up to this size are copied into the run folder",
+    )
     record_events: int = Field(0, ge=0, le=1_000_000_000, description="events kept in events.parquet")
     access_map: AccessMap = AccessMap()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from numa_sim.kernel.coredump import CoreDump
@@ -11,6 +12,7 @@ from numa_sim.observe.access_map import AccessMap
 from numa_sim.observe.sampler import TimeSeries
 from numa_sim.observe.timeline.spans import Timeline
 from numa_sim.state.kernel import Kernel
+from numa_sim.topology import Topology
 from numa_sim.units import format_ns
 
 __all__ = ["MODEL_VERSION", "Disk", "InputFile", "RunResult", "Snapshot", "SwapArea", "TaskRow"]
@@ -48,11 +50,16 @@ class Disk:
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file the run read: its name (without folders), size in bytes and SHA-256 (hex)."""
+    """A file the run read: its name (without folders), size in bytes and SHA-256 (hex).
+
+    `file` is the name the configuration has for it, `content` what the run folder shall keep of it.
+    """
 
     name: str
     size_bytes: int
     sha256: str
+    file: str = ""
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,16 @@ class RunResult:
         Accesses by time and address, if ``run.observe`` asked for them.
     timeline : Timeline or None
         Who did what when, with ``run.timeline``.
+    topology : Topology, optional
+        The machine as it was simulated.
+    beyond_config : tuple of str
+        What the run had that its configuration does not say: programs and policies given in Python.
+    base : Path, optional
+        Folder that file names of the configuration are relative to.
+    started_unix_s : float
+        Host time when it began, s since 1970.
+    replica : int
+        Which repetition of a point of a sweep it is, from 0.
     """
 
     config: Mapping[str, Any]
@@ -126,6 +143,11 @@ class RunResult:
     access_map: AccessMap | None = None
     timeline: Timeline | None = None
     model_version: str = MODEL_VERSION
+    topology: Topology | None = None
+    beyond_config: tuple[str, ...] = ()
+    base: Path | None = None
+    started_unix_s: float = 0.0
+    replica: int = 0
 
     def __repr__(self) -> str:
         """Say how it ended; the arrays would fill pages.  `Run.of` shows what happened."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
@@ -15,7 +13,7 @@ from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
 from numa_sim.kernel.slab.cache import kmem_cache_init
 from numa_sim.kernel.vmalloc import vmalloc_init
-from numa_sim.observe.result import InputFile
+from numa_sim.observe.inputs import read_input
 from numa_sim.observe.timeline.from_events import LOG_EVENTS
 from numa_sim.policies import Policy, find
 from numa_sim.processes.mount import file_sizes
@@ -234,11 +232,11 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
 def add_workloads(machine: Machine, config: Config) -> None:
     """Add the tasks of ``[[workload]]``; copies are numbered, trace files are noted as inputs."""
     for workload in config.workload:
-        program = program_from_config(workload, config.base)
+        program = program_from_config(workload, config.place)
         if workload.trace is not None:
-            machine.inputs.append(_input(config.base / workload.trace.file))
+            machine.inputs.append(read_input(config, workload.trace.file))
             if workload.trace.strace is not None:
-                machine.inputs.append(_input(config.base / workload.trace.strace))
+                machine.inputs.append(read_input(config, workload.trace.strace))
         for name in workload.task_names():
             machine.add(
                 program,
@@ -250,8 +248,3 @@ def add_workloads(machine: Machine, config: Config) -> None:
                 limits=workload.limits.given(),
                 kind="trace" if workload.trace is not None else "program",
             )
-
-
-def _input(path: Path) -> InputFile:
-    data = path.read_bytes()
-    return InputFile(path.name, len(data), hashlib.sha256(data).hexdigest())

@@ -110,6 +110,7 @@ class Machine(simpy.Environment):
         self.config = config
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else topology_of(config)
+        self._given_policy = policy
         policy = policy if policy is not None else build.reclaim_policy(config)
         self.kernel = build.build_kernel(config, self.topology, policy)
         self.file_mappings = make_files(self.kernel, config)
@@ -464,7 +465,7 @@ class Machine(simpy.Environment):
         progress : callable, optional
             Called with the machine at every sample.
         """
-        started = time.perf_counter()
+        started, self._started_unix_s = time.perf_counter(), time.time()
         if not self.tasks:
             raise SimulationError("nothing to run: no workload was given")
         self.timeseries.sample(self.now_ns)
@@ -546,4 +547,15 @@ class Machine(simpy.Environment):
             cores=tuple(self.cores),
             access_map=self.access_watch.map if self.access_watch is not None else None,
             timeline=None if self.timeline is None else self.timeline.finish(),
+            topology=self.topology,
+            beyond_config=self._beyond_config(),
+            base=config.base,
+            started_unix_s=self._started_unix_s,
         )
+
+    def _beyond_config(self) -> tuple[str, ...]:
+        """What this run has that its configuration does not say: nobody can repeat it from that alone."""
+        configured = sum(workload.count for workload in self.config.workload)
+        added = [task.name for task in self.tasks if task.kind != "child"][configured:]
+        programs = tuple(f"program of task {name}" for name in added)
+        return (*programs, f"policy {self._given_policy.name}") if self._given_policy is not None else programs

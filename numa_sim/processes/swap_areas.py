@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from errno import EINVAL
 
 from numa_sim.config.disk import ZramDrive
@@ -11,6 +10,7 @@ from numa_sim.config.swap import Swap, SwapFile
 from numa_sim.errors import ConfigError, SwapError
 from numa_sim.kernel.swap_header import V1_MAX_PAGES, SwapHeader, decode
 from numa_sim.kernel.swapon import SWAP_FLAG_PREFER, sys_swapon
+from numa_sim.observe.inputs import read_input_page
 from numa_sim.observe.result import InputFile, SwapArea
 from numa_sim.state.constants import PAGE_SIZE, SWP_WRITEOK, WRITEPAGE_ASYNC, WRITEPAGE_SYNC
 from numa_sim.state.kernel import Kernel
@@ -122,15 +122,14 @@ class SwapAreas:
 
     def _header_of_image(self, name: str, image: str) -> SwapHeader:
         where = f"machine.swap[{self.names.index(name)}].image"
-        path = self._config.base / image
+        path = self._config.place(image)
         try:
-            with path.open("rb") as file:
-                page = file.read(PAGE_SIZE)
+            header_page, page = read_input_page(self._config, image, PAGE_SIZE)
         except OSError as problem:
             raise ConfigError(
                 "", where, f"cannot read {path}: {problem.strerror}", ("a file mkswap has written",)
             ) from None
-        self.inputs.append(InputFile(path.name, len(page), hashlib.sha256(page).hexdigest()))
+        self.inputs.append(header_page)
         try:
             header = decode(page)
         except SwapError as problem:

@@ -10,18 +10,33 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from numa_sim.observe.result import RunResult
+from numa_sim.observe.result import InputFile, RunResult
 from numa_sim.results.canonical import file_entry, seal
+from numa_sim.results.formats import FORMAT_VERSION
+from numa_sim.results.host import checkout, cpu_model, shipped_trace
 from numa_sim.version import __version__
+from numa_sim.workloads.streams import STREAMS_VERSION
 
-__all__ = ["ENVIRONMENT", "FORMAT_VERSION", "MANIFEST", "SUMMARY", "environment", "manifest"]
+__all__ = [
+    "ENVIRONMENT",
+    "INPUTS",
+    "MANIFEST",
+    "SUMMARY",
+    "TOPOLOGY",
+    "environment",
+    "kept_inputs",
+    "manifest",
+    "packages",
+]
 
-FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 ENVIRONMENT: Final = "environment.json"
 SUMMARY: Final = "summary.json"
+TOPOLOGY: Final = "topology.json"
+INPUTS: Final = "inputs"
+"""Folder of the input files that are kept in a run folder."""
 
-_PACKAGES: Final = ("numpy", "numba", "simpy", "networkx", "pydantic", "pyarrow", "matplotlib")
+_PACKAGES: Final = ("numpy", "scipy", "numba", "simpy", "networkx", "pydantic", "pyarrow", "matplotlib")
 
 
 def manifest(result: RunResult, summary: Mapping[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -43,8 +58,11 @@ def manifest(result: RunResult, summary: Mapping[str, Any], files: Mapping[str, 
             "model_version": result.model_version,
             "config": dict(result.config),
             "config_sha256": result.config_sha256,
-            "inputs": [{"name": i.name, "size_bytes": i.size_bytes, "sha256": i.sha256} for i in result.inputs],
+            "inputs": [_input_entry(entry) for entry in result.inputs],
+            "beyond_config": list(result.beyond_config),
             "seed": result.seed,
+            "replica": result.replica,
+            "streams_version": STREAMS_VERSION,
             "check_level": result.check_level,
             "exit_state": result.exit_state,
             "end_ns": result.end_ns,
@@ -55,6 +73,25 @@ def manifest(result: RunResult, summary: Mapping[str, Any], files: Mapping[str, 
             "files": {name: file_entry(content) for name, content in files.items()},
         }
     )
+
+
+def kept_inputs(result: RunResult) -> dict[str, bytes]:
+    """Inputs the run folder holds, by their names there; those that come with numa_sim are not among them."""
+    return {_kept_name(i): i.content for i in result.inputs if i.content is not None and _is_kept(i)}
+
+
+def _input_entry(i: InputFile) -> dict[str, Any]:
+    entry = {"name": i.name, "file": i.file, "size_bytes": i.size_bytes, "sha256": i.sha256}
+    return {**entry, "kept": _kept_name(i) if _is_kept(i) else None}
+
+
+def _is_kept(i: InputFile) -> bool:
+    return i.content is not None and shipped_trace(i.sha256, i.size_bytes) is None
+
+
+def _kept_name(i: InputFile) -> str:
+    """Name in the run folder: files of equal names must not meet there."""
+    return f"{INPUTS}/{i.sha256[:12]}-{i.name}"
 
 
 def environment(result: RunResult, folder_name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -74,20 +111,34 @@ def environment(result: RunResult, folder_name: str, files: Mapping[str, bytes])
             "format_version": FORMAT_VERSION,
             "folder": folder_name,
             "command": list(sys.argv),
-            "written_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "config_folder": None if result.base is None else str(result.base.absolute()),
+            "started_utc": _utc(result.started_unix_s),
+            "ended_utc": _utc(result.started_unix_s + result.wall_seconds),
+            "written_utc": _utc(time.time()),
             "wall_seconds": round(result.wall_seconds, 3),
             "host": {
                 "name": platform.node(),
                 "platform": platform.platform(),
                 "machine": platform.machine(),
+                "cpu": cpu_model(),
                 "cpus": os.cpu_count() or 0,
             },
             "python": platform.python_version(),
             "numa_sim": __version__,
-            "packages": {name: version for name in _PACKAGES if (version := _version(name))},
+            "checkout": checkout(),
+            "packages": packages(),
             "files": {name: file_entry(content) for name, content in files.items()},
         }
     )
+
+
+def _utc(unix_s: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(unix_s))
+
+
+def packages() -> dict[str, str]:
+    """Versions of the installed packages that can have a part in a result or its picture."""
+    return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

@@ -12,9 +12,11 @@ from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
 from numa_sim.results.durable import existing_folder
-from numa_sim.results.manifest import FORMAT_VERSION, MANIFEST, SUMMARY
+from numa_sim.results.formats import manifest_as_now, unknown_version
+from numa_sim.results.manifest import MANIFEST, SUMMARY, TOPOLOGY
 from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import headline, summarise
+from numa_sim.topology import Topology, from_document
 
 if TYPE_CHECKING:
     from numa_sim.results.steady import SteadyMean
@@ -40,7 +42,7 @@ class Run:
     Attributes
     ----------
     manifest : dict
-        ``manifest.json``; empty for a run in memory.
+        ``manifest.json``, in the newest form (`numa_sim.results.formats`); empty for a run in memory.
     summary : dict
         See `numa_sim.results.summary.summarise`.
     folder : Path or None
@@ -48,11 +50,17 @@ class Run:
     """
 
     def __init__(
-        self, manifest: dict[str, Any], summary: dict[str, Any], table: Callable[[str], Any], folder: Path | None = None
+        self,
+        manifest: dict[str, Any],
+        summary: dict[str, Any],
+        table: Callable[[str], Any],
+        folder: Path | None = None,
+        topology: Topology | None = None,
     ) -> None:
         self.manifest = manifest
         self.summary = summary
         self.folder = folder
+        self._topology = topology
         self._table = table
         self._tables: dict[str, Any] = {}
 
@@ -71,7 +79,7 @@ class Run:
         def table(name: str) -> Any:
             return makers[name]() if name in makers else tables.recordings(result).get(name)
 
-        return cls({}, summarise(result), table)
+        return cls({}, summarise(result), table, topology=result.topology)
 
     def table(self, name: str) -> Any:
         """Return a table by the name of its file, such as ``timeseries-cpu``: pyarrow.Table, read once.
@@ -88,6 +96,15 @@ class Run:
                 raise RunFolderError(self.folder or "run in memory", f"has no {name}.parquet{how}")
             self._tables[name] = table
         return self._tables[name]
+
+    @property
+    def topology(self) -> Topology:
+        """The machine as it was simulated; RunFolderError if it was not kept (before format version 2)."""
+        if self._topology is None:
+            if self.folder is None or not (self.folder / TOPOLOGY).is_file():
+                raise RunFolderError(self.folder or "run", f"has no {TOPOLOGY}")
+            self._topology = from_document(_read_json(self.folder, TOPOLOGY), str(self.folder / TOPOLOGY))
+        return self._topology
 
     @property
     def timeseries(self) -> Any:
@@ -236,8 +253,8 @@ def open_run(folder: Path | str) -> Run:
     """
     path = existing_folder(folder)
     manifest = _read_json(path, MANIFEST)
-    if (version := manifest.get("format_version")) != FORMAT_VERSION:
-        raise RunFolderError(folder, f"format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
+    if problem := unknown_version(manifest):
+        raise RunFolderError(folder, problem)
 
     def table(name: str) -> Any:
         try:
@@ -247,7 +264,7 @@ def open_run(folder: Path | str) -> Run:
         except (OSError, ValueError) as error:
             raise RunFolderError(folder, f"{name}.parquet cannot be read: {error}") from error
 
-    return Run(manifest, _read_json(path, SUMMARY), table, path)
+    return Run(manifest_as_now(manifest), _read_json(path, SUMMARY), table, path)
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
 from numa_sim.results.canonical import canonical_json
 from numa_sim.results.durable import FileLayer, WithHoles
-from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY, environment, manifest
+from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY, TOPOLOGY, environment, kept_inputs, manifest
 from numa_sim.results.run import Run
 from numa_sim.results.timelines import exported
+from numa_sim.topology import to_document
 
 __all__ = ["is_temporary", "leftovers", "remove_leftovers", "write_run"]
 
@@ -54,7 +55,8 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         ``environment.json``, and, if there are any, ``timeseries-buddy.parquet``, ``fault-latency.parquet``,
         ``access-map.parquet``, ``events.parquet``, ``proc.parquet`` (snapshots of /proc), ``spans.parquet`` and
         ``trace.pftrace`` (the timeline) and ``overview.png``; in ``proc/`` the texts of /proc at the end, in ``cores/``
-        core files of crashed tasks.
+        core files of crashed tasks, in ``inputs/`` files the run read (``run.keep_inputs``); ``topology.json`` is the
+        machine as it was simulated.
 
     Raises
     ------
@@ -81,6 +83,9 @@ def write_run(result: RunResult, folder: Path | str, *, picture: bool = True, fi
         same["proc.parquet"] = tables.parquet_bytes(tables.proc_table(result.snapshots))
     texts = procfs.texts(result.kernel, [area.name for area in result.swap_areas])
     same |= {f"proc/{name}": text.encode() for name, text in texts.items()}
+    if result.topology is not None:
+        same[TOPOLOGY] = canonical_json(to_document(result.topology))
+    same |= kept_inputs(result)
     for dump in result.cores:
         core = core_file(dump)
         same[f"cores/{core_name(dump)}"] = WithHoles(core.contents, core.written)

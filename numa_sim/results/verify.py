@@ -10,7 +10,8 @@ from typing import Any
 from numa_sim.errors import RunFolderError
 from numa_sim.results.canonical import seal_is_broken, sha256
 from numa_sim.results.durable import existing_folder
-from numa_sim.results.manifest import ENVIRONMENT, FORMAT_VERSION, MANIFEST, SUMMARY
+from numa_sim.results.formats import unknown_version
+from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY
 from numa_sim.results.run_folder import is_temporary
 from numa_sim.results.tables import read_parquet
 
@@ -96,8 +97,8 @@ def _document(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
     if not isinstance(document, dict):
         problems.append(f"{name}: is not a JSON object")
         return {}
-    if (version := document.get("format_version")) != FORMAT_VERSION:
-        problems.append(f"{name}: format_version {version!r} is unknown, this numa_sim reads {FORMAT_VERSION}")
+    if problem := unknown_version(document):
+        problems.append(f"{name}: {problem}")
         return {}
     if seal_is_broken(document):
         problems.append(f"{name}: was changed after it was written")

@@ -50,28 +50,28 @@ def pattern_from_config(pattern: Any) -> Pattern:
     return make(pattern)
 
 
-def program_from_config(workload: Any, folder: Path | None = None) -> Program:
+def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> Program:
     """Make the program of one ``[[workload]]`` table: its `program` list, or the replay of its `trace`.
 
     Parameters
     ----------
     workload : object
         With `program` (operations) or `trace` (file, format, strace, mappings, cache_hit, limit, instructions).
-    folder : Path, optional
-        Folder a relative trace file is looked up in.
+    place : callable, optional
+        Says where the file of a name is (`Config.place`).
     """
     if workload.trace is not None:
         from numa_sim.workloads.traces import trace_program
 
         t = workload.trace
         return trace_program(
-            (folder or Path()) / t.file,
+            place(t.file),
             t.format,
             cache_hit_ns=t.cache_hit,
             limit=t.limit,
             instructions=t.instructions,
             mappings=t.mappings,
-            **({} if t.strace is None else {"strace": (folder or Path()) / t.strace}),
+            **({} if t.strace is None else {"strace": place(t.strace)}),
         )
     return _program(_Position([_Frame(tuple(workload.program))], {}, {}))
 

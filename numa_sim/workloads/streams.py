@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import numpy as np
 from numpy.random import PCG64DXSM, Generator, SeedSequence
 from numpy.typing import NDArray
+
+STREAMS_VERSION: Final = 1
+"""Grows whenever a seed and a name give other numbers than before."""
 
 
 def words(name: str) -> tuple[int, ...]:

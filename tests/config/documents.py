@@ -172,6 +172,7 @@ INLINE: dict[str, Any] = {
         "observe": ["buddy", "access_map"],
         "access_map": {"sample": "100us", "aggregate": "2ms", "region": "32KiB"},
         "timeline": {"from": "1ms", "until": "1s", "most": 1000},
+        "keep_inputs": "64KiB",
     },
 }
 for _area in INLINE["machine"]["swap"]:

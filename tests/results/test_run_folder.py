@@ -39,8 +39,9 @@ def test_a_folder_holds_what_it_should(tmp_path, result):
     manifest = json.loads((folder / "manifest.json").read_bytes())
     assert set(manifest["files"]) == set(SAME[1:])
     assert manifest["config"] == dict(result.config)
-    assert manifest["inputs"] == [{"name": "sort.trace", "size_bytes": 12345, "sha256": "ab" * 32}]
-    assert [manifest[key] for key in ("format_version", "seed", "exit_state")] == [1, 1, "until"]
+    trace = {"name": "sort.trace", "file": "", "size_bytes": 12345, "sha256": "ab" * 32, "kept": None}
+    assert manifest["inputs"] == [trace]
+    assert [manifest[key] for key in ("format_version", "seed", "exit_state")] == [2, 1, "until"]
 
 
 def test_equal_runs_give_equal_bytes_in_other_processes_and_places(tmp_path):

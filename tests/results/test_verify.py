@@ -103,9 +103,10 @@ def test_an_edited_manifest(folder, key, value):
 
 
 def test_an_unknown_format(folder):
-    rewrite(folder, "manifest.json", lambda document: document.update(format_version=2))
-    assert verify_run(folder)[0] == "manifest.json: format_version 2 is unknown, this numa_sim reads 1"
-    with pytest.raises(RunFolderError, match="format_version 2 is unknown"):
+    rewrite(folder, "manifest.json", lambda document: document.update(format_version=3))
+    unknown = "format_version 3 is unknown, this numa_sim reads 1 to 2; a newer numa_sim wrote it, upgrade this one"
+    assert verify_run(folder)[0] == f"manifest.json: {unknown}"
+    with pytest.raises(RunFolderError, match=unknown):
         open_run(folder)
 
 

@@ -202,7 +202,7 @@ class Twin(simpy.Environment):
         self.living = 0
         self.all_ended = simpy.Event(self)
         for workload in config.workload:
-            program = program_from_config(workload, config.base)
+            program = program_from_config(workload, config.place)
             for copy in range(workload.count):
                 name = workload.name if workload.count == 1 else f"{workload.name}-{copy}"
                 index = self.reserve_row()

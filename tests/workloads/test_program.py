@@ -238,6 +238,6 @@ def test_the_config_models_have_the_fields_read_here(tmp_path):
 
     (tmp_path / "t.txt").write_text(" L 5000,4\nI  5000,4\n S 5000,4\n L 9000,1\n")
     trace = {"file": "t.txt", "format": "lackey", "cache_hit": "3ns", "limit": 1, "instructions": False}
-    done = run(program_from_config(Workload.model_validate({"name": "t", "trace": trace}), tmp_path))
+    done = run(program_from_config(Workload.model_validate({"name": "t", "trace": trace}), tmp_path.joinpath))
     assert done[0] == Mmap(512, 0, "0x0", flags=MAP_NORESERVE)
     assert done[1][1].tolist() == [(5, 9, 3, 1)]
