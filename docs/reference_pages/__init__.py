@@ -12,7 +12,14 @@ from reference_pages.names import names_pages
 
 def all_pages() -> dict[str, str]:
     """Every generated page: file name to MyST Markdown."""
-    return {**config_pages(), "cli.md": cli_page(), "api.md": api_page(), **names_pages()}
+    pages = {**config_pages(), "cli.md": cli_page(), "api.md": api_page(), **names_pages()}
+    return {**pages, "examples.md": examples_page()}
+
+
+def examples_page() -> str:
+    """The README of ``configs/``, which lies outside the site."""
+    text = (Path(__file__).parents[2] / "configs" / "README.md").read_text()
+    return f"# Example configurations\n\nThe files of the folder `configs/`.\n\n{text}"
 
 
 def write_pages(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numa_sim.observe.events import OPERANDS
 from numa_sim.observe.meanings import COUNTERS, EVENT_MEANINGS, PARTS
 from numa_sim.observe.sampler import CPU_COLUMNS, DISK_COLUMNS, NODE_COLUMNS, SWAP_COLUMNS, Column
+from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
 from numa_sim.results.tables import MEAN_COLUMNS
 from numa_sim.state.constants import EVENTS, TIME_PARTS, VMSTAT
 
@@ -34,11 +35,20 @@ is taken over all of them, recorded or not.  Operands: `pfn` a page frame, `vpn`
 `row` a row of the table of page tables, others by their index.
 
 """
-_COLUMNS = """# Columns of the time series
+_COLUMNS = """# Columns of tables
 
-Each table of a run folder is a Parquet file with one row per sample and thing sampled; every column carries its unit
+## In a run folder
+
+Each time series is a Parquet file with one row per sample and thing sampled; every column carries its unit
 and meaning as metadata.  Numbers "since boot" only grow: take differences between rows.  `Run.to_pandas()` gives the
 first table.
+"""
+
+_SWEEP = """
+## Of a sweep
+
+`open_sweep(folder)` gives the table of all its runs; names are stable, columns may be added.  Besides these there is a
+column for each factor, by its path or label.
 """
 
 
@@ -54,7 +64,7 @@ def names_pages() -> dict[str, str]:
         + _EVENTS + table("event", events)
     )  # fmt: skip
     columns = _COLUMNS + "".join(
-        f"\n## `{file}`: one row per {rows}\n\n" + column_table(columns)
+        f"\n### `{file}`: one row per {rows}\n\n" + column_table(columns)
         for file, rows, columns in (
             ("timeseries.parquet", "sample and node", (*NODE_COLUMNS, *MEAN_COLUMNS)),
             ("timeseries-cpu.parquet", "sample and CPU", CPU_COLUMNS),
@@ -62,7 +72,16 @@ def names_pages() -> dict[str, str]:
             ("timeseries-disk.parquet", "sample and disk", DISK_COLUMNS),
         )
     )
-    return {"names.md": names, "columns.md": columns}
+    sweep = _SWEEP + "".join(
+        f"\n### {title}\n\n" + column_table(figures)
+        for title, figures in (
+            ("`results.parquet`: one row per run", [Column(*column[:3]) for column in DESIGN_COLUMNS]),
+            ("... and its metrics", METRIC_COLUMNS),
+            ("`Sweep.nodes`: one row per run and node", NODE_FIGURES),
+            ("`Sweep.tasks`: one row per run and task", TASK_FIGURES),
+        )
+    )
+    return {"names.md": names, "columns.md": columns + sweep}
 
 
 def explained(names: Sequence[str], meanings: Mapping[str, str], what: str) -> dict[str, str]:
@@ -84,7 +103,7 @@ def table(head: str, rows: Mapping[str, str]) -> str:
     return f"| {head} | |\n|---|---|\n" + "".join(f"| `{name}` | {text} |\n" for name, text in rows.items())
 
 
-def column_table(columns: Iterable[Column]) -> str:
+def column_table(columns: Iterable[Column | Figure]) -> str:
     """Markdown table of columns; counters are named once and explained on their own page."""
     rows, counters = [], []
     for column in columns:

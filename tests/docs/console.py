@@ -12,6 +12,7 @@ A page's blocks run in their order, in a folder of their own where ``configs/`` 
 An HTML comment right above a block, which readers do not see, says more:
 
 * ``<!-- file: NAME -->``: the block is also written to that file.
+* ``<!-- machine: NAME -->``: the same; it is a description of a machine, not a configuration.
 * ``<!-- fragment -->``: keys that are laid over a small configuration (`BASE`), which must be valid then.
 * ``<!-- output -->``: what the last ``python`` block printed.
 * ``<!-- not run: REASON -->``.
@@ -70,7 +71,8 @@ class Block:
     @property
     def file(self) -> str:
         """Name of the file to write the text to, or nothing."""
-        return self.mark.partition("file: ")[2]
+        kind, _, name = self.mark.partition(": ")
+        return name if kind in ("file", "machine") else ""
 
     @property
     def runs(self) -> bool:
@@ -190,7 +192,7 @@ class Session:
                 main(arguments)
             except SystemExit as ended:
                 self.status = int(ended.code or 0)
-        return screen.getvalue()
+        return re.sub(r"^Compiling the kernel rules.*\n", "", screen.getvalue(), flags=re.MULTILINE)
 
     def _shell(self, line: str, given: str) -> str:
         ended = subprocess.run(
@@ -220,6 +222,11 @@ class Session:
         from numa_sim.config import Config
         from numa_sim.config.reader import build
 
+        if block.mark.startswith("machine: "):
+            from numa_sim.topology import Topology, load
+
+            assert isinstance(load(f"toml:{block.file}", self.folder), Topology)
+            return
         table = tomllib.loads(block.text)
         whole = laid_over(BASE, table) if block.mark.startswith("fragment") else table
         assert isinstance(build(whole, "<example>", self.folder), Config)

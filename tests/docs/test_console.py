@@ -32,7 +32,7 @@ def test_commands_stand_in_blocks_that_are_run(page):
             typed = re.findall(r"^(?:\$ .*|(?:numa-sim|make) .*)$", block.text, re.MULTILINE)
             assert not typed, f"line {block.line}: {typed} belongs in a console block"
         if block.mark:
-            assert re.fullmatch(r"file: [\w./-]+|fragment|output|not run: .+", block.mark), (
+            assert re.fullmatch(r"(file|machine): [\w./-]+|fragment|output|not run: .+", block.mark), (
                 f"line {block.line}: {block.mark}"
             )
 
