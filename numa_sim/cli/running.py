@@ -59,7 +59,7 @@ def run_config(
     if quiet:
         screen.print(folder, soft_wrap=True, highlight=False)
         return written
-    from numa_sim.results.summary import print_summary
+    from numa_sim.results.summary_tables import print_summary
 
     print_summary(open_run(written).summary, screen)
     screen.print(f"run folder  {folder}", soft_wrap=True, highlight=False)

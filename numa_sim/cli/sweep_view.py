@@ -66,6 +66,6 @@ def _means_table(sweep: Sweep, by: Sequence[str], metrics: Sequence[str], confid
             readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
             for metric, (_, interval) in zip(metrics, cells, strict=True)
         ]
-        words = [Text("-" if value is None else str(value)) for value in factors]
+        words = ["-" if value is None else str(value) for value in factors]
         table.add_row(*words, " to ".join(str(n) for n in (counts[0], counts[-1])[: len(counts)]), *said)
     return table

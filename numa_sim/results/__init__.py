@@ -8,7 +8,8 @@ imported only when it is used.
 from numa_sim.results.durable import FileLayer
 from numa_sim.results.run import Run, open_run
 from numa_sim.results.run_folder import leftovers, remove_leftovers, write_run
-from numa_sim.results.summary import print_summary, summarise
+from numa_sim.results.summary import summarise
+from numa_sim.results.summary_tables import print_summary
 from numa_sim.results.sweep import Sweep, open_sweep
 from numa_sim.results.sweep_table import collect
 from numa_sim.results.verify import check_run, verify_run

@@ -168,7 +168,7 @@ def plot_time_parts(run: Run, ax: Axes | None = None) -> Axes:
 def overview(run: Run) -> Picture:
     """Draw all of the above, those over time with one time axis."""
     from numa_sim.results.picture import Picture
-    from numa_sim.results.summary import headline
+    from numa_sim.results.summary_tables import headline
 
     n_bars = min(max(len(run.summary["tasks"]), 1), _BARS)
     over_time = (plot_node_fill, plot_swap, plot_latency, plot_faults, plot_reclaim)

@@ -15,7 +15,8 @@ from numa_sim.results.durable import existing_folder
 from numa_sim.results.formats import manifest_as_now, unknown_version
 from numa_sim.results.manifest import MANIFEST, SUMMARY, TOPOLOGY
 from numa_sim.results.readable import readable_count, readable_ns
-from numa_sim.results.summary import headline, summarise
+from numa_sim.results.summary import summarise
+from numa_sim.results.summary_tables import headline
 from numa_sim.topology import Topology, from_document
 
 if TYPE_CHECKING:

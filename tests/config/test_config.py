@@ -179,8 +179,8 @@ def test_a_child_knows_its_parents_regions_and_forgets_none_of_the_parents() -> 
     assert [operation.op for operation in config.workload[0].program] == ["mmap", "fork", "munmap"]
     with pytest.raises(ConfigError, match=r"program\.2\.on.*heap"):
         Config.of(machine=preset, workload=[{"name": "w", "program": [heap, gone, gone]}])
+    child = {"op": "fork", "program": [gone, gone]}
     with pytest.raises(ConfigError, match=r"program\.1\.program\.1\.on.*heap"):
-        child = {"op": "fork", "program": [gone, gone]}
         Config.of(machine=preset, workload=[{"name": "w", "program": [heap, child]}])
 
 

@@ -110,7 +110,7 @@ def test_it_is_off_unless_asked_for_and_changes_nothing() -> None:
 def test_the_summary_prints_them(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 
-    from numa_sim.results.summary import print_summary, summarise
+    from numa_sim.results import print_summary, summarise
 
     print_summary(summarise(finish(machine(on=True))), Console(width=100))
     said = capsys.readouterr().out
