@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from numa_sim.observe.meanings import COUNTERS, PARTS
 from numa_sim.state.constants import TIME_PARTS, VMSTAT
 
 __all__ = ["DESIGN_COLUMNS", "METRIC_COLUMNS", "NODE_FIGURES", "TASK_FIGURES", "Figure", "metrics_of"]
@@ -72,7 +73,7 @@ _RECLAIM: Final = (
 def _counters(where: str, *path: str) -> Iterator[Figure]:
     for name in VMSTAT:
         unit = "ns" if name.endswith("_ns") else "1"
-        yield Figure(name, unit, f"counter {name} from boot to the end, {where}", _at(*path, "vmstat", name))
+        yield Figure(name, unit, f"{COUNTERS[name]}, {where}", _at(*path, "vmstat", name))
 
 
 def _reclaim(where: str, *path: str) -> Iterator[Figure]:
@@ -96,7 +97,7 @@ METRIC_COLUMNS: Final = (
     Figure("state_hash", "", "hash of the machine's state at the end", _at("run", "state_hash"), "text"),
     Figure("task_run_ns", "ns", "run time, sum over all tasks", _at("totals", "run_ns")),
     *(
-        Figure(f"task_time_{part}_ns", "ns", f"part {part} of the tasks' time, sum", _at("totals", "parts_ns", part))
+        Figure(f"task_time_{part}_ns", "ns", f"time of all tasks: {PARTS[part]}", _at("totals", "parts_ns", part))
         for part in TIME_PARTS
     ),
     Figure("oom_killed_tasks", "1", "tasks killed for lack of memory", lambda summary: len(summary["oom_kills"])),
@@ -171,7 +172,7 @@ TASK_FIGURES: Final = (
     Figure("start_ns", "ns", "simulated time of its start", _at("start_ns")),
     Figure("end_ns", "ns", "simulated time of its end, or of the run's", _at("end_ns")),
     Figure("run_ns", "ns", "from start to end", _at("run_ns")),
-    *(Figure(f"time_{part}_ns", "ns", f"part {part} of run_ns", _at("parts_ns", part)) for part in TIME_PARTS),
+    *(Figure(f"time_{part}_ns", "ns", f"of run_ns: {PARTS[part]}", _at("parts_ns", part)) for part in TIME_PARTS),
     Figure("min_flt", "1", "minor faults", _at("min_flt")),
     Figure("maj_flt", "1", "major faults", _at("maj_flt")),
     Figure("accesses", "1", "accesses", _at("accesses")),
