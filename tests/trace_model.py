@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from numa_sim.workloads.traces import MapCall, ProtectCall, Runs, UnmapCall
+from numa_sim.workloads.traces import MapCall, ProtectCall, Runs, UnmapCall, Wait
 
 
 def check_items(items):
     """Check that every access lies in a mapping of its time; return the runs as (vpn, count, flags) tuples."""
     mapped = []
     runs = []
+    waited = 0
     for item in items:
         if isinstance(item, MapCall):
             assert item.pages > 0
@@ -29,6 +30,9 @@ def check_items(items):
             ]
         elif isinstance(item, ProtectCall):
             assert sum(max(0, min(end, item.vpn + item.pages) - max(start, item.vpn)) for start, end in mapped)
+        elif isinstance(item, Wait):
+            assert item.until_ns >= waited
+            waited = item.until_ns
         else:
             assert isinstance(item, Runs)
             for vpn in np.unique(item.vpn).tolist():

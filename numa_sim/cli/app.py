@@ -222,26 +222,33 @@ def events(
         typer.echo(line)
 
 
-class TimelineFormat(StrEnum):
-    """What a timeline can be exported as."""
+class ExportFormat(StrEnum):
+    """What ``numa-sim export`` can write."""
 
     perfetto = "perfetto"
     chrome = "chrome"
     ftrace = "ftrace"
+    damon = "damon"
+    damon_compressed = "damon-compressed"
 
 
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     form: Annotated[
-        TimelineFormat, typer.Option("--format", help="For ui.perfetto.dev; for chrome://tracing; as text.")
-    ] = TimelineFormat.perfetto,
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="The timeline, for ui.perfetto.dev, for chrome://tracing or as text; the access map as DAMON's records, "
+            "plain or compressed, for damo.",
+        ),
+    ] = ExportFormat.perfetto,
     out: Annotated[Path | None, typer.Option(help="File to write; else one here, named after RUN.")] = None,
 ) -> None:
-    """Write the timeline of RUN for other tools; record one with run.timeline=true."""
-    from numa_sim.cli.exporting import export_timeline
+    """Write what RUN recorded for other tools: its timeline (run.timeline=true), or its access map (run.observe)."""
+    from numa_sim.cli.exporting import export_run
 
-    typer.echo(export_timeline(folder, form.value, out))
+    typer.echo(export_run(folder, form.value, out))
 
 
 @app.command()
@@ -280,7 +287,7 @@ def compile_rules() -> None:
 @trace_app.command("import")
 def trace_import(
     form: Annotated[
-        str, typer.Argument(metavar="FORMAT", help="lackey, lackey+strace, oracleGeneral, csv or numa_sim.")
+        str, typer.Argument(metavar="FORMAT", help="lackey, lackey+strace, oracleGeneral, csv, damon or numa_sim.")
     ],
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Trace to read.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Trace to write, *.npz.", show_default=False)],

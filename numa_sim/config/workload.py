@@ -18,12 +18,16 @@ class Trace(Section):
     """A recorded trace of page accesses that the task replays."""
 
     file: str = Field(min_length=1, description="trace file, relative to the configuration file")
-    format: Literal["numa_sim", "lackey", "lackey+strace", "oracleGeneral", "csv"] = Field(
+    format: Literal["numa_sim", "lackey", "lackey+strace", "oracleGeneral", "csv", "damon"] = Field(
         "numa_sim",
-        description="numa_sim: run-length form (.npz); lackey: valgrind text; oracleGeneral: libCacheSim; csv",
+        description="numa_sim: run-length form (.npz); lackey: valgrind text; oracleGeneral: libCacheSim; csv; "
+        "damon: records of damo, replayed at their times",
     )
     strace: str | None = Field(
         None, min_length=1, description="log of strace -f of the same run as the lackey text (lackey+strace)"
+    )
+    target: int | None = Field(
+        None, ge=0, le=(1 << 64) - 1, description="target_id of the record to replay, if there are several (damon)"
     )
     mappings: Literal["anonymous", "recorded"] = Field(
         "anonymous", description="recorded: areas and permissions as recorded; anonymous: all private, rw"
@@ -36,6 +40,8 @@ class Trace(Section):
     def _calls_are_recorded(self) -> Self:
         if (self.strace is not None) != (self.format == "lackey+strace"):
             raise refuse("strace is for the format lackey+strace, and that needs it", ("lackey+strace",), "strace")
+        if self.target is not None and self.format != "damon":
+            raise refuse("target is for the format damon", ("damon",), "target")
         if self.mappings == "recorded" and self.format not in ("numa_sim", "lackey+strace"):
             raise refuse(f"the format {self.format} records no calls", ("anonymous",), "mappings")
         return self

@@ -192,10 +192,7 @@ class TaskProcess(Runnable):
         elif isinstance(operation, MEMORY_OPERATIONS):
             return (yield from holding_mmap_sem(self, memory_call(self, operation)))
         elif isinstance(operation, Sleep):
-            self.record.state, self.doing = TASK_SLEEPING, PART_SLEEP
-            self.leave_cpu()
-            yield from self.until_signal(self.machine.timeout(operation.ns), PART_SLEEP)
-            yield from self.get_cpu()
+            yield from self._sleep(operation)
         elif isinstance(operation, Compute):
             self.record.used_math |= operation.fpu
             yield from self.compute(operation.ns)
@@ -269,6 +266,15 @@ class TaskProcess(Runnable):
             self.process.interrupt("signal")
 
     # Operations ------------------------------------------------------------------------------------------------------
+
+    def _sleep(self, operation: Sleep) -> Steps:
+        passed_ns = self.machine.now_ns - self.start_ns if operation.since_start else 0
+        if passed_ns and passed_ns >= operation.ns:
+            return
+        self.record.state, self.doing = TASK_SLEEPING, PART_SLEEP
+        self.leave_cpu()
+        yield from self.until_signal(self.machine.timeout(operation.ns - passed_ns), PART_SLEEP)
+        yield from self.get_cpu()
 
     def compute(self, time_ns: int) -> Steps:
         """Use the CPU, a time slice at a time."""

@@ -124,9 +124,10 @@ class Munmap:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Leave the CPU for `ns`."""
+    """Leave the CPU for `ns`; with `since_start` until that long after the task's start, not at all if that is past."""
 
     ns: int
+    since_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from numa_sim.state.kernel import zeros
 from numa_sim.workloads.traces.canonical import read_canonical
 from numa_sim.workloads.traces.canonical_writer import write_canonical
 from numa_sim.workloads.traces.csv import read_csv
+from numa_sim.workloads.traces.damon import read_damon
 from numa_sim.workloads.traces.items import (
     EXECUTE,
     READ,
@@ -24,6 +25,7 @@ from numa_sim.workloads.traces.items import (
     ProtectCall,
     Runs,
     UnmapCall,
+    Wait,
     convert,
     limited,
     touching_flags,
@@ -40,6 +42,7 @@ FORMATS: dict[str, Callable[..., Iterator[Item]]] = {
     "lackey+strace": read_recording,
     "oracleGeneral": read_oracle_general,
     "csv": read_csv,
+    "damon": read_damon,
 }
 """Readers: called with a path and ``instructions=``."""
 
@@ -60,7 +63,7 @@ def read_items(
     limit : int, optional
         Stop after this many runs.
     **options
-        Of the reader (`columns` of CSV, `strace` of lackey+strace, `exact`).
+        Of the reader (`columns` of CSV, `strace` of lackey+strace, `exact`, `target` of damon).
 
     Raises
     ------
@@ -95,7 +98,7 @@ def read_accesses(
 
     A run of `count` accesses becomes one access that moves ``min(count, 64)`` cache lines after ``count *
     cache_hit_ns`` of computing; it writes if any access of the run did, or if it is the first touch of a page that
-    had contents.  Parameters and errors: `read_items`; `cache_hit_ns` in ns, 0 to 1 ms.
+    had contents.  Recorded waiting is left out.  Parameters and errors: `read_items`; `cache_hit_ns` in ns, 0 to 1 ms.
     """
     check_hit_ns(cache_hit_ns)
     carry_ns = 0
@@ -104,12 +107,15 @@ def read_accesses(
             chunk = zeros(len(item.vpn), ACCESS)
             n, carry_ns = convert(chunk, *item, touching_flags(instructions), cache_hit_ns, carry_ns)
             yield Accesses(chunk[:n])
-        else:
+        elif not isinstance(item, Wait):
             yield item
 
 
 def import_trace(format: str, src: str | Path, dst: str | Path, **options: Any) -> int:
-    """Convert trace `src` of `format` to the project's own form in `dst`; return the number of records."""
+    """Convert trace `src` of `format` to the project's own form in `dst`; return the number of records.
+
+    That form has no times: those of DAMON's records are lost.
+    """
     return write_canonical(Path(dst), read_items(src, format, **options))
 
 

@@ -69,7 +69,13 @@ class ProtectCall(NamedTuple):
     prot: int
 
 
-Item: TypeAlias = Runs | MapCall | UnmapCall | ProtectCall
+class Wait(NamedTuple):
+    """What follows was recorded that long after the trace's beginning: it is not replayed before."""
+
+    until_ns: int
+
+
+Item: TypeAlias = Runs | MapCall | UnmapCall | ProtectCall | Wait
 
 
 def touching_flags(instructions: bool) -> int:

@@ -22,6 +22,7 @@ from numa_sim.workloads.program import (
     Operation,
     Program,
     Region,
+    Sleep,
     TaskHandle,
     Touch,
 )
@@ -34,6 +35,7 @@ from numa_sim.workloads.traces.items import (
     ProtectCall,
     Runs,
     UnmapCall,
+    Wait,
     convert,
     touching_flags,
 )
@@ -114,7 +116,8 @@ def trace_program(
     """Return a program that replays a trace: maps, touches and unmaps as recorded, one `Touch` between two calls.
 
     Pages keep their recorded addresses.  Time passes only through `cache_hit_ns` for each access of a run and through
-    what the simulated machine adds; the recorded program's own waiting is not in a trace.  Errors in the file
+    what the simulated machine adds; the recorded program's own waiting is not in a trace, but in DAMON's records, whose
+    accesses are made no earlier, counted from the task's start, than they were recorded.  Errors in the file
     surface where the replay meets them.
 
     Parameters
@@ -167,6 +170,9 @@ def trace_program(
                 case ProtectCall(vpn, pages, prot):
                     replay.take()
                     yield Mprotect(Region(vpn, pages), 0, pages, prot)
+                case Wait(until_ns):
+                    replay.take()
+                    yield Sleep(until_ns, since_start=True)
                 case _:
                     yield Touch(None, TraceSource(replay))
         if replay.carry_ns:
