@@ -239,8 +239,8 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="The timeline, for ui.perfetto.dev, for chrome://tracing or as text; the access map as DAMON's records, "
-            "plain or compressed, for damo.",
+            help="The timeline, for ui.perfetto.dev, for chrome://tracing or as text; "
+            "the access map as DAMON's records, plain or compressed, for damo.",
         ),
     ] = ExportFormat.perfetto,
     out: Annotated[Path | None, typer.Option(help="File to write; else one here, named after RUN.")] = None,
