@@ -122,6 +122,9 @@ def test_observing_is_not_state():
     assert int(watched.vm[0].events_used) == 5
     assert event_hash(k) == event_hash(watched) != event_hash(busy_kernel())
     assert state_hash(k) == state_hash(watched)
+    watched.vm[0].fault_latency = 1
+    watched.tasks[2].fault_start_ns, watched.tasks[2].fault_kind = 7, 2
+    assert state_hash(k) == state_hash(watched)
     watched.cpus[0].stop_reason = 4  # depends on when the loop was stopped for a sample
     assert state_hash(k) == state_hash(watched)
 

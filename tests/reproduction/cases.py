@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,21 +112,21 @@ def write_inputs(folder: Path) -> None:
     shutil.copy(ROOT / "tests" / "data" / "swap" / "mkswap-100-pages.bin", folder / "images" / "header.bin")
 
 
-def machines(folder: Path, names: Collection[str] = ()) -> Iterator[tuple[str, Machine]]:
-    """Thirty machines (or those of these `names`), with their inputs in a new `folder`."""
-    write_inputs(folder)
-    for name, document in DOCUMENTS.items():
-        if not names or name in names:
-            file = folder / f"{name}.json"
-            file.write_text(json.dumps(document))
-            yield name, Machine(load(file))
-    for seed in RANDOM:
-        if not names or f"random {seed}" in names:
-            config = random_config(seed, accesses=800)
-            yield f"random {seed}", Machine(config, random_topology(config))
+NAMES = (*DOCUMENTS, *(f"random {seed}" for seed in RANDOM))
 
 
-def write_all(inputs: Path, runs: Path, *names: str) -> None:
+def machine_of(name: str, folder: Path) -> Machine:
+    """One of the thirty machines; its inputs are in `folder`."""
+    if name in DOCUMENTS:
+        file = folder / f"{name}.json"
+        file.write_text(json.dumps(DOCUMENTS[name]))
+        return Machine(load(file))
+    config = random_config(int(name.removeprefix("random ")), accesses=800)
+    return Machine(config, random_topology(config))
+
+
+def write_all(inputs: Path, runs: Path, names: Iterable[str] = NAMES) -> None:
     """Run them, one after the other, each into a folder of its name."""
-    for name, machine in machines(inputs, names):
-        write_run(machine.run_to_end(), runs / name, picture=False)
+    write_inputs(inputs)
+    for name in names:
+        write_run(machine_of(name, inputs).run_to_end(), runs / name, picture=False)

@@ -33,7 +33,7 @@ NAMES = (
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folders, moved away from where they were made; configurations and inputs are gone."""
     made, kept = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("kept")
-    write_all(made / "inputs", made / "runs", *NAMES)
+    write_all(made / "inputs", made / "runs", NAMES)
     for name in NAMES:
         shutil.move(made / "runs" / name, kept / name)
     shutil.rmtree(made)
