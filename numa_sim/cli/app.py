@@ -17,6 +17,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from numa_sim.cli.arguments import ConfigFile, Overrides
+from numa_sim.cli.sweep_commands import sweep_app
 from numa_sim.errors import NumaSimError
 
 DIFFERENT = 1
@@ -33,12 +35,7 @@ app = typer.Typer(
 )
 trace_app = typer.Typer(help="Recorded page traces.", no_args_is_help=True)
 app.add_typer(trace_app, name="trace")
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration, TOML or JSON.", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=VALUE", help="Change a value of the configuration; may be repeated."),
-]
+app.add_typer(sweep_app, name="sweep")
 
 
 class View(StrEnum):
@@ -111,45 +108,6 @@ def run(
 
         if not verify_determinism(folder, quiet=quiet):
             raise typer.Exit(DIFFERENT)
-
-
-class ProgressKind(StrEnum):
-    """What ``numa-sim sweep`` shows while it runs."""
-
-    auto = "auto"
-    rich = "rich"
-    plain = "plain"
-    off = "off"
-
-
-@app.command()
-def sweep(
-    words: Annotated[
-        list[str],
-        typer.Argument(metavar="CONFIG | status SWEEP", help="Configuration with a [sweep] table.", show_default=False),
-    ],
-    overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Sweep folder, continued if it is there; else runs/NAME-OF-CONFIG.")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes; else one for each CPU.")] = None,
-    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Do the I-th of N parts only (from 1).")] = None,
-    executor: Annotated[
-        str, typer.Option(help="processes, serial (here, without limits), dask, or dask:SCHEDULER.")
-    ] = "processes",
-    retry: Annotated[bool, typer.Option("--retry", help="Try quarantined runs again.")] = False,
-    progress: Annotated[ProgressKind, typer.Option(help="auto: rich on a terminal, else plain.")] = ProgressKind.auto,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the points; run nothing.")] = False,
-) -> None:
-    """Make the runs of CONFIG's sweep that are not there yet, or say how far a sweep is (status)."""
-    from numa_sim.cli.sweeping import SweepOptions, print_status, sweep_config
-
-    if words[0] == "status" and len(words) == 2:
-        raise typer.Exit(print_status(Path(words[1])))
-    if len(words) != 1 or words[0] == "status":
-        raise typer.BadParameter("give one CONFIG, or: status SWEEP")
-    options = SweepOptions(out, jobs, shard, executor, retry, progress.value, dry_run)
-    raise typer.Exit(sweep_config(Path(words[0]), overrides or (), options))
 
 
 @app.command()

@@ -81,15 +81,14 @@ def sweep_status(folder: Path | str) -> SweepStatus:
     done = store.present() & wanted
     failures = [record for run, record in store.failed().items() if run in wanted and run not in done]
     quarantined = tuple(record for record in failures if record["quarantined"])
-    replicas = design.config["sweep"]["replicas"]
     return SweepStatus(
         folder=Path(folder),
         points=len({run.point for run in design.runs}),
-        replicas=max(run.replica for run in design.runs) + 1,
+        replicas=max((run.replica for run in design.runs), default=-1) + 1,
         wanted=len(wanted),
         done=len(done),
         under_way=len([run for run in store.under_way() if run not in done]),
         failed=len(failures) - len(quarantined),
         quarantined=quarantined,
-        until_precise=isinstance(replicas, dict),
+        until_precise=design.until_precise,
     )
