@@ -7,13 +7,14 @@ from pathlib import Path
 from reference_pages.command_line import cli_page
 from reference_pages.configuration import config_pages
 from reference_pages.interface import api_page
+from reference_pages.modules import modules_page
 from reference_pages.names import names_pages
 
 
 def all_pages() -> dict[str, str]:
     """Every generated page: file name to MyST Markdown."""
     pages = {**config_pages(), "cli.md": cli_page(), "api.md": api_page(), **names_pages()}
-    return {**pages, "examples.md": examples_page()}
+    return {**pages, "examples.md": examples_page(), "modules.md": modules_page()}
 
 
 def examples_page() -> str:

@@ -51,3 +51,16 @@ def test_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text()):
         if "://" not in target and "generated/" not in target:  # those are written when the site is made
             assert (page.parent / target).exists(), target
+
+
+MODEL = sorted(page for page in (ROOT / "docs" / "model").glob("*.md") if page.name != "README.md")
+
+
+@pytest.mark.parametrize("page", MODEL, ids=ids)
+def test_a_model_page_says_what_for_what_is_simplified_how_far_to_trust_it_and_where_it_is_tested(page):
+    text = page.read_text()
+    for part in ("**For:**", "**Simplified", "**How far:**", "**Tested in**"):
+        assert part in text, part
+    assert re.search(r"`tests/\S+\.py`", text.partition("**Tested in**")[2])
+    assert re.search(r"`[\w/]+\.py(:\w+)?`|mm/\w+\.c", text.partition("**For:**")[2]), "names no rule"
+    assert f"]({page.name})" in (page.parent / "README.md").read_text()
