@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numa_sim.observe.result import RunResult
     from numa_sim.processes.machine import Machine
     from numa_sim.results import Run, Sweep, open_run, open_sweep, print_summary, verify_run, write_run
+    from numa_sim.results.miss_ratio import miss_ratio_curve
     from numa_sim.sweep.runner import run_sweep
     from numa_sim.sweep.status import sweep_status
     from numa_sim.topology import Topology, preset, preset_names
@@ -57,6 +58,7 @@ __all__ = [
     "from_arrays",
     "from_generator",
     "load",
+    "miss_ratio_curve",
     "mix",
     "open_run",
     "open_sweep",
@@ -81,6 +83,7 @@ _HOMES = {
     "errors": ("NumaSimError",),
     "observe.result": ("RunResult",),
     "processes.machine": ("Machine",),
+    "results.miss_ratio": ("miss_ratio_curve",),
     "results": ("Run", "Sweep", "open_run", "open_sweep", "print_summary", "verify_run", "write_run"),
     "sweep": ("run_sweep", "sweep_status"),
     "topology": ("Topology", "preset", "preset_names"),

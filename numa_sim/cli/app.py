@@ -209,6 +209,26 @@ def export(
     typer.echo(export_run(folder, form.value, out))
 
 
+@app.command("mrc")
+def miss_ratio_curves(
+    trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Recorded trace.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="numa_sim, lackey, oracleGeneral, csv or damon.")] = "numa_sim",
+    policies: Annotated[
+        list[str] | None, typer.Option("--policy", help="lru, fifo, clock, ...; may be repeated; else lru.")
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(help='Sizes of memory: pages, bytes or shares of the working set, like "1000,64MiB,0.25".'),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file to write; else a table is printed.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For policies that draw.")] = 0,
+) -> None:
+    """Which share of TRACE's requests misses, over the size of memory."""
+    from numa_sim.cli.exporting import miss_ratio_text
+
+    typer.echo(miss_ratio_text(trace, form, policies or ["lru"], sizes, out, seed), nl=False)
+
+
 @app.command()
 def presets(
     name: Annotated[str | None, typer.Argument(help="Describe this one.", show_default=False)] = None,

@@ -1,7 +1,8 @@
-"""``numa-sim export``: what a run recorded, for other tools."""
+"""``numa-sim export`` and ``numa-sim mrc``: what a run recorded, for other tools; what a policy makes of a trace."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from numa_sim.errors import ConfigError
 if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
-__all__ = ["export_run"]
+__all__ = ["export_run", "miss_ratio_text"]
 
 _DAMON = {"damon": "damon.json", "damon-compressed": "damon.data"}
 
@@ -31,13 +32,53 @@ def export_run(folder: Path, form: str, out: Path | None) -> str:
     target = out if out is not None else Path(f"{folder.name}-{name}")
     if target.resolve().is_relative_to(folder.resolve()):
         raise ConfigError("export", "out", f"{target} is in the run folder, which must stay as it was written")
+    return _write(target, content, "export")
+
+
+def miss_ratio_text(
+    trace: Path, form: str, policies: Sequence[str], sizes: str | None, out: Path | None, seed: int
+) -> str:
+    """Miss-ratio curves as a table, a column for each policy; or, with `out`, as CSV in that file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such policy, format or size, or the file exists or cannot be written.
+    TraceFormatError
+        If the trace cannot be read.
+    """
+    from numa_sim.policies.replay import PageTrace
+    from numa_sim.results.miss_ratio import miss_ratio_curve
+
+    asked = None if sizes is None else sizes.split(",")
+    for policy in policies:
+        miss_ratio_curve([], asked, policy)  # refuses a bad name or size before the trace is read
+    accesses = PageTrace.read(trace, form)
+    curves = [miss_ratio_curve(accesses, asked, policy, seed=seed) for policy in policies]
+    if out is not None:
+        texts = [curve.to_csv() for curve in curves]
+        rows = texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])
+        return _write(out, rows.encode(), "mrc") + "\n"
+    first = curves[0]
+    heads = ["pages", "of all", *(curve.policy for curve in curves)]
+    lines = [
+        [f"{size}", f"{size / max(first.working_set, 1):.1%}", *(f"{curve.miss_ratio[at]:.6f}" for curve in curves)]
+        for at, size in enumerate(first.sizes.tolist())
+    ]
+    widths = [max(len(line[at]) for line in [heads, *lines]) for at in range(len(heads))]
+    shown = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in [heads, *lines]]
+    return f"{first.requests} requests for {first.working_set} pages\n" + "".join(line + "\n" for line in shown)
+
+
+def _write(target: Path, content: bytes, command: str) -> str:
+    """Write a new file; what to tell the user."""
     try:
         with target.open("xb") as file:
             file.write(content)
     except FileExistsError:
-        raise ConfigError("export", "out", f"{target} exists already; name another with --out") from None
+        raise ConfigError(command, "out", f"{target} exists already; name another with --out") from None
     except OSError as error:
-        raise ConfigError("export", "out", f"{target} cannot be written: {error.strerror or error}") from error
+        raise ConfigError(command, "out", f"{target} cannot be written: {error.strerror or error}") from error
     return f"{target}: written"
 
 
