@@ -1,0 +1,116 @@
+"""Which memory was accessed when, as DAMON's heatmaps show it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numa_sim.errors import ConfigError
+from numa_sim.results.pictures import series, style
+from numa_sim.results.readable import readable_bytes
+from numa_sim.state.constants import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from numa_sim.results.run import Run
+
+_MOST_ROWS = 512
+_GAP_SHARE = 16
+"""Unused memory longer than this part of all that was used is left out."""
+
+
+def plot(source: Run, ax: Axes | None = None, *, process: int | None = None) -> Axes:
+    """Draw how often each part of a process's memory was accessed over time.
+
+    Parameters
+    ----------
+    source : Run
+        A run with ``run.observe = ["access_map"]``, or its table `numa_sim.observe.access_map.ACCESS_COLUMNS`.
+    ax : Axes, optional
+        Where to draw; else new axes.
+    process : int, optional
+        Process id; else the one with most accesses.
+
+    Returns
+    -------
+    Axes
+        A heatmap: address by time, logarithmic in accesses per page and millisecond.  Memory that nobody used is left
+        out: a line marks where, the labels say which address follows.
+
+    Raises
+    ------
+    RunFolderError
+        If accesses were not recorded.
+    ConfigError
+        If there is no such process.
+    """
+    from matplotlib.colors import LogNorm
+
+    table = source.table("access-map") if hasattr(source, "summary") else source
+    columns = {name: table.column(name).to_numpy() for name in ("t_ns", "length_ns", "process", "start", "bytes", "accesses")}
+    axes = style.axes_of(ax, (6.6, 3.2))
+    ends = columns["t_ns"]
+    end_ns = series.end_ns(source) if hasattr(source, "summary") else int(ends.max(initial=1))
+    scale = style.time_axis(axes, end_ns)
+    if not len(ends):
+        style.empty(axes, "no accesses")
+        return style.finish(axes, "Accesses by address", grid=False)
+    process = _process(columns, process)
+    mine = columns["process"] == process
+    columns = {name: values[mine] for name, values in columns.items()}
+    rows, starts, cell = _rows(columns["start"], int(columns["bytes"][0]))
+    bins = np.unique(np.concatenate([columns["t_ns"], columns["t_ns"] - columns["length_ns"]]))
+    heat = np.zeros((rows.max() + 1, len(bins) - 1))
+    at = np.searchsorted(bins, columns["t_ns"]) - 1
+    np.add.at(heat, (rows, at), columns["accesses"])
+    heat /= (cell / PAGE_SIZE) * np.diff(bins) / 1e6
+    shown = np.ma.masked_less_equal(heat, 0)
+    colours = LogNorm(shown.min(), max(shown.max(), shown.min() * 10))
+    axes.set_facecolor("#FFFFFF")
+    mesh = axes.pcolormesh(
+        bins / scale, np.arange(len(heat) + 1), shown, cmap=f"{style.HEAT}_r", norm=colours, rasterized=True
+    )
+    style.colour_scale(axes, mesh, "accesses per page and ms")
+    _address_axis(axes, starts, len(heat), cell)
+    return style.finish(axes, f"Accesses by address, process {process}", grid=False)
+
+
+def _process(columns: dict[str, Any], wanted: int | None) -> int:
+    """The process to draw."""
+    known, place = np.unique(columns["process"], return_inverse=True)
+    if wanted is None:
+        return int(known[np.argmax(np.bincount(place, columns["accesses"]))])
+    if wanted not in known:
+        raise ConfigError("access map", "process", f"there is no process {wanted}", known.tolist())
+    return wanted
+
+
+def _rows(start: Any, region_bytes: int) -> tuple[Any, list[tuple[int, int]], int]:
+    """Row of each region, with long unused parts left out; (row, address) where each used part begins; bytes of a row."""
+    used = np.unique(start // region_bytes)
+    cell = 1
+    while len(np.unique(used // cell)) > _MOST_ROWS:
+        cell *= 2
+    used = np.unique(used // cell)
+    gap = np.diff(used, prepend=used[0] - 1)
+    long = gap > max(len(used) // _GAP_SHARE, 1)
+    steps = np.where(long, 2, gap)  # one empty row stands for what is left out
+    row_of = np.cumsum(steps) - steps[0]
+    first = np.flatnonzero(long | (np.arange(len(used)) == 0))
+    starts = [(int(row_of[i]), int(used[i]) * cell * region_bytes) for i in first]
+    return row_of[np.searchsorted(used, start // region_bytes // cell)], starts, cell * region_bytes
+
+
+def _address_axis(axes: Any, starts: list[tuple[int, int]], n_rows: int, cell: int) -> None:
+    """Label where used parts begin; mark where something is left out."""
+    for row, _ in starts[1:]:
+        axes.axhline(row - 0.5, color=style.GREY, linewidth=0.8, linestyle=(0, (2, 2)))
+    kept: list[tuple[int, int]] = []
+    for row, address in starts:
+        if not kept or row - kept[-1][0] > n_rows / 14:
+            kept.append((row, address))
+    axes.set_yticks([row for row, _ in kept], [f"{address:#x}" for _, address in kept])
+    axes.set_ylim(0, n_rows)
+    axes.set_ylabel(f"address ({readable_bytes(n_rows * cell)} shown)")

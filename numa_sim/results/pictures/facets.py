@@ -1,0 +1,139 @@
+"""A sweep's metric by its factors, means with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numa_sim.results.pictures import style
+from numa_sim.results.pictures.sweep_points import Rows, Scale, scale_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from numa_sim.results.pictures.figure import Picture
+    from numa_sim.statistics import Interval
+
+MARKERS = "os^Dv<>P"
+
+
+def plot(
+    source: Any,
+    ax: Axes | None = None,
+    *,
+    metric: str,
+    x: str | None = None,
+    by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the mean of a metric over replicas, with its interval, against one factor; a line per value of another.
+
+    Parameters
+    ----------
+    source : Sweep, pyarrow.Table or sequence of dict
+        The sweep, its tidy table, or its rows.
+    ax : Axes, optional
+        Where to draw; else new axes.
+    metric : str
+        Column to draw.
+    x, by : str, optional
+        Factors; else the first and the second that have several values.
+    where : mapping, optional
+        Values of the factors that are not drawn.
+    title : str, optional
+        Else the metric's name.
+
+    Returns
+    -------
+    Axes
+        Points with error bars; means over one replica have none.  Sizes and times stand at their values.
+
+    Raises
+    ------
+    ConfigError
+        An unknown column, or a factor of several values that is neither drawn nor chosen.
+    """
+    rows = Rows.of(source).where(where or {})
+    x, by = chosen_factors(rows, x, by)
+    rows.refuse_mixing((x, by))
+    lines = rows.intervals(metric, x, by)
+    axes = style.axes_of(ax, (4.6, 3.0))
+    draw_lines(axes, lines, scale_of(rows.values(x)), [] if by is None else [short(by, value) for value in lines])
+    axes.set_xlabel(with_unit(short_name(x), scale_of(rows.values(x)).unit))
+    style.finish(axes, metric if title is None else title, with_unit(metric, rows.units.get(metric, "")))
+    return axes
+
+
+def facets(
+    source: Any, *, metric: str, x: str | None = None, by: str | None = None, panels: str, where: Mapping[str, Any] | None = None
+) -> Picture:
+    """Draw `plot` side by side, a panel per value of the factor `panels`, all with one scale; other options as there."""
+    from numa_sim.results.pictures.figure import Picture
+
+    rows = Rows.of(source).where(where or {})
+    values = rows.values(panels)
+    figure = Picture(figsize=(0.8 + 2.6 * len(values), 2.8), layout="constrained")
+    for value, axes in zip(values, figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0], strict=True):
+        fixed = {**(where or {}), panels: value}
+        plot(source, axes, metric=metric, x=x, by=by, where=fixed, title=short(panels, value))
+        if value != values[0]:
+            axes.set_ylabel("")
+    return figure
+
+
+def chosen_factors(rows: Rows, x: str | None, by: str | None) -> tuple[str, str | None]:
+    """The factors to draw: the named ones, else the first ones that have several values."""
+    many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by)]
+    if x is None:
+        x = many.pop(0) if many else (rows.factors[0] if rows.factors else "point")
+    if by is None and many:
+        by = many.pop(0)
+    return x, by
+
+
+def draw_lines(axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], scale: Scale, names: Sequence[str]) -> None:
+    """Draw means with error bars, a line each; `names` are written at their ends."""
+    looks: list[dict[str, Any]] = []
+    for i, line in enumerate(lines.values()):
+        looks.append(style.line(i))
+        at = [scale.at[value] for value, _ in line]
+        means = [interval.estimate for _, interval in line]
+        half = [interval.half_width if np.isfinite(interval.half_width) else 0.0 for _, interval in line]
+        bars = axes.errorbar(
+            at, means, half, capsize=2.5, marker=MARKERS[i % len(MARKERS)], markersize=4, elinewidth=1.0,
+            label=names[i] if names else None, **looks[-1],
+        )  # fmt: skip
+        for part in bars[2]:
+            part.set_linestyle("-")
+    if scale.categories:
+        axes.set_xticks(list(scale.at.values()), [str(value) for value in scale.at])
+        axes.margins(x=0.12)
+    else:
+        if scale.spread:
+            axes.set_xscale("log", base=2)
+        axes.set_xticks(list(scale.at.values()), [f"{place:.4g}" for place in scale.at.values()])
+        axes.set_xticks([], minor=True)
+    if not any(lines.values()):
+        style.empty(axes, "no finished runs")
+        return
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if axes.get_ylim()[0] < 0 else 0)
+    ends = [(name, line[-1][1].estimate if line else np.nan, look) for name, line, look in zip(names, lines.values(), looks, strict=False)]
+    style.label_ends(axes, ends)
+
+
+def short_name(factor: str) -> str:
+    """Last part of a factor's path."""
+    return factor.rpartition(".")[2]
+
+
+def short(factor: str, value: Any) -> str:
+    """A factor's value for people: texts say what they are, numbers and truths need the factor's name."""
+    return str(value) if isinstance(value, str) else f"{short_name(factor)} {value}"
+
+
+def with_unit(name: str, unit: str) -> str:
+    """Label of an axis."""
+    return name if unit in ("", "1") else f"{name}, {unit}"

@@ -1,0 +1,73 @@
+"""A matplotlib Figure that notebooks show without pyplot.  Imports matplotlib: import it where it is used."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from numa_sim.errors import ConfigError
+
+__all__ = ["FORMATS", "Picture", "save"]
+
+FORMATS: Final = ("png", "svg", "pdf")
+_METADATA: Final[dict[str, dict[str, Any]]] = {
+    # Neither versions nor dates: the same picture is the same file.
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
+_DPI: Final = 120
+
+
+class Picture(Figure):
+    """A Figure that is its own PNG; nothing global keeps it alive, as pyplot would."""
+
+    def png(self) -> bytes:
+        """Return it as a PNG of 120 dots per inch; the same figure gives the same bytes."""
+        return _contents(self, "png", _DPI)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.png()
+
+
+def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
+    """Write a picture (or the figure of some axes) to a file; the same picture gives the same bytes.
+
+    Parameters
+    ----------
+    drawn : Axes or Figure
+        What a picture's ``plot`` returned.
+    file : path
+        Named ``*.png``, ``*.svg`` or ``*.pdf``.
+    dpi : int
+        Dots per inch of a PNG, and of the images in the others.
+
+    Raises
+    ------
+    ConfigError
+        Another ending, or a file that cannot be written.
+    """
+    path = Path(file)
+    form = path.suffix.removeprefix(".").lower()
+    if form not in FORMATS:
+        raise ConfigError(path, "", "is no picture file by its name", tuple(f"*.{name}" for name in FORMATS))
+    figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
+    contents = _contents(figure, form, dpi)
+    try:
+        path.write_bytes(contents)
+    except OSError as error:
+        raise ConfigError(path, "", f"cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def _contents(figure: Any, form: str, dpi: int) -> bytes:
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "numa_sim"}):  # names of the file's parts, else random
+        figure.savefig(file, format=form, dpi=dpi, metadata=_METADATA[form])
+    return file.getvalue()

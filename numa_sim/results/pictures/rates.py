@@ -1,0 +1,32 @@
+"""Lines of rates on a logarithmic axis: what page faults and reclaim have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from numa_sim.results.pictures import series, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from numa_sim.results.run import Run
+
+__all__ = ["plot_rates"]
+
+
+def plot_rates(run: Run, axes: Axes, rates: Mapping[str, tuple[Any, str, str]]) -> None:
+    """Draw rates per second (with colour and dashes) by sample, broken where nothing happened; "none" if never."""
+    t = series.sample_ns(run) / style.time_axis(axes, series.end_ns(run))
+    looks = {}
+    for label, (rate, color, dashes) in rates.items():
+        if (rate > 0).any():
+            looks[label] = {"color": color, "linestyle": dashes, "linewidth": 1.2}
+            axes.plot(t, np.where(rate > 0, rate, np.nan), marker=".", markersize=2.5, label=label, **looks[label])
+    if not looks:
+        style.empty(axes, "none")
+        return
+    axes.set_yscale("log")
+    style.label_ends(axes, [(label, rates[label][0][rates[label][0] > 0][-1], look) for label, look in looks.items()])

@@ -1,0 +1,170 @@
+"""Means of a sweep's metric with their intervals, by the values of factors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from numa_sim.errors import ConfigError
+from numa_sim.results.readable import time_unit
+from numa_sim.statistics import Interval, mean_interval, paired
+from numa_sim.units import parse_bytes, parse_ns
+
+__all__ = ["Rows", "Scale", "scale_of"]
+
+_DESIGN: Final = ("run", "point", "replica", "seed")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tidy table of a sweep: a row per run.
+
+    Attributes
+    ----------
+    columns : dict of str to list
+        Values by name.
+    factors : tuple of str
+        Names of the columns that are factors.
+    units : dict of str to str
+        Units of columns that have one.
+    """
+
+    columns: dict[str, list[Any]]
+    factors: tuple[str, ...]
+    units: dict[str, str]
+
+    @classmethod
+    def of(cls, source: Any) -> Rows:
+        """From a sweep (anything with a ``table``), its pyarrow.Table, or a sequence of dicts with a ``replica`` each.
+
+        In a sequence of dicts, what is no number and not of the design is a factor, and so is ``factors`` of the
+        source if it has that.
+        """
+        table = getattr(source, "table", source)
+        table = table() if callable(table) else table
+        if isinstance(table, Sequence):
+            names = list(dict.fromkeys(name for row in table for name in row))
+            columns = {name: [row.get(name) for row in table] for name in names}
+            texts = (name for name, values in columns.items() if any(isinstance(value, str) for value in values))
+            return cls(columns, tuple(name for name in texts if name not in _DESIGN), {})
+        metadata = table.schema.metadata or {}
+        factors = tuple(json.loads(metadata.get(b"factors", b"[]")))
+        units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
+        return cls({name: table.column(name).to_pylist() for name in table.column_names}, factors, units)
+
+    def column(self, name: str, what: str = "metric") -> list[Any]:
+        """Values of one column, a row each; ConfigError naming the known ones if there is none."""
+        if name not in self.columns:
+            known = self.factors if what != "metric" else [n for n in self.columns if n not in (*_DESIGN, *self.factors)]
+            raise ConfigError("sweep", what, f"there is no {name!r}", known)
+        return self.columns[name]
+
+    def where(self, chosen: Mapping[str, Any]) -> Rows:
+        """Only rows in which factors have the chosen values."""
+        kept = list(range(len(next(iter(self.columns.values()), []))))
+        for name, value in chosen.items():
+            values = self.column(name, "where")
+            if value not in values:
+                raise ConfigError("sweep", f"where.{name}", f"is never {value!r}", _distinct(values))
+            kept = [i for i in kept if values[i] == value]
+        return Rows({name: [values[i] for i in kept] for name, values in self.columns.items()}, self.factors, self.units)
+
+    def refuse_mixing(self, named: Sequence[str | None]) -> None:
+        """Raise ConfigError if a factor that is not named has several values: their mean would say nothing."""
+        for name in self.factors:
+            if name not in named and len(values := _distinct(self.columns[name])) > 1:
+                message = f"has several values: draw it as x or by, or choose one with where={{{name!r}: ...}}"
+                raise ConfigError("sweep", name, message, values)
+
+    def values(self, factor: str | None) -> list[Any]:
+        """Distinct values of a factor in the order of the design; one None if there is no factor."""
+        return [None] if factor is None else _distinct(self.column(factor, "factor"))
+
+    def intervals(self, metric: str, x: str, by: str | None = None) -> dict[Any, list[tuple[Any, Interval]]]:
+        """Mean and interval over replicas, by the value of `by` and then of `x`; points without any number are left out."""
+        numbers, at = self.column(metric), self.column(x, "x")
+        lines: dict[Any, list[tuple[Any, Interval]]] = {}
+        for group in self.values(by):
+            inside = [i for i in range(len(numbers)) if by is None or self.columns[by][i] == group]
+            line = []
+            for value in self.values(x):
+                samples = [numbers[i] for i in inside if at[i] == value and numbers[i] is not None]
+                if samples:
+                    line.append((value, mean_interval(np.asarray(samples, float))))
+            lines[group] = line
+        return lines
+
+    def differences(self, metric: str, factor: str, a: Any, b: Any) -> dict[str, tuple[Interval, float]]:
+        """Mean of ``a - b`` over replicas that have both, and the mean of b, at each setting of the other factors."""
+        for value in (a, b):
+            if value not in self.values(factor):
+                raise ConfigError("sweep", factor, f"is never {value!r}", self.values(factor))
+        others = [name for name in self.factors if name != factor and len(_distinct(self.columns[name])) > 1]
+        samples: dict[str, dict[Any, dict[Any, float]]] = {}
+        for i, number in enumerate(self.column(metric)):
+            setting = ", ".join(f"{name.rpartition('.')[2]} {self.columns[name][i]}" for name in others)
+            if number is not None:
+                sides = samples.setdefault(setting, {})
+                sides.setdefault(self.columns[factor][i], {})[self.columns["replica"][i]] = float(number)
+        found = {}
+        for setting, sides in samples.items():
+            both = [r for r in sides.get(a, {}) if r in sides.get(b, {})]
+            if both:
+                pairs = tuple(np.array([sides[side][r] for r in both]) for side in (a, b))
+                found[setting] = (paired(*pairs).difference, float(pairs[1].mean()))
+        return found
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    """Each value once, numbers ascending, others in their order."""
+    once = [value for value in dict.fromkeys(values) if value is not None]
+    return sorted(once) if all(isinstance(value, int | float) for value in once) else once
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where values of a factor stand on an axis.
+
+    Attributes
+    ----------
+    at : dict
+        Place of each value.
+    unit : str
+        Unit of places; empty for plain numbers and for categories.
+    categories : bool
+        Whether places are mere ranks of texts.
+    """
+
+    at: dict[Any, float]
+    unit: str = ""
+    categories: bool = False
+
+    @property
+    def spread(self) -> bool:
+        """Whether the values span so much that a logarithmic axis shows them better."""
+        places = list(self.at.values())
+        return not self.categories and min(places, default=0) > 0 and max(places) >= 8 * min(places)
+
+
+def scale_of(values: Sequence[Any]) -> Scale:
+    """Numbers stand where they are, sizes and times with units too, other values side by side."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return Scale({value: float(value) for value in values})
+    for parse, unit_of in ((parse_bytes, _size_unit), (parse_ns, time_unit)):
+        try:
+            base = {value: parse(value) for value in values}
+        except (ValueError, TypeError, AttributeError):
+            continue
+        size, unit = unit_of(max(base.values()))
+        return Scale({value: number / size for value, number in base.items()}, unit)
+    return Scale({value: float(i) for i, value in enumerate(values)}, "", True)
+
+
+def _size_unit(n_bytes: float) -> tuple[int, str]:
+    from numa_sim.results.pictures.style import size_unit
+
+    return size_unit(n_bytes)
