@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from numa_sim.config import load
 from numa_sim.processes.machine import Machine
 from numa_sim.results import Run
-from numa_sim.results.picture import Picture
-from numa_sim.results.plots import plot_node_fill, plot_reclaim, plot_swap, plot_time_parts
+from numa_sim.results.pictures import latency_breakdown, node_fill, reclaim_rates, swap_use
+from numa_sim.results.pictures.figure import Picture
+from numa_sim.results.pictures.series import by_node
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
@@ -41,11 +42,9 @@ def fill_and_spill() -> Picture:
 
 def _filled_nodes(result: Run, axes: Axes, title: str) -> None:
     """Node fill of the nodes the program reached."""
-    plot_node_fill(result, axes)
-    for line in axes.get_lines():
-        if max(line.get_ydata()) < 5:
-            line.remove()
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small")
+    used, free = by_node(result, "used_pages"), by_node(result, "free_pages")
+    fill = used.max(axis=0) / (used + free).max(axis=0)
+    node_fill.plot(result, axes, nodes=[node for node, share in enumerate(fill) if share >= 0.05])
     _title(axes, title)
 
 
@@ -82,7 +81,7 @@ def thrashing() -> Picture:
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
     for row, idea in enumerate(("kernel", "immediate", "whole-process"), 1):
-        _title(plot_time_parts(runs[idea], picture.add_subplot(grid[row, :])), f"Where the time went: {idea}")
+        _title(latency_breakdown.plot(runs[idea], picture.add_subplot(grid[row, :])), f"Where the time went: {idea}")
     return picture
 
 
@@ -91,7 +90,7 @@ def out_of_memory() -> Picture:
     result = run("out-of-memory")
     picture = Picture(figsize=(10, 9), layout="constrained")
     axes = picture.subplots(4, 1)
-    for plot, ax in zip((plot_node_fill, plot_swap, plot_reclaim, plot_time_parts), axes, strict=True):
+    for plot, ax in zip((node_fill.plot, swap_use.plot, reclaim_rates.plot, latency_breakdown.plot), axes, strict=True):
         plot(result, ax)
     killed = next(kill for kill in result.summary["oom_kills"])
     for ax in axes[:3]:
@@ -116,7 +115,7 @@ def two_kernels() -> Picture:
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.03), frameon=False, fontsize="small")
     for ax, (kernel, result) in zip(axes[2:], runs.items(), strict=True):
-        _title(plot_time_parts(result, ax), f"{kernel}: where the time went")
+        _title(latency_breakdown.plot(result, ax), f"{kernel}: where the time went")
     return picture
 
 
@@ -125,7 +124,7 @@ def swapoff_under_load() -> Picture:
     result = run("swapoff-under-load")
     picture = Picture(figsize=(10, 7.5), layout="constrained")
     axes = picture.subplots(3, 1)
-    for plot, ax in zip((plot_swap, plot_node_fill, plot_time_parts), axes, strict=True):
+    for plot, ax in zip((swap_use.plot, node_fill.plot, latency_breakdown.plot), axes, strict=True):
         plot(result, ax)
     return picture
 
@@ -135,10 +134,10 @@ def fork_bomb() -> Picture:
     picture = Picture(figsize=(10, 7), layout="constrained")
     shared, copied, swap = picture.subplots(3, 1)
     often = "run.sample=50us"
-    _title(plot_node_fill(run("fork-bomb", often), shared), "copy-on-write: node fill; nothing goes to swap")
+    _title(node_fill.plot(run("fork-bomb", often), shared), "copy-on-write: node fill; nothing goes to swap")
     result = run("fork-bomb", often, "kernel.switches.copy_on_write=false")
-    _title(plot_node_fill(result, copied), "every fork copies: node fill")
-    _title(plot_swap(result, swap), "every fork copies: swap")
+    _title(node_fill.plot(result, copied), "every fork copies: node fill")
+    _title(swap_use.plot(result, swap), "every fork copies: swap")
     return picture
 
 

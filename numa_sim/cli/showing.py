@@ -99,12 +99,10 @@ def _graph_text(machine: Machine, moment: Moment) -> str:
     if moment.output is None:
         names = {node: graph.nodes[node]["label"].replace("\n", " ") for node in graph.nodes}
         return "".join(f"{names[a]}  --{relation}-->  {names[b]}\n" for a, b, relation in graph.edges(data="relation"))
-    from numa_sim.results.object_picture import object_picture
+    from numa_sim.results.pictures import object_graph as picture
+    from numa_sim.results.pictures.figure import save
 
-    try:
-        object_picture(graph, f"{process.name} at {format_ns(moment.at_ns)}").savefig(moment.output, dpi=120)
-    except OSError as error:
-        raise ConfigError("--output", "", f"{moment.output} cannot be written: {error.strerror or error}") from error
+    save(picture.plot(graph, title=f"{process.name} at {format_ns(moment.at_ns)}"), moment.output)
     return f"{moment.output}: written\n"
 
 

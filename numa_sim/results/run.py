@@ -20,6 +20,7 @@ from numa_sim.results.summary_tables import headline
 from numa_sim.topology import Topology, from_document
 
 if TYPE_CHECKING:
+    from numa_sim.results.pictures import Plots
     from numa_sim.results.steady import SteadyMean
 
 __all__ = ["Run", "open_run"]
@@ -210,15 +211,20 @@ class Run:
 
         return steady_mean(self.timeseries, column, node, confidence)
 
-    def plot(self) -> Any:
-        """Overview of the run, a matplotlib Figure that notebooks show: node fill, swap, latency, faults, reclaim."""
-        from numa_sim.results.plots import overview
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``run.plot()`` is the overview, a matplotlib Figure that notebooks show.
 
-        return overview(self)
+        ``run.plot.node_fill()`` and its like draw one picture into new Axes or given ones, see
+        `numa_sim.results.pictures`.
+        """
+        from numa_sim.results.pictures import Plots
+
+        return Plots(self, "run")
 
     def picture(self) -> bytes:
         """Return the overview as a PNG."""
-        return self.plot().png()  # type: ignore[no-any-return]
+        return self.plot().png()
 
     def __repr__(self) -> str:
         where = f" {self.folder}" if self.folder else ""

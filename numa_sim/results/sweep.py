@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results import sweep_table
@@ -18,6 +18,9 @@ from numa_sim.results.sweep_factors import factor_values
 from numa_sim.results.sweep_folder import FAILURES, PlannedRun, SweepDesign, read_design
 from numa_sim.results.sweep_means import NUMBERS, checked_metric, compared, means
 from numa_sim.statistics import Comparison, Interval
+
+if TYPE_CHECKING:
+    from numa_sim.results.pictures import Plots
 
 __all__ = ["HEADLINE_METRICS", "Sweep", "open_sweep"]
 
@@ -224,6 +227,13 @@ class Sweep:
         """Unit of a metric."""
         checked_metric(self.design, metric)
         return next(figure.unit for figure in METRIC_COLUMNS if figure.name == metric)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``sweep.plot.facets(metric="pgmajfault")`` and its like, see `numa_sim.results.pictures`."""
+        from numa_sim.results.pictures import Plots
+
+        return Plots(self, "sweep")
 
     def run(self, run: str) -> Run:
         """Open one run by its id."""

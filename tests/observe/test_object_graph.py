@@ -15,7 +15,7 @@ from numa_sim.kernel import pgtable
 from numa_sim.observe.object_graph import KINDS, object_graph
 from numa_sim.processes.machine import Machine
 from numa_sim.processes.watched import process_named
-from numa_sim.results.object_picture import object_picture
+from numa_sim.results.pictures import object_graph as picture
 from numa_sim.state.constants import PAGE_SHIFT
 
 DISK = {"name": "sda", "device": "nvme", "size": "64MiB"}
@@ -103,7 +103,8 @@ def test_a_machine_of_two_levels_has_two(live: Machine) -> None:
 
 def test_the_picture_has_every_node_and_can_be_written(live: Machine, tmp_path: Path) -> None:
     graph = graph_of(live, 9)
-    figure = object_picture(graph, "db")
+    axes = picture.plot(graph, title="db")
+    figure = axes.figure
     drawn = [text.get_text() for text in figure.axes[0].texts]
     assert all(graph.nodes[node]["label"] in drawn for node in graph.nodes)
     assert "pfn_to_page" in drawn

@@ -7,5 +7,9 @@ into new ones), returns them, and neither needs a display nor changes a setting 
 
     axes = node_fill.plot(run)  # the same as run.plot.node_fill()
 
-matplotlib itself is imported when the first picture is drawn.
+`ALL` has every picture by name.  matplotlib itself is imported when the first one is drawn.
 """
+
+from numa_sim.results.pictures.catalogue import ALL, Drawing, Plots, drawing
+
+__all__ = ["ALL", "Drawing", "Plots", "drawing"]

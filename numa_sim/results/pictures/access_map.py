@@ -21,7 +21,7 @@ _GAP_SHARE = 16
 """Unused memory longer than this part of all that was used is left out."""
 
 
-def plot(source: Run, ax: Axes | None = None, *, process: int | None = None) -> Axes:
+def plot(source: Run | Any, ax: Axes | None = None, *, process: int | None = None) -> Axes:
     """Draw how often each part of a process's memory was accessed over time.
 
     Parameters
@@ -48,8 +48,10 @@ def plot(source: Run, ax: Axes | None = None, *, process: int | None = None) -> 
     """
     from matplotlib.colors import LogNorm
 
-    table = source.table("access-map") if hasattr(source, "summary") else source
-    columns = {name: table.column(name).to_numpy() for name in ("t_ns", "length_ns", "process", "start", "bytes", "accesses")}
+    table: Any = source.access_map if hasattr(source, "summary") else source
+    columns = {
+        name: table.column(name).to_numpy() for name in ("t_ns", "length_ns", "process", "start", "bytes", "accesses")
+    }
     axes = style.axes_of(ax, (6.6, 3.2))
     ends = columns["t_ns"]
     end_ns = series.end_ns(source) if hasattr(source, "summary") else int(ends.max(initial=1))
@@ -74,7 +76,14 @@ def plot(source: Run, ax: Axes | None = None, *, process: int | None = None) -> 
     )
     style.colour_scale(axes, mesh, "accesses per page and ms")
     _address_axis(axes, starts, len(heat), cell)
-    return style.finish(axes, f"Accesses by address, process {process}", grid=False)
+    shown_bytes = readable_bytes(len(heat) * cell)
+    return style.finish(axes, f"Accesses by address, {_name(source, process)}", f"address ({shown_bytes})", grid=False)
+
+
+def _name(source: Any, process: int) -> str:
+    """What to call the process: its first task."""
+    tasks = source.summary["tasks"] if hasattr(source, "summary") else []
+    return next((str(task["name"]) for task in tasks if task["pid"] == process), f"process {process}")
 
 
 def _process(columns: dict[str, Any], wanted: int | None) -> int:
@@ -88,7 +97,7 @@ def _process(columns: dict[str, Any], wanted: int | None) -> int:
 
 
 def _rows(start: Any, region_bytes: int) -> tuple[Any, list[tuple[int, int]], int]:
-    """Row of each region, with long unused parts left out; (row, address) where each used part begins; bytes of a row."""
+    """Row of each region, long unused parts left out; (row, address) of the start of each used part; bytes of a row."""
     used = np.unique(start // region_bytes)
     cell = 1
     while len(np.unique(used // cell)) > _MOST_ROWS:
@@ -107,10 +116,12 @@ def _address_axis(axes: Any, starts: list[tuple[int, int]], n_rows: int, cell: i
     """Label where used parts begin; mark where something is left out."""
     for row, _ in starts[1:]:
         axes.axhline(row - 0.5, color=style.GREY, linewidth=0.8, linestyle=(0, (2, 2)))
-    kept: list[tuple[int, int]] = []
-    for row, address in starts:
-        if not kept or row - kept[-1][0] > n_rows / 14:
-            kept.append((row, address))
-    axes.set_yticks([row for row, _ in kept], [f"{address:#x}" for _, address in kept])
+    step = 1 << max((n_rows // 5).bit_length() - 1, 0)
+    ticks: list[tuple[int, str]] = []
+    for (row, address), (end, _) in zip(starts, [*starts[1:], (n_rows, 0)], strict=True):
+        inside = [(at, f"+{readable_bytes((at - row) * cell)}") for at in range(row + step, end, step)]
+        for at, text in [(row, f"{address:#x}"), *inside]:
+            if not ticks or at - ticks[-1][0] > n_rows / 14:
+                ticks.append((at, text))
+    axes.set_yticks([at for at, _ in ticks], [text for _, text in ticks])
     axes.set_ylim(0, n_rows)
-    axes.set_ylabel(f"address ({readable_bytes(n_rows * cell)} shown)")

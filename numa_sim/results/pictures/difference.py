@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numa_sim.results.pictures import style
-from numa_sim.results.pictures.facets import short, with_unit
-from numa_sim.results.pictures.sweep_points import Rows
+from numa_sim.results.pictures.facets import with_unit
+from numa_sim.results.pictures.sweep_points import Rows, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ def plot(
     where: Mapping[str, Any] | None = None,
     relative: bool = False,
 ) -> Axes:
-    """Draw by how much a metric differs between two values of a factor, with the 95 % interval of the paired difference.
+    """Draw by how much a metric differs between two values of a factor, with the 95 % interval of paired differences.
 
     Replicas of one number have the same random numbers everywhere, so they are compared in pairs.
 
@@ -77,7 +77,8 @@ def plot(
     axes.set_ylim(max(len(found), 1) - 0.5, -0.5)
     if not found:
         style.empty(axes, "no pairs of runs")
-    unit = f"% of {short(factor, b)}" if relative else rows.units.get(metric, "")
-    axes.set_xlabel(with_unit(f"difference of {metric}", unit))
+    axes.set_xlabel(
+        f"difference, % of {short(factor, b)}" if relative else with_unit("difference", rows.units.get(metric, ""))
+    )
     axes.margins(x=0.15)
-    return style.finish(axes, f"{short(factor, a)} less {short(factor, b)}")
+    return style.finish(axes, f"{metric}: {short(factor, a)} less {short(factor, b)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numa_sim.results.pictures import style
-from numa_sim.results.pictures.sweep_points import Rows, Scale, scale_of
+from numa_sim.results.pictures.sweep_points import Rows, Scale, scale_of, short, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numa_sim.statistics import Interval
 
 MARKERS = "os^Dv<>P"
+_ASIDE_PT = 2.5
+"""Points of one place are drawn so far beside each other, lest their error bars cover each other."""
 
 
 def plot(
@@ -58,7 +60,7 @@ def plot(
     """
     rows = Rows.of(source).where(where or {})
     x, by = chosen_factors(rows, x, by)
-    rows.refuse_mixing((x, by))
+    rows.refuse_mixing(metric, x, by)
     lines = rows.intervals(metric, x, by)
     axes = style.axes_of(ax, (4.6, 3.0))
     draw_lines(axes, lines, scale_of(rows.values(x)), [] if by is None else [short(by, value) for value in lines])
@@ -68,15 +70,23 @@ def plot(
 
 
 def facets(
-    source: Any, *, metric: str, x: str | None = None, by: str | None = None, panels: str, where: Mapping[str, Any] | None = None
+    source: Any,
+    *,
+    metric: str,
+    x: str | None = None,
+    by: str | None = None,
+    panels: str,
+    where: Mapping[str, Any] | None = None,
 ) -> Picture:
-    """Draw `plot` side by side, a panel per value of the factor `panels`, all with one scale; other options as there."""
+    """Draw `plot` side by side, a panel per value of the factor `panels`, with one scale; other options as there."""
     from numa_sim.results.pictures.figure import Picture
 
     rows = Rows.of(source).where(where or {})
     values = rows.values(panels)
     figure = Picture(figsize=(0.8 + 2.6 * len(values), 2.8), layout="constrained")
-    for value, axes in zip(values, figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0], strict=True):
+    for value, axes in zip(
+        values, figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0], strict=True
+    ):
         fixed = {**(where or {}), panels: value}
         plot(source, axes, metric=metric, x=x, by=by, where=fixed, title=short(panels, value))
         if value != values[0]:
@@ -94,10 +104,16 @@ def chosen_factors(rows: Rows, x: str | None, by: str | None) -> tuple[str, str 
     return x, by
 
 
-def draw_lines(axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], scale: Scale, names: Sequence[str]) -> None:
+def draw_lines(
+    axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], scale: Scale, names: Sequence[str]
+) -> None:
     """Draw means with error bars, a line each; `names` are written at their ends."""
+    from matplotlib.transforms import offset_copy
+
     looks: list[dict[str, Any]] = []
+    figure = style.root_figure(axes)
     for i, line in enumerate(lines.values()):
+        aside = offset_copy(axes.transData, figure, x=_ASIDE_PT * (i - (len(lines) - 1) / 2), units="points")
         looks.append(style.line(i))
         at = [scale.at[value] for value, _ in line]
         means = [interval.estimate for _, interval in line]
@@ -106,8 +122,10 @@ def draw_lines(axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], 
             at, means, half, capsize=2.5, marker=MARKERS[i % len(MARKERS)], markersize=4, elinewidth=1.0,
             label=names[i] if names else None, **looks[-1],
         )  # fmt: skip
-        for part in bars[2]:
-            part.set_linestyle("-")
+        for bar in bars[2]:
+            bar.set_linestyle("-")
+        for part in (bars[0], *bars[1], *bars[2]):
+            part.set_transform(aside)
     if scale.categories:
         axes.set_xticks(list(scale.at.values()), [str(value) for value in scale.at])
         axes.margins(x=0.12)
@@ -120,18 +138,11 @@ def draw_lines(axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], 
         style.empty(axes, "no finished runs")
         return
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if axes.get_ylim()[0] < 0 else 0)
-    ends = [(name, line[-1][1].estimate if line else np.nan, look) for name, line, look in zip(names, lines.values(), looks, strict=False)]
+    ends = [
+        (name, line[-1][1].estimate if line else np.nan, look)
+        for name, line, look in zip(names, lines.values(), looks, strict=False)
+    ]
     style.label_ends(axes, ends)
-
-
-def short_name(factor: str) -> str:
-    """Last part of a factor's path."""
-    return factor.rpartition(".")[2]
-
-
-def short(factor: str, value: Any) -> str:
-    """A factor's value for people: texts say what they are, numbers and truths need the factor's name."""
-    return str(value) if isinstance(value, str) else f"{short_name(factor)} {value}"
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -59,7 +59,13 @@ def plot(source: Run, ax: Axes | None = None, *, node: int = 0, zone: str | None
     if len(t_ns):
         edges = np.append(t_ns, max(end_ns, int(t_ns[-1]) + 1)) / scale
         mesh = axes.pcolormesh(
-            edges, np.append(orders, len(orders)) - 0.5, 100 * index.T, cmap=style.HEAT, vmin=0, vmax=100, rasterized=True
+            edges,
+            np.append(orders, len(orders)) - 0.5,
+            100 * index.T,
+            cmap=style.HEAT,
+            vmin=0,
+            vmax=100,
+            rasterized=True,
         )
         style.colour_scale(axes, mesh, "free memory useless\nto a request, %")
         axes.set_yticks(orders)
@@ -95,7 +101,10 @@ def _free_blocks(run: Run, node: int, zone: str | None) -> tuple[Any, Any, str]:
         table.column(name).to_numpy() for name in ("node", "zone", "order", "t_ns", "free_blocks")
     )
     n_orders = int(orders.max(initial=-1)) + 1
-    there = {ZONES[z]: int((free << orders)[(nodes == node) & (zones == z)][:n_orders].sum()) for z in np.unique(zones[nodes == node])}
+    there = {
+        ZONES[z]: int((free << orders)[(nodes == node) & (zones == z)][:n_orders].sum())
+        for z in np.unique(zones[nodes == node])
+    }
     if zone is None and there:
         zone = max(there, key=lambda name: there[name])
     if zone not in there:

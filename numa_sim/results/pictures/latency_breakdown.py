@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PARTS: Final = {
     # Local is green, remote is warm, waiting for devices is blue.  Parts of one hatch differ in lightness.
-    "compute": ("#CCCCCC", ""),
+    "compute": ("#C4C4C4", ""),
     "local": (GREEN, ""),
     "remote": (VERMILION, "////"),
     "queueing": (ORANGE, ""),
@@ -100,9 +100,7 @@ def _bars(axes: Any, part: str, left: Any, share: Any) -> None:
     color, hatch = PARTS.get(part, ("#FFFFFF", "++++"))
     edge = "#333333" if hatch else "white"
     label = part.replace("_", " ")
-    axes.barh(
-        range(len(share)), share, left=left, color=color, hatch=hatch, edgecolor=edge, linewidth=0.5, label=label
-    )
+    axes.barh(range(len(share)), share, left=left, color=color, hatch=hatch, edgecolor=edge, linewidth=0.5, label=label)
     for row, value in enumerate(share):
         if value >= 5:
             text = axes.text(

@@ -54,12 +54,12 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
     whole = max(int(counts.sum()), n_faults)
     resident = counts * (1 - n_faults / whole) if whole else counts
     parts = {"without fault": (times, resident), **kinds}
-    everything = tuple(np.concatenate([part[i] for part in parts.values()]) for i in (0, 1))
+    all_times, all_counts = (np.concatenate([part[i] for part in parts.values()]) for i in (0, 1))
     if whole == 0:
         style.empty(axes, "no memory accesses")
         return style.finish(axes, "Access latency", "share of accesses")
     _scales(axes, whole)
-    _steps(axes, "all accesses", *everything, look={"color": style.BLACK, "linewidth": 2.2})
+    _steps(axes, "all accesses", all_times, all_counts, look={"color": style.BLACK, "linewidth": 2.2})
     for i, (name, part) in enumerate(parts.items()):
         _steps(axes, name, *part, look=style.line(i))
     style.legend(axes)
@@ -67,7 +67,7 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
 
 
 def _resident(run: Run) -> tuple[Any, Any]:
-    """Latency of accesses to memory, ns, and how many: per pair of nodes those that hit and those that missed the TLB."""
+    """Latency of accesses without a fault, ns, and how many: per pair of nodes those that hit and missed the TLB."""
     cpus = run.summary["cpus"]
     walks = sum(cpu["tlb_misses"] for cpu in cpus)
     walk_ns = run.summary["totals"]["parts_ns"]["tlb_walk"] / walks if walks else 0.0
@@ -103,7 +103,6 @@ def _steps(axes: Any, name: str, times: Any, counts: Any, look: dict[str, Any]) 
 
 def _scales(axes: Any, whole: int) -> None:
     """Time logarithmic; shares by their nines, up to one access of all."""
-
     from matplotlib.ticker import LogLocator
 
     def nines(share: Any) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from numa_sim.results.pictures import style
-from numa_sim.results.pictures.facets import MARKERS, chosen_factors, draw_lines, short, with_unit
-from numa_sim.results.pictures.sweep_points import Rows, scale_of
+from numa_sim.results.pictures.facets import MARKERS, chosen_factors, draw_lines, with_unit
+from numa_sim.results.pictures.sweep_points import Rows, scale_of, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def plot(
     rows = Rows.of(source).where(where or {})
     x = x or next((name for name in rows.factors if "memory" in name), None)
     x, by = chosen_factors(rows, x, by)
-    rows.refuse_mixing((x, by))
+    rows.refuse_mixing(metric, x, by)
     scale = scale_of(rows.values(x))
     lines = rows.intervals(metric, x, by)
     in_order = {group: sorted(line, key=lambda point: scale.at[point[0]]) for group, line in lines.items()}
@@ -65,7 +65,16 @@ def _ratios(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
         look = style.line(i)
         percent = [100 * ratio for ratio in ratios]
         every = max(len(percent) // 8, 1)
-        axes.plot(pages, percent, label=name, drawstyle="steps-post", marker=MARKERS[i % len(MARKERS)], markevery=every, markersize=3.5, **look)
+        axes.plot(
+            pages,
+            percent,
+            label=name,
+            drawstyle="steps-post",
+            marker=MARKERS[i % len(MARKERS)],
+            markevery=every,
+            markersize=3.5,
+            **look,
+        )
         if percent:
             ends.append((name, percent[-1], look))
     axes.set_xlabel("memory, pages")

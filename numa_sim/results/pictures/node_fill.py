@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
 
-def plot(source: Run, ax: Axes | None = None) -> Axes:
+def plot(source: Run, ax: Axes | None = None, *, nodes: Sequence[int] | None = None) -> Axes:
     """Draw the used share of each node's memory over time, percent; nodes without memory have no line.
 
     Parameters
@@ -23,6 +24,8 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
         The run.
     ax : Axes, optional
         Where to draw; else new axes.
+    nodes : sequence of int, optional
+        Nodes to draw; else all.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
     present = used + free
     ends = []
     for node, name in enumerate(series.node_names(source)):
-        if present[:, node].any():
+        if present[:, node].any() and (nodes is None or node in nodes):
             look = style.line(node)
             fill = 100 * used[:, node] / np.maximum(present[:, node], 1)
             axes.plot(t, fill, label=name, **look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -41,8 +41,11 @@ def plot(
     nodes = slice(None) if node is None else slice(node, node + 1)
     totals = [series.by_node(source, name)[:, nodes].sum(axis=1) for name in ("numa_hit", "numa_miss")]
     drawn = totals if kind == "total" else [series.rate(source, name, node) for name in ("numa_hit", "numa_miss")]
-    step = None if kind == "total" else "pre"
-    looks = ({"color": style.SKY}, {"facecolor": style.VERMILION, "hatch": "////", "edgecolor": "#333333"})
+    step: Literal["pre"] | None = None if kind == "total" else "pre"
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": style.SKY},
+        {"facecolor": style.VERMILION, "hatch": "////", "edgecolor": "#333333"},
+    )
     below = np.zeros(len(t))
     ends = []
     for name, total, height, look in zip(("numa_hit", "numa_miss"), totals, drawn, looks, strict=True):
@@ -56,4 +59,6 @@ def plot(
         style.empty(axes, "no pages allocated")
     style.label_ends(axes, ends, lines=2)
     where = "" if node is None else f", {series.node_names(source)[node]}"
-    return style.finish(axes, f"Pages from the node asked for{where}", "pages" if kind == "total" else "pages per second")
+    return style.finish(
+        axes, f"Pages from the node asked for{where}", "pages" if kind == "total" else "pages per second"
+    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.observe.object_graph import KINDS
+from numa_sim.results.pictures import style
 
 if TYPE_CHECKING:
     import networkx as nx
+    from matplotlib.axes import Axes
 
-    from numa_sim.results.picture import Picture
-
-__all__ = ["object_picture"]
+__all__ = ["plot"]
 
 _COLOURS: Final = {
     # Structures of the process blue, of translation orange, of physical memory green (Okabe and Ito, lightened).
@@ -26,16 +26,23 @@ _SAME_COLUMN: Final = {"swap slot": "pfn"}
 _COLUMN_INCHES, _ROW_INCHES = 1.55, 0.62
 
 
-def object_picture(graph: nx.DiGraph, title: str) -> Picture:
+def plot(source: nx.DiGraph, ax: Axes | None = None, *, title: str = "") -> Axes:
     """Draw what `numa_sim.observe.object_graph.object_graph` gave.
 
     What the arrows to a column are called is in its head; arrows that lead back are dashed.
-    """
-    from numa_sim.results.picture import Picture
 
+    Parameters
+    ----------
+    source : networkx.DiGraph
+        The graph.
+    ax : Axes, optional
+        Where to draw; else new axes as large as the graph needs.
+    title : str
+        Such as the name of the process.
+    """
+    graph = source
     places, columns, rows = _layout(graph)
-    figure = Picture(figsize=(_COLUMN_INCHES * len(columns) + 0.6, _ROW_INCHES * (rows + 3)), layout="constrained")
-    axes: Any = figure.add_subplot()
+    axes: Any = style.axes_of(ax, (_COLUMN_INCHES * len(columns) + 0.6, _ROW_INCHES * (rows + 3)))
     axes.set_axis_off()
     axes.set_xlim(-0.6, len(columns) - 0.4)
     axes.set_ylim(rows + 1.4, -1.6)
@@ -48,7 +55,7 @@ def object_picture(graph: nx.DiGraph, title: str) -> Picture:
     for node, (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.25", "facecolor": _COLOURS[node[0]], "edgecolor": "#555555", "linewidth": 0.6}
         axes.text(x, y, graph.nodes[node]["label"], ha="center", va="center", fontsize=6.5, bbox=box, zorder=3)
-    return figure
+    return axes  # type: ignore[no-any-return]
 
 
 def _ways_to(graph: nx.DiGraph, kind: str) -> str:

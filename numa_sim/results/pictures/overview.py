@@ -26,7 +26,7 @@ _OVER_TIME = (node_fill, swap_use, access_latency, faults, reclaim_rates)
 def overview(run: Run) -> Picture:
     """Draw the pictures over time below each other with one time axis, and below them where the time went."""
     from numa_sim.results.pictures.figure import Picture
-    from numa_sim.results.summary import headline
+    from numa_sim.results.summary_tables import headline
 
     n_bars = min(max(len(run.summary["tasks"]), 1), latency_breakdown.MOST_BARS)
     heights = [1.0] * len(_OVER_TIME) + [0.45 + 0.27 * n_bars]

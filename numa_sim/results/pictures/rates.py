@@ -20,7 +20,7 @@ __all__ = ["plot_rates"]
 def plot_rates(run: Run, axes: Axes, rates: Mapping[str, tuple[Any, str, str]]) -> None:
     """Draw rates per second (with colour and dashes) by sample, broken where nothing happened; "none" if never."""
     t = series.sample_ns(run) / style.time_axis(axes, series.end_ns(run))
-    looks = {}
+    looks: dict[str, Any] = {}
     for label, (rate, color, dashes) in rates.items():
         if (rate > 0).any():
             looks[label] = {"color": color, "linestyle": dashes, "linewidth": 1.2}

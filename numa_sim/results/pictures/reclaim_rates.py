@@ -35,5 +35,5 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
         "stolen, direct": ("pgsteal_direct", style.VERMILION, "-."),
     }
     lines = {label: (series.rate(source, counter), *look) for label, (counter, *look) in looks.items()}
-    rates.plot_rates(source, axes, lines)  # type: ignore[arg-type]
+    rates.plot_rates(source, axes, lines)
     return style.finish(axes, "Reclaim", "pages per second")

@@ -1,9 +1,9 @@
 """How pictures look: one set of colours, line styles, hatches and sizes for all of them.
 
 Everything is said in artists' own properties, nothing in matplotlib's global settings.  Colours are those of Okabe and
-Ito, which colour-blind readers can tell apart; whatever lies side by side differs in line style, hatch or lightness too,
-so that a grey print can be read.  Text is 7 points or larger at any size of the axes: a picture drawn 3.3 inches wide
-(a column of a paper) is printed as it is, never shrunk.
+Ito, which colour-blind readers can tell apart; whatever lies side by side differs in line style, hatch or
+lightness too, so that a grey print can be read.  Text is 7 points or larger at any size of the axes: a picture drawn
+3.3 inches wide (a column of a paper) is printed as it is, never shrunk.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "label_ends",
     "legend",
     "line",
+    "root_figure",
     "size_unit",
     "time_axis",
 ]
@@ -104,9 +105,9 @@ def legend(axes: Axes, **how: Any) -> None:
         from matplotlib.transforms import offset_copy
 
         # Past the tick labels and the label of the axis, whatever the height of the axes.
-        below = offset_copy(axes.transAxes, axes.get_figure(), x=-24, y=-26, units="points")
+        below = offset_copy(axes.transAxes, root_figure(axes), x=-36, y=-26, units="points")
         place = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "ncols": 3 if n > 6 else 2}
-        how = {"columnspacing": 0.9, "handlelength": 1.5, **how}
+        how = {"columnspacing": 0.7, "handlelength": 1.4, "handletextpad": 0.5, **how}
     axes.legend(frameon=False, fontsize=SMALL_PT, **{**place, **how})
 
 
@@ -171,5 +172,10 @@ def _apart(wanted: Sequence[float], step: float, height: float) -> list[float]:
 def inches(axes: Axes) -> tuple[float, float]:
     """Width and height of the axes, inches."""
     box = axes.get_window_extent()
-    dpi = axes.get_figure(root=True).dpi
+    dpi = root_figure(axes).dpi
     return box.width / dpi, box.height / dpi
+
+
+def root_figure(axes: Axes) -> Any:
+    """The figure the axes are in, however deep."""
+    return axes.get_figure(root=True)

@@ -42,7 +42,7 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
         axes.plot(times[mine] / scale, used_bytes[mine] / size, label=label, **look)
         ends.append((label, float(used_bytes[mine][-1] / size) if mine.any() else float("nan"), look))
     axes.set_ylim(bottom=0)
-    if not areas:
-        style.empty(axes, "no swap areas")
+    if not len(times):
+        style.empty(axes, "no samples" if areas else "no swap areas")
     style.label_ends(axes, ends)
     return style.finish(axes, "Swap", f"in use, {unit}")

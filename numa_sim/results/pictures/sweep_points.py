@@ -14,7 +14,7 @@ from numa_sim.results.readable import time_unit
 from numa_sim.statistics import Interval, mean_interval, paired
 from numa_sim.units import parse_bytes, parse_ns
 
-__all__ = ["Rows", "Scale", "scale_of"]
+__all__ = ["Rows", "Scale", "scale_of", "short", "short_name"]
 
 _DESIGN: Final = ("run", "point", "replica", "seed")
 
@@ -59,7 +59,9 @@ class Rows:
     def column(self, name: str, what: str = "metric") -> list[Any]:
         """Values of one column, a row each; ConfigError naming the known ones if there is none."""
         if name not in self.columns:
-            known = self.factors if what != "metric" else [n for n in self.columns if n not in (*_DESIGN, *self.factors)]
+            known = (
+                self.factors if what != "metric" else [n for n in self.columns if n not in (*_DESIGN, *self.factors)]
+            )
             raise ConfigError("sweep", what, f"there is no {name!r}", known)
         return self.columns[name]
 
@@ -71,12 +73,17 @@ class Rows:
             if value not in values:
                 raise ConfigError("sweep", f"where.{name}", f"is never {value!r}", _distinct(values))
             kept = [i for i in kept if values[i] == value]
-        return Rows({name: [values[i] for i in kept] for name, values in self.columns.items()}, self.factors, self.units)
+        return Rows(
+            {name: [values[i] for i in kept] for name, values in self.columns.items()}, self.factors, self.units
+        )
 
-    def refuse_mixing(self, named: Sequence[str | None]) -> None:
-        """Raise ConfigError if a factor that is not named has several values: their mean would say nothing."""
+    def refuse_mixing(self, metric: str, x: str, by: str | None) -> None:
+        """Raise ConfigError if a column is unknown, or a factor not named has several values: a mean would mix them."""
+        for name, what in ((metric, "metric"), (x, "x"), (by, "by")):
+            if name is not None:
+                self.column(name, what)
         for name in self.factors:
-            if name not in named and len(values := _distinct(self.columns[name])) > 1:
+            if name not in (x, by) and len(values := _distinct(self.columns[name])) > 1:
                 message = f"has several values: draw it as x or by, or choose one with where={{{name!r}: ...}}"
                 raise ConfigError("sweep", name, message, values)
 
@@ -85,7 +92,7 @@ class Rows:
         return [None] if factor is None else _distinct(self.column(factor, "factor"))
 
     def intervals(self, metric: str, x: str, by: str | None = None) -> dict[Any, list[tuple[Any, Interval]]]:
-        """Mean and interval over replicas, by the value of `by` and then of `x`; points without any number are left out."""
+        """Mean and interval over replicas, by the value of `by` and then of `x`; no number, no point."""
         numbers, at = self.column(metric), self.column(x, "x")
         lines: dict[Any, list[tuple[Any, Interval]]] = {}
         for group in self.values(by):
@@ -106,7 +113,7 @@ class Rows:
         others = [name for name in self.factors if name != factor and len(_distinct(self.columns[name])) > 1]
         samples: dict[str, dict[Any, dict[Any, float]]] = {}
         for i, number in enumerate(self.column(metric)):
-            setting = ", ".join(f"{name.rpartition('.')[2]} {self.columns[name][i]}" for name in others)
+            setting = ", ".join(short(name, self.columns[name][i]) for name in others)
             if number is not None:
                 sides = samples.setdefault(setting, {})
                 sides.setdefault(self.columns[factor][i], {})[self.columns["replica"][i]] = float(number)
@@ -114,8 +121,8 @@ class Rows:
         for setting, sides in samples.items():
             both = [r for r in sides.get(a, {}) if r in sides.get(b, {})]
             if both:
-                pairs = tuple(np.array([sides[side][r] for r in both]) for side in (a, b))
-                found[setting] = (paired(*pairs).difference, float(pairs[1].mean()))
+                of_a, of_b = (np.array([sides[side][r] for r in both]) for side in (a, b))
+                found[setting] = (paired(of_a, of_b).difference, float(of_b.mean()))
         return found
 
 
@@ -162,6 +169,16 @@ def scale_of(values: Sequence[Any]) -> Scale:
         size, unit = unit_of(max(base.values()))
         return Scale({value: number / size for value, number in base.items()}, unit)
     return Scale({value: float(i) for i, value in enumerate(values)}, "", True)
+
+
+def short_name(factor: str) -> str:
+    """Last part of a factor's path."""
+    return factor.rpartition(".")[2]
+
+
+def short(factor: str, value: Any) -> str:
+    """A factor's value for people: texts say what they are, numbers and truths need the factor's name."""
+    return str(value) if isinstance(value, str) else f"{short_name(factor)} {value}"
 
 
 def _size_unit(n_bytes: float) -> tuple[int, str]:

@@ -51,19 +51,19 @@ def plot(source: Run | Topology | Any, ax: Axes | None = None, *, pos: Places | 
 
     Raises
     ------
-    NumaSimError
-        If the run's machine came from a file that is not there any more.
+    RunFolderError
+        If the run was written before run folders held the machine.
     """
     import networkx as nx
 
-    topology = topology_of_source(source)
+    topology: Topology = getattr(source, "topology", source)
     graph = topology.graph()
     n = len(topology)
     at = places(n) if pos is None else pos
     axes = style.axes_of(ax, (4.6, 4.2 if n > 2 else 2.2))
     axes.set_axis_off()
     _limits(axes, at)
-    diameter_pt = _diameter_pt(axes, at)
+    diameter_pt = _diameter_pt(axes, at, 0.52 if graph.number_of_edges() <= _LABELLED_LINKS else 0.62)
     roomy = diameter_pt >= _ROOM_FOR_TEXT_PT
     _links(axes, graph, topology, at, diameter_pt)
     for shape, nodes in _by_shape(topology).items():
@@ -86,37 +86,23 @@ def places(n: int) -> Places:
     return {i: (round(math.cos(a), 9), round(math.sin(a), 9)) for i, a in enumerate(angles)}
 
 
-def topology_of_source(source: Any) -> Topology:
-    """The machine of a run (resolved from its configuration), of a `Machine`, or the topology itself."""
-    from numa_sim.topology import Topology
-
-    if isinstance(source, Topology):
-        return source
-    if hasattr(source, "topology"):
-        return source.topology  # type: ignore[no-any-return]
-    from numa_sim.config.model import Config
-    from numa_sim.config.resolve import topology_of
-
-    return topology_of(Config.of(**source.config))
-
-
 def _limits(axes: Any, at: Places) -> None:
     """Equal scales, with room for nodes at the edges."""
-    for way, limit in enumerate((axes.set_xlim, axes.set_ylim)):
-        values = [place[way] for place in at.values()]
-        middle, half = (min(values) + max(values)) / 2, (max(values) - min(values)) / 2
-        limit(middle - half - 0.45, middle + half + 0.45)
+    xs, ys = zip(*at.values(), strict=True)
+    axes.update_datalim([(min(xs) - 0.45, min(ys) - 0.45), (max(xs) + 0.45, max(ys) + 0.45)])
+    axes.autoscale()  # fixed limits could not give way to equal scales
+    axes.margins(0)
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _diameter_pt(axes: Any, at: Places) -> float:
-    """Diameter of nodes that leaves the links between neighbours to be seen."""
+def _diameter_pt(axes: Any, at: Places, share: float) -> float:
+    """Diameter of nodes: at most that share of the way between neighbours, so that links can be seen."""
     width, height = style.inches(axes)
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     unit_pt = 72 * min(width / (right - left), 0.85 * height / (high - low))
     points = list(at.values())
     apart = min((math.dist(a, b) for i, a in enumerate(points) for b in points[:i]), default=2.0)
-    return min(56.0, 0.62 * apart * unit_pt)
+    return float(min(56.0, share * apart * unit_pt))
 
 
 _Kind: TypeAlias = tuple[int, str]
@@ -138,7 +124,8 @@ def _links(axes: Any, graph: nx.Graph, topology: Topology, at: Places, diameter_
     kinds = _kinds(graph, topology)
     for look, pairs in reversed([*zip(_looks(kinds), kinds.values(), strict=True)]):
         if len(pairs) <= _NOT_DRAWN_PER_NODE * len(topology):
-            nx.draw_networkx_edges(graph, at, edgelist=pairs, ax=axes, node_size=diameter_pt**2, **look)
+            thin = {**look, "width": look["width"] * max(diameter_pt / _ROOM_FOR_TEXT_PT, 0.4)}
+            nx.draw_networkx_edges(graph, at, edgelist=pairs, ax=axes, node_size=diameter_pt**2, **thin)
     if graph.number_of_edges() > _LABELLED_LINKS:
         return
     for (distance, text), pairs in kinds.items():
