@@ -56,7 +56,7 @@ def plot(source: Run | Topology | Any, ax: Axes | None = None, *, pos: Places | 
     """
     import networkx as nx
 
-    topology: Topology = getattr(source, "topology", source)
+    topology: Topology = source.topology if hasattr(source, "topology") else source
     graph = topology.graph()
     n = len(topology)
     at = places(n) if pos is None else pos
