@@ -7,7 +7,7 @@ import pytest
 
 import numa_sim
 
-HEAVY = ("numpy", "numba", "pyarrow", "matplotlib", "pandas", "networkx", "pydantic", "simpy", "typer", "rich")
+HEAVY = ("numpy", "numba", "pyarrow", "matplotlib", "pandas", "networkx", "pydantic", "simpy", "typer", "rich", "scipy")
 
 
 @pytest.mark.parametrize("name", numa_sim.__all__)

@@ -59,6 +59,10 @@ def _fault_mean_ns(summary: Mapping[str, Any]) -> float | None:
     return round(sum(row["total_ns"] for row in summary["faults"]) / count, 3) if count else None
 
 
+def _fault_max_ns(summary: Mapping[str, Any]) -> int | None:
+    return max((row["max_ns"] for row in summary["faults"]), default=None)
+
+
 _RECLAIM: Final = (
     ("efficiency_percent", "percent", "pages reclaimed of 100 scanned"),
     ("kswapd_efficiency_percent", "percent", "pages kswapd reclaimed of 100 it scanned"),
@@ -104,6 +108,7 @@ METRIC_COLUMNS: Final = (
     Figure("min_flt", "1", "minor faults of all tasks", _sum("tasks", "min_flt")),
     Figure("maj_flt", "1", "major faults of all tasks", _sum("tasks", "maj_flt")),
     Figure("fault_mean_ns", "ns", "mean time of a page fault, if run.fault_latency is on", _fault_mean_ns, "float"),
+    Figure("fault_max_ns", "ns", "longest page fault, if run.fault_latency is on", _fault_max_ns),
     Figure("accesses", "1", "accesses of all tasks", _at("totals", "accesses")),
     Figure("memory_accesses", "1", "accesses of all CPUs that went to memory", _at("totals", "memory_accesses")),
     Figure("accesses_local", "1", "of these, to the CPU's own node", _sum("nodes", "accesses_local")),

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from numa_sim.errors import RunFolderError
+from numa_sim.results.arrow_arrays import arrow_array, arrow_type
 from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.run import open_run
 from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
@@ -105,7 +104,7 @@ def time_rows(design: SweepDesign, name: str = "timeseries") -> Any:
     for planned in _once(design.finished()):
         series = open_run(design.folder_of(planned.run)).table(name)
         label = pa.field("run", pa.string(), metadata={"unit": "", "description": DESIGN_COLUMNS[0][2]})
-        pieces.append(series.add_column(0, label, pa.array([planned.run] * len(series), pa.string())))
+        pieces.append(series.add_column(0, label, arrow_array("text", [planned.run] * len(series))))
     if not pieces:
         raise RunFolderError(design.folder, "has no finished run")
     return pa.concat_tables(pieces, promote_options="default")
@@ -171,19 +170,11 @@ def _figure_column(figure: Figure, parts: Sequence[Mapping[str, Any]]) -> tuple[
 
 
 def _column(name: str, unit: str, about: str, kind: str, values: Sequence[Any]) -> tuple[Any, Any]:
-    """Field and array; numbers go through numpy, see `numa_sim.results.tables`."""
+    """Field and array."""
     import pyarrow as pa
 
-    kinds = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "text": pa.string()}
-    if kind in ("int", "float"):
-        known = np.array([value is not None for value in values], bool)
-        filled = np.array(
-            [0 if value is None else value for value in values], np.int64 if kind == "int" else np.float64
-        )
-        array = pa.array(filled, kinds[kind], mask=~known)
-    else:
-        array = pa.array(list(values), kinds[kind])
-    return pa.field(name, kinds[kind], metadata={"unit": unit, "description": about}), array
+    field = pa.field(name, arrow_type(kind), metadata={"unit": unit, "description": about})
+    return field, arrow_array(kind, values)
 
 
 def _table(columns: Sequence[tuple[Any, Any]], design: SweepDesign, rows: str) -> Any:

@@ -224,7 +224,7 @@ def read_parquet(content: bytes) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(pa.BufferReader(content))
+        return pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would import pandas
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from numa_sim.errors import StatisticsError
 from numa_sim.statistics.interval import Interval, interval_of_mean, student_t
-from numa_sim.statistics.samples import checked_fraction, checked_values
+from numa_sim.statistics.samples import Chance, checked_fraction, checked_values, generator
 
 __all__ = ["Comparison", "Paired", "compare", "paired", "permutation_p", "ratio_interval"]
 
@@ -153,10 +153,11 @@ def compare(
     return Comparison(names, answer, better)
 
 
-def permutation_p(a: Any, b: Any, seed: int = 0) -> float:
+def permutation_p(a: Any, b: Any, rng: Chance = 0) -> float:
     """How likely so large a mean difference of pairs is if `a` and `b` were exchangeable; assumes no distribution.
 
-    Signs of the differences are flipped in every way for up to 13 pairs, else in 9999 random ways.
+    Signs of the differences are flipped in every way for up to 13 pairs, else in 9999 random ways (`rng`: a seed, a
+    SeedSequence or a Generator).
 
     Raises
     ------
@@ -168,12 +169,10 @@ def permutation_p(a: Any, b: Any, seed: int = 0) -> float:
     first, second = _pairs(a, b)
     if len(first) < 2 or (first == second).all():
         return 1.0
-    chance = np.random.Generator(np.random.PCG64DXSM(seed))
-    return float(
-        permutation_test(
-            (first - second,), np.mean, permutation_type="samples", n_resamples=9999, vectorized=True, rng=chance
-        ).pvalue
+    answer = permutation_test(
+        (first - second,), np.mean, permutation_type="samples", n_resamples=9999, vectorized=True, rng=generator(rng)
     )
+    return float(answer.pvalue)
 
 
 def _pairs(a: Any, b: Any) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from numa_sim.errors import StatisticsError
 from numa_sim.statistics.interval import Interval
-from numa_sim.statistics.samples import checked_fraction, checked_values
+from numa_sim.statistics.samples import Chance, checked_fraction, checked_values, generator
 
 __all__ = ["bootstrap_interval", "quantile_interval"]
 
@@ -57,7 +57,7 @@ def quantile_interval(samples: Any, q: float, confidence: float = 0.95) -> Inter
 
 
 def bootstrap_interval(
-    samples: Any, statistic: Callable[..., Any], confidence: float = 0.95, seed: int = 0, resamples: int = 9999
+    samples: Any, statistic: Callable[..., Any], confidence: float = 0.95, rng: Chance = 0, resamples: int = 9999
 ) -> Interval:
     """Interval of any statistic of independent samples, by the bias-corrected and accelerated bootstrap.
 
@@ -69,8 +69,8 @@ def bootstrap_interval(
         Function of an array, with an argument ``axis`` like numpy's functions if it is to be quick.
     confidence : float
         Of the interval.
-    seed : int
-        Of the resampling: the same gives the same interval.
+    rng : int, SeedSequence or Generator
+        Of the resampling: the same seed gives the same interval.
     resamples : int
         How many times to resample.
 
@@ -90,11 +90,10 @@ def bootstrap_interval(
     estimate = float(statistic(values))
     if (values == values[0]).all():
         return Interval(estimate, estimate, estimate, len(values), confidence)
-    chance = np.random.Generator(np.random.PCG64DXSM(seed))
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # said as an error below
         ends = bootstrap(
-            (values,), statistic, n_resamples=resamples, confidence_level=confidence, rng=chance
+            (values,), statistic, n_resamples=resamples, confidence_level=confidence, rng=generator(rng)
         ).confidence_interval
     if not (math.isfinite(ends.low) and math.isfinite(ends.high)):
         raise StatisticsError("statistic", "has no bootstrap interval: it is undefined or constant for these samples")

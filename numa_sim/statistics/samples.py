@@ -8,7 +8,15 @@ import numpy as np
 
 from numa_sim.errors import StatisticsError
 
-__all__ = ["checked_fraction", "checked_values"]
+__all__ = ["Chance", "checked_fraction", "checked_values", "generator"]
+
+Chance = int | np.random.SeedSequence | np.random.Generator
+"""What randomness can be asked from: a seed gives the same answer each time."""
+
+
+def generator(rng: Chance) -> np.random.Generator:
+    """Return the generator of a seed, or the one given."""
+    return rng if isinstance(rng, np.random.Generator) else np.random.Generator(np.random.PCG64DXSM(rng))
 
 
 def checked_values(values: Any, what: str = "samples", at_least: int = 1) -> Any:

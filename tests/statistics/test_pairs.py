@@ -153,7 +153,7 @@ def test_the_bootstrap_gives_the_same_interval_for_the_same_seed():
     first, again = (bootstrap_interval(samples, np.median, resamples=999) for _ in range(2))
     assert first == again
     assert first.low < first.estimate < first.high
-    assert first != bootstrap_interval(samples, np.median, resamples=999, seed=1)
+    assert first != bootstrap_interval(samples, np.median, resamples=999, rng=1)
 
 
 def test_the_bootstrap_of_a_mean_is_near_students_interval():
