@@ -1,0 +1,181 @@
+"""The report of a sweep."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from numa_sim.results.readable import readable_interval
+from numa_sim.results.report.drawn import Drawn, figures
+from numa_sim.results.report.page import Block, Code, Notes, Page, Paragraph, Section, Table
+from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request
+from numa_sim.results.text_tables import TextTable, text_table
+
+if TYPE_CHECKING:
+    from numa_sim.results.sweep import Sweep
+
+__all__ = ["METRICS", "page_of_sweep"]
+
+METRICS: Final = ("end_ns", "mean_latency_ns", "numa_miss", "pgmajfault", "pswpout", "allocstall")
+"""Reported where nobody asked for others, those that differ between runs."""
+_MOST_ROWS: Final = 60
+_FEW_REPLICAS: Final = 5
+_WIDE: Final = 0.1
+_MEMORY: Final = ("memory", "memory_per_node")
+
+
+def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
+    """What was varied, means with intervals, pictures, comparisons, what is missing, and how to get it again.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Finished or not.
+    metrics : sequence of str
+        Columns of its table to report; else `METRICS`, as far as they differ.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such metric.
+    """
+    chosen = tuple(metrics) or tuple(metric for metric in METRICS if _differs(sweep, metric)) or METRICS[:1]
+    sections = [
+        Section("What was varied", [Table(_factors(sweep)), *_missing(sweep)]),
+        Section("Pictures", figures(_pictures(sweep, chosen))),
+        Section("Means", [_means(sweep, chosen)]),
+        Section("Comparisons", _comparisons(sweep, chosen)),
+        Section("How far to trust it", [
+            Notes(tuple(_confidence(sweep, chosen))),
+            Notes((*by_request(sweep.design.config), *WHAT_IS_WHAT)),
+        ]),
+        Section("How to get it again", _again(sweep)),
+    ]  # fmt: skip
+    for section in sections:
+        section.blocks = [block for block in section.blocks if not (isinstance(block, Notes) and not block.lines)]
+    return Page(sweep.folder.resolve().name, sweep.headline, sections, "numa_sim, report of a sweep")
+
+
+def _differs(sweep: Sweep, metric: str) -> bool:
+    values = {value for value in sweep.table.column(metric).to_pylist() if value is not None}
+    return len(values) > 1
+
+
+def _factors(sweep: Sweep) -> TextTable:
+    table = text_table("Factors", "factor", "values", left=2)
+    for name, values in sweep.factors.items():
+        table.add_row(name, ", ".join("-" if value is None else str(value) for value in values))
+    design = sweep.design
+    replicas = max((run.replica for run in design.runs), default=-1) + 1
+    table.add_row("replicas", f"up to {replicas}, until precise" if design.until_precise else str(replicas))
+    return table
+
+
+def _missing(sweep: Sweep) -> list[Block]:
+    lines = [
+        f"Run {failure['run']} failed: {failure.get('error', 'see its file in failures/')}" for failure in sweep.failures
+    ]
+    absent = len(sweep.missing)
+    if absent and not sweep.design.until_precise:
+        lines.insert(0, f"{absent} of {len(sweep.design.runs)} runs are not there; means are over those that are.")
+    return [Notes(tuple(lines), grave=True)] if lines else []
+
+
+def _several(sweep: Sweep) -> list[str]:
+    return [name for name, values in sweep.factors.items() if len(values) > 1]
+
+
+def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
+    """A metric against the first two factors; of more factors the first value is shown."""
+    from numa_sim.results.pictures import ALL
+
+    several = _several(sweep)
+    if not several or not sweep.design.finished():
+        return []
+    rest = {name: sweep.factors[name][0] for name in several[2:]}
+    told = "".join(f", at {name} = {value}" for name, value in rest.items())
+    about = "Mean over replicas and 95 % interval of {metric}{told}."
+    drawn: list[Drawn] = [
+        (
+            f"facets-{metric}",
+            about.format(metric=metric, told=told),
+            lambda metric=metric: ALL["facets"].plot(sweep, metric=metric, where=rest),  # type: ignore[misc]
+        )
+        for metric in metrics
+    ]
+    if several[0].rpartition(".")[2] in _MEMORY:
+        shown = f"Major faults over the size of memory{told}."
+        drawn.append(("memory_curve", shown, lambda: ALL["memory_curve"].plot(sweep, where=rest)))
+    return drawn
+
+
+def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
+    names = list(sweep.design.factors)
+    columns = [sweep.intervals(metric) for metric in metrics]
+    table = text_table("Means over replicas", *names, "n", *metrics, left=max(len(names), 1))
+    for cells in list(zip(*columns, strict=True))[:_MOST_ROWS]:
+        factors = ["-" if value is None else str(value) for value in cells[0][0]]
+        said = [
+            readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
+            for metric, (_, interval) in zip(metrics, cells, strict=True)
+        ]
+        table.add_row(*factors, str(cells[0][1].n), *said)
+    left = len(columns[0]) - len(table.rows)
+    remark = "Mean ± half width of the 95 % interval (Student's t over replicas); one replica has none."
+    return Table(table, remark + (f" {left} points more are in results.parquet." if left > 0 else ""))
+
+
+def _comparisons(sweep: Sweep, metrics: Sequence[str]) -> list[Block]:
+    """Every value of each factor against the first one, paired by replica."""
+    replicas = {run.replica for run in sweep.design.finished()}
+    if len(replicas) < 2:
+        return []
+    blocks: list[Block] = []
+    for factor in _several(sweep):
+        first, *others = sweep.factors[factor]
+        table = text_table(f"{factor}, against {first}", "metric", factor, "difference", "clear?", left=2)
+        for metric in metrics:
+            for value in others:
+                compared = sweep.compare(metric, factor, value, first)
+                difference = compared.difference
+                clear = "no" if difference.low <= 0 <= difference.high else "yes"
+                table.add_row(metric, str(value), readable_interval(difference, sweep.unit(metric)), clear)
+        if len(table.rows) <= _MOST_ROWS:
+            blocks.append(Table(table))
+    if blocks:
+        blocks.insert(0, Paragraph(
+            "Replicas of one number have the same random numbers at every point, so they are compared in pairs; other factors "
+            "are averaged over. A difference is clear if its 95 % interval excludes 0; of twenty intervals one errs."
+        ))  # fmt: skip
+    return blocks
+
+
+def _confidence(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
+    counts = sorted({interval.n for _, interval in sweep.intervals(metrics[0])})
+    said = []
+    if counts and counts[0] < 2:
+        said.append("Points with one replica have no interval: nothing is known about chance there.")
+    elif counts and counts[0] < _FEW_REPLICAS:
+        said.append(f"With {counts[0]} replicas intervals are wide and rest on the assumption of normal means.")
+    for metric in metrics:
+        wide = sum(
+            interval.n > 1 and interval.estimate != 0 and interval.relative_half_width > _WIDE
+            for _, interval in sweep.intervals(metric)
+        )
+        if wide:
+            said.append(f"{metric}: {wide} of its intervals are wider than ± 10 %.")
+    return said
+
+
+def _again(sweep: Sweep) -> list[Block]:
+    folder = shlex.quote(sweep.folder.resolve().name)
+    design = sweep.design
+    text = json.dumps(design.config, indent=2, sort_keys=True)
+    return [
+        Paragraph("Each run is in a folder of its own that can be made again byte for byte:"),
+        Code(f"numa-sim reproduce {folder}/runs/{design.runs[0].run}\nnuma-sim sweep status {folder}"),
+        Paragraph(f"The table of all runs is {folder}/results.parquet; model version {design.model_version}."),
+        Code(text, "The whole configuration"),
+    ]
