@@ -254,6 +254,20 @@ def mkswap(
     typer.echo(make_swap(file, size, version, bad, label, force=force))
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="File to write; else FOLDER-report.html beside it.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Of a sweep: what to report; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a report: one HTML file with what was run, pictures, where time went, and how far to trust it."""
+    from numa_sim.results.report import write_report
+
+    typer.echo(write_report(folder, out, tuple(metric or ())))
+
+
 @app.command("compile")
 def compile_rules() -> None:
     """Compile everything now (once per version and user), so that no later run stops for it."""

@@ -108,6 +108,12 @@ class Run:
             self._topology = from_document(_read_json(self.folder, TOPOLOGY), str(self.folder / TOPOLOGY))
         return self._topology
 
+    def has(self, name: str) -> bool:
+        """Whether there is a table of that name, such as ``access-map``."""
+        if self.folder is not None:
+            return (self.folder / f"{name}.parquet").is_file()
+        return name in self._tables or self._table(name) is not None
+
     @property
     def timeseries(self) -> Any:
         """One row per (sample, node): pyarrow.Table, see `numa_sim.observe.sampler.NODE_COLUMNS`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from numa_sim.errors import NumaSimError
-from numa_sim.results.report.page import Block, Figure, Notes
+from numa_sim.results.report.page import Block, Figure, Figures, Notes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +21,14 @@ def figures(wanted: Iterable[Drawn]) -> list[Block]:
     """Draw pictures; one that cannot be drawn becomes a note that says why."""
     from numa_sim.results.pictures.figure import contents
 
-    blocks: list[Block] = []
+    drawn, failed = [], []
     for name, about, draw in wanted:
         try:
-            blocks.append(Figure(name, about, contents(draw(), "svg")))
+            drawn.append(Figure(name, about, contents(draw(), "svg")))
         except NumaSimError as error:
-            blocks.append(Notes((f"{about}: not drawn, {error}",)))
-    return blocks
+            failed.append(f"{about} Not drawn: {error}.")
+    blocks: list[Block] = [Figures(tuple(drawn))] if drawn else []
+    return [*blocks, Notes(tuple(failed))] if failed else blocks
 
 
 def pictures_of_run(run: Any) -> list[Drawn]:

@@ -34,20 +34,20 @@ def page_of_run(run: Run, environment: dict[str, Any]) -> Page:
     assert run.folder is not None
     tables = summary_tables(run.summary)
     times = [table for table in tables if table.title.startswith("Where the time went")]
+    counters = [table for table in tables if table not in times]
+    warnings = Notes(tuple(run.summary["warnings"]), grave=True)
     sections = [
         Section("What was run", [Table(_what(run)), *_workloads(run), *_kills(run)]),
         Section("Pictures", figures(pictures_of_run(run))),
         Section("Where the time went", [*map(Table, times), Paragraph(time_rests_on(run.summary["totals"]))]),
-        Section("Counters", [Table(table) for table in tables if table not in times]),
+        Section("Counters", [*map(Table, counters)]),
         Section("How far to trust it", [
-            Notes(tuple(run.summary["warnings"]), grave=True) if run.summary["warnings"] else Notes(WHAT_IS_WHAT[:0]),
+            warnings,
             Notes((*by_request(run.manifest["config"]), *confidence_of(run))),
             Notes(WHAT_IS_WHAT),
         ]),
         Section("How to get it again", _again(run, environment)),
     ]  # fmt: skip
-    for section in sections:
-        section.blocks = [block for block in section.blocks if not (isinstance(block, Notes) and not block.lines)]
     version = environment.get("numa_sim", "")
     return Page(run.folder.name, headline(run.summary), sections, f"numa_sim {version}, report of a run")
 

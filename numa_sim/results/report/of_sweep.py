@@ -49,12 +49,10 @@ def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
         Section("Comparisons", _comparisons(sweep, chosen)),
         Section("How far to trust it", [
             Notes(tuple(_confidence(sweep, chosen))),
-            Notes((*by_request(sweep.design.config), *WHAT_IS_WHAT)),
+            Notes((*_requests(sweep), *WHAT_IS_WHAT)),
         ]),
         Section("How to get it again", _again(sweep)),
     ]  # fmt: skip
-    for section in sections:
-        section.blocks = [block for block in section.blocks if not (isinstance(block, Notes) and not block.lines)]
     return Page(sweep.folder.resolve().name, sweep.headline, sections, "numa_sim, report of a sweep")
 
 
@@ -75,12 +73,20 @@ def _factors(sweep: Sweep) -> TextTable:
 
 def _missing(sweep: Sweep) -> list[Block]:
     lines = [
-        f"Run {failure['run']} failed: {failure.get('error', 'see its file in failures/')}" for failure in sweep.failures
+        f"Run {failure['run']} failed: {failure.get('error', 'see its file in failures/')}"
+        for failure in sweep.failures
     ]
     absent = len(sweep.missing)
     if absent and not sweep.design.until_precise:
         lines.insert(0, f"{absent} of {len(sweep.design.runs)} runs are not there; means are over those that are.")
     return [Notes(tuple(lines), grave=True)] if lines else []
+
+
+def _error(failure: dict[str, Any]) -> str:
+    attempts = failure.get("attempts") or [{}]
+    last = attempts[-1]
+    said = ": ".join(str(last[key]) for key in ("error", "message") if last.get(key))
+    return f"{said or 'see its file in failures/'} ({len(attempts)} attempts)"
 
 
 def _several(sweep: Sweep) -> list[str]:
@@ -139,15 +145,15 @@ def _comparisons(sweep: Sweep, metrics: Sequence[str]) -> list[Block]:
         for metric in metrics:
             for value in others:
                 compared = sweep.compare(metric, factor, value, first)
-                difference = compared.difference
-                clear = "no" if difference.low <= 0 <= difference.high else "yes"
-                table.add_row(metric, str(value), readable_interval(difference, sweep.unit(metric)), clear)
+                difference = readable_interval(compared.paired.difference, sweep.unit(metric))
+                table.add_row(metric, str(value), difference, "no" if compared.better is None else "yes")
         if len(table.rows) <= _MOST_ROWS:
             blocks.append(Table(table))
     if blocks:
         blocks.insert(0, Paragraph(
-            "Replicas of one number have the same random numbers at every point, so they are compared in pairs; other factors "
-            "are averaged over. A difference is clear if its 95 % interval excludes 0; of twenty intervals one errs."
+            "Replicas of one number have the same random numbers at every point, so they are compared in pairs; other "
+            "factors are averaged over. A difference is clear if its 95 % interval excludes 0: one such interval in "
+            "twenty errs."
         ))  # fmt: skip
     return blocks
 
@@ -167,6 +173,14 @@ def _confidence(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
         if wide:
             said.append(f"{metric}: {wide} of its intervals are wider than ± 10 %.")
     return said
+
+
+def _requests(sweep: Sweep) -> list[str]:
+    """What the configurations of the points ask for that the kernels do not do."""
+    first_of = {planned.point: planned.run for planned in reversed(sweep.design.finished())}
+    said = [by_request(sweep.run(run).manifest["config"]) for run in first_of.values()]
+    every = list(dict.fromkeys(line for lines in said for line in lines))
+    return [line if all(line in lines for lines in said) else f"At some points: {line}" for line in every]
 
 
 def _again(sweep: Sweep) -> list[Block]:

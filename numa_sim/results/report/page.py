@@ -9,7 +9,7 @@ from typing import Final
 
 from numa_sim.results.text_tables import TextTable
 
-__all__ = ["Block", "Code", "Figure", "Notes", "Page", "Paragraph", "Section", "rendered"]
+__all__ = ["Block", "Code", "Figure", "Figures", "Notes", "Page", "Paragraph", "Section", "Table", "rendered"]
 
 _TEMPLATE: Final = "page.html.j2"
 
@@ -38,12 +38,19 @@ class Figure:
     name: str
     about: str
     svg: bytes
-    kind: str = "figure"
 
     @property
     def address(self) -> str:
         """The picture as an address that needs no fetching."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode("ascii")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Pictures, beside each other where the page is wide."""
+
+    figures: tuple[Figure, ...]
+    kind: str = "figures"
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Table:
     kind: str = "table"
 
 
-Block = Paragraph | Notes | Figure | Code | Table
+Block = Paragraph | Notes | Figures | Code | Table
 
 
 @dataclass

@@ -38,8 +38,8 @@ def time_rests_on(totals: Mapping[str, Any]) -> str:
         percent(sum(parts[part] for part in of), whole).strip() for of in (MEASURED_PARTS, GIVEN_PARTS, ORDINAL_PARTS)
     ]
     return (
-        f"Of the tasks' time, {shares[0]} are measured latencies, {shares[1]} are what the workload asks for (computing, "
-        f"sleeping, waiting for a CPU), and {shares[2]} rest on the cost table (ordinal)."
+        f"Of the tasks' time, {shares[0]} are measured latencies, {shares[1]} are what the workload asks for "
+        f"(computing, sleeping, waiting for a CPU), and {shares[2]} rest on the cost table (ordinal)."
     )
 
 
@@ -53,7 +53,7 @@ def by_request(config: Mapping[str, Any]) -> list[str]:
     if kernel["reclaim"] != "kernel":
         said.append(f"Pages are chosen by the policy {kernel['reclaim']}, not by {kernel['profile']}.")
     if not kernel["switches"]["locks"]:
-        said.append("Spinlocks cost nothing (kernel.switches.locks is off): many CPUs that fault at once look too good.")
+        said.append("Spinlocks cost nothing (kernel.switches.locks is off): CPUs that fault at once look too good.")
     if not kernel["oom_killer"]:
         said.append("Nobody is killed when memory is out (kernel.oom_killer is off).")
     if kernel["numa_fallback"] == "nearest" and kernel["profile"] != "linux-2.2":

@@ -1,0 +1,223 @@
+"""Reports: whole in one file, true to the folder, safe to open, the same again; and what they warn of."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from sweep_folders import grid, make_sweep
+
+from numa_sim import Machine, write_run
+from numa_sim.cli.app import main
+from numa_sim.errors import RunFolderError
+from numa_sim.results import open_sweep
+from numa_sim.results.readable import readable_interval
+from numa_sim.results.report import default_name, write_report
+from numa_sim.results.report.trust import GIVEN_PARTS, MEASURED_PARTS, ORDINAL_PARTS
+from numa_sim.state.constants import TIME_PARTS
+
+MEMORY = "machine.memory_per_node"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def crowded(task):
+    heap = yield task.mmap("12MiB")
+    from numa_sim import sequential, uniform
+
+    yield task.touch(heap, sequential(), accesses=3072, write=1.0)
+    yield task.touch(heap, uniform(), accesses=4000, write=0.5)
+
+
+CONFIG = {
+    "machine": {
+        "nodes": [{"memory": "6MiB", "cpus": "0"}, {"memory": "4MiB", "cpus": "1"}],
+        "distances": [[10, 21], [21, 10]],
+        "swap": [{"device": "nvme", "size": "4MiB"}],
+    },
+    "kernel": {"switches": {"readahead": False}},
+    "workload": [
+        {
+            "name": "<b>hog</b>",
+            "program": [
+                {"op": "mmap", "as": "heap", "size": "12MiB"},
+                {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 3072, "write": 1.0},
+                {"op": "touch", "on": "heap", "pattern": {"kind": "uniform"}, "accesses": 3000, "write": 0.5},
+            ],
+        }
+    ],
+    "run": {"seed": 5, "sample": "1ms"},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from numa_sim import Config
+
+    return write_run(Machine(Config.of(**CONFIG)).run_to_end(), tmp_path_factory.mktemp("runs") / "crowded")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Three sizes of memory, two replicas; one run is missing and has failed."""
+    points = grid({MEMORY: ["6MiB", "8MiB", "9MiB"]})
+    folder = make_sweep(tmp_path_factory.mktemp("sweeps") / "sizes", points, replicas=2, leave_out=(5,))
+    lost = json.loads((folder / "sweep.json").read_bytes())["runs"][5]
+    (folder / "failures").mkdir()
+    attempts = [{"error": "MemoryError", "message": "no <room>"}]
+    (folder / "failures" / f"{lost['run']}.json").write_text(json.dumps({"seed": lost["seed"], "attempts": attempts}))
+    return folder
+
+
+class Page(HTMLParser):
+    """What a browser would make of a report: texts of table cells, addresses, names."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.tags, self.ids, self.links, self.images, self.cells, self.texts = [], [], [], [], [], []
+        self._open = []
+        self.feed(Path(file).read_text())
+        assert not self._open, "every tag is closed"
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
+        self.images += [attributes["src"]] if "src" in attributes else []
+        if tag not in ("meta", "link", "img"):
+            self._open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+        if self._open and self._open[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+def test_a_report_is_one_file_that_fetches_nothing(kind, request, tmp_path):
+    file = write_report(request.getfixturevalue(kind), tmp_path / "report.html")
+    page = Page(file)
+    assert "script" not in page.tags
+    assert len(set(page.ids)) == len(page.ids)
+    assert {link for link in page.links if link != "data:,"} <= {f"#{name}" for name in page.ids}
+    assert len(page.images) >= 3
+    for address in page.images:
+        form, _, content = address.partition(";base64,")
+        assert form == "data:image/svg+xml"
+        assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
+    outside = re.findall(r"(?:https?:)?//[^\s\"')]+", file.read_text().replace("data:image/svg+xml", ""))
+    assert not [address for address in outside if not re.fullmatch(r"//[A-Za-z0-9+/=]*", address)]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_run_is_reported_as_it_was(run, tmp_path):
+    page = Page(write_report(run, tmp_path / "report.html"))
+    summary = json.loads((run / "summary.json").read_bytes())
+    counters = summary["totals"]["vmstat"]
+    for name in ("numa_hit", "numa_miss", "pswpout", "pgmajfault", "pgsteal_kswapd"):
+        at = page.cells.index(name)
+        assert page.cells[at + 3].replace(" ", "") == str(counters[name]), name
+    assert summary["run"]["event_hash"] in page.cells
+    assert "linux-2.4.37" in page.cells
+    assert "Switched off, which no real kernel does: readahead." in page.text
+    assert "numa-sim reproduce crowded" in page.text
+    assert json.dumps(json.loads((run / "manifest.json").read_bytes())["config"]["run"]["seed"]) in page.text
+
+
+def test_names_of_a_configuration_are_text_not_html(run, tmp_path):
+    file = write_report(run, tmp_path / "report.html")
+    assert "b" not in Page(file).tags
+    assert "<b>hog</b>" in Page(file).cells
+
+
+def test_every_part_of_time_rests_on_measurement_request_or_guess():
+    assert sorted((*MEASURED_PARTS, *GIVEN_PARTS, *ORDINAL_PARTS)) == sorted(TIME_PARTS)
+
+
+def test_a_sweep_is_reported_with_intervals_and_what_is_missing(sweep, tmp_path):
+    page = Page(write_report(sweep, tmp_path / "report.html", ("pgmajfault",)))
+    opened = open_sweep(sweep)
+    for (size,), interval in opened.intervals("pgmajfault"):
+        at = page.cells.index(size, page.cells.index("pgmajfault"))
+        assert page.cells[at + 2] == readable_interval(interval)
+    assert "1 of 6 runs are not there; means are over those that are." in page.text
+    assert "failed: MemoryError: no <room> (1 attempts)" in page.text
+    assert "Points with one replica have no interval" in page.text
+    against = opened.compare("pgmajfault", MEMORY, "8MiB", "6MiB")
+    at = page.cells.index("8MiB", page.cells.index("clear?"))
+    assert page.cells[at + 1 : at + 3] == [readable_interval(against.paired.difference), "yes"]
+    assert against.better == "8MiB"
+
+
+def test_the_same_folder_gives_the_same_bytes_beside_it(run):
+    first = write_report(run)
+    assert first == default_name(run) == run.parent / "crowded-report.html"
+    content = first.read_bytes()
+    assert write_report(run).read_bytes() == content
+
+
+def exit_code(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code, capsys.readouterr()
+
+
+def test_the_command_prints_where_the_report_is(run, tmp_path, capsys):
+    code, said = exit_code(["report", run, "--out", tmp_path / "r.html"], capsys)
+    assert (code, said.out) == (0, f"{tmp_path / 'r.html'}\n")
+
+
+def test_what_cannot_be_reported_is_one_error_and_no_file(run, sweep, tmp_path, capsys):
+    changed = shutil.copytree(run, tmp_path / "changed")
+    (changed / "summary.json").write_bytes((changed / "summary.json").read_bytes() + b" ")
+    for folder, more, words in (
+        (tmp_path / "nothing", (), "does not exist"),
+        (tmp_path, (), "no run folder"),
+        (changed, (), "summary.json"),
+        (run, ("--metric", "pswpin"), "is a run"),
+        (sweep, ("--metric", "pgmajfalt"), "pgmajfault"),
+        (run, ("--out", tmp_path / "no" / "r.html"), "cannot be written"),
+    ):
+        out = () if "--out" in more else ("--out", tmp_path / "r.html")
+        code, said = exit_code(["report", folder, *out, *more], capsys)
+        assert (code, said.out) == (2, ""), folder
+        assert words in said.err
+        assert said.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["changed"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_opens_it_without_complaint_and_prints_it(run, tmp_path):
+    file = write_report(run, tmp_path / "report.html")
+    options = (
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+        "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
+    )  # fmt: skip
+    pdf = tmp_path / "report.pdf"
+    for what in ("--dump-dom", f"--print-to-pdf={pdf}"):
+        done = subprocess.run([CHROMIUM, *options, what, file.as_uri()], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0
+        assert "CONSOLE" not in done.stderr
+        if what == "--dump-dom":
+            assert "How to get it again" in done.stdout
+    assert pdf.read_bytes().startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes())) <= 12
+
+
+def test_a_folder_that_is_neither_run_nor_sweep_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="no run folder"):
+        write_report(tmp_path)
