@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
     from numa_sim.results import Run, Sweep, open_run, open_sweep, print_summary, verify_run, write_run
     from numa_sim.results.miss_ratio import miss_ratio_curve
+    from numa_sim.results.report import write_report
     from numa_sim.sweep.runner import run_sweep
     from numa_sim.sweep.status import sweep_status
     from numa_sim.topology import Topology, preset, preset_names
@@ -74,6 +75,7 @@ __all__ = [
     "trace_program",
     "uniform",
     "verify_run",
+    "write_report",
     "write_run",
     "zipf",
 ]
@@ -84,6 +86,7 @@ _HOMES = {
     "observe.result": ("RunResult",),
     "processes.machine": ("Machine",),
     "results.miss_ratio": ("miss_ratio_curve",),
+    "results.report": ("write_report",),
     "results": ("Run", "Sweep", "open_run", "open_sweep", "print_summary", "verify_run", "write_run"),
     "sweep": ("run_sweep", "sweep_status"),
     "topology": ("Topology", "preset", "preset_names"),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from numa_sim.errors import ConfigError
 
-__all__ = ["FORMATS", "Picture", "save"]
+__all__ = ["FORMATS", "Picture", "contents", "save"]
 
 FORMATS: Final = ("png", "svg", "pdf")
 _METADATA: Final[dict[str, dict[str, Any]]] = {
@@ -29,7 +29,7 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """Return it as a PNG of 120 dots per inch; the same figure gives the same bytes."""
-        return _contents(self, "png", _DPI)
+        return contents(self, "png", _DPI)
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
@@ -57,16 +57,17 @@ def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
     form = path.suffix.removeprefix(".").lower()
     if form not in FORMATS:
         raise ConfigError(path, "", "is no picture file by its name", tuple(f"*.{name}" for name in FORMATS))
-    figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
-    contents = _contents(figure, form, dpi)
+    content = contents(drawn, form, dpi)
     try:
-        path.write_bytes(contents)
+        path.write_bytes(content)
     except OSError as error:
         raise ConfigError(path, "", f"cannot be written: {error.strerror or error}") from error
     return path
 
 
-def _contents(figure: Any, form: str, dpi: int) -> bytes:
+def contents(drawn: Axes | Figure, form: str, dpi: int = _DPI) -> bytes:
+    """Return a picture (or the figure of some axes) as a file's contents; `form` is one of `FORMATS`."""
+    figure: Any = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
     file = io.BytesIO()
     with rc_context({"svg.hashsalt": "numa_sim"}):  # names of the file's parts, else random
         figure.savefig(file, format=form, dpi=dpi, metadata=_METADATA[form])

@@ -72,10 +72,7 @@ def _factors(sweep: Sweep) -> TextTable:
 
 
 def _missing(sweep: Sweep) -> list[Block]:
-    lines = [
-        f"Run {failure['run']} failed: {failure.get('error', 'see its file in failures/')}"
-        for failure in sweep.failures
-    ]
+    lines = [f"Run {failure['run']} failed: {_error(failure)}" for failure in sweep.failures]
     absent = len(sweep.missing)
     if absent and not sweep.design.until_precise:
         lines.insert(0, f"{absent} of {len(sweep.design.runs)} runs are not there; means are over those that are.")
@@ -84,9 +81,8 @@ def _missing(sweep: Sweep) -> list[Block]:
 
 def _error(failure: dict[str, Any]) -> str:
     attempts = failure.get("attempts") or [{}]
-    last = attempts[-1]
-    said = ": ".join(str(last[key]) for key in ("error", "message") if last.get(key))
-    return f"{said or 'see its file in failures/'} ({len(attempts)} attempts)"
+    said = ": ".join(str(attempts[-1][key]) for key in ("error", "message") if attempts[-1].get(key))
+    return f"{said or 'see its file in failures/'} (attempts: {len(attempts)})."
 
 
 def _several(sweep: Sweep) -> list[str]:

@@ -155,7 +155,7 @@ def test_a_sweep_is_reported_with_intervals_and_what_is_missing(sweep, tmp_path)
         at = page.cells.index(size, page.cells.index("pgmajfault"))
         assert page.cells[at + 2] == readable_interval(interval)
     assert "1 of 6 runs are not there; means are over those that are." in page.text
-    assert "failed: MemoryError: no <room> (1 attempts)" in page.text
+    assert "failed: MemoryError: no <room> (attempts: 1)." in page.text
     assert "Points with one replica have no interval" in page.text
     against = opened.compare("pgmajfault", MEMORY, "8MiB", "6MiB")
     at = page.cells.index("8MiB", page.cells.index("clear?"))
