@@ -209,6 +209,19 @@ def export(
     typer.echo(export_run(folder, form.value, out))
 
 
+@app.command("proc")
+def proc_folder(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.", show_default=False)],
+    overrides: Overrides = None,
+    at: Annotated[str, typer.Option(help='Simulated time, like "5ms"; 0s: after boot.')] = "0s",
+) -> None:
+    """Write /proc and /sys of the machine of CONFIG at a moment of the run, as files that other tools read."""
+    from numa_sim.cli.exporting import write_proc
+
+    typer.echo(write_proc(config, overrides or (), at, out))
+
+
 @app.command("mrc")
 def miss_ratio_curves(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Recorded trace.", show_default=False)],

@@ -1,8 +1,8 @@
-"""``numa-sim export`` and ``numa-sim mrc``: what a run recorded, for other tools; what a policy makes of a trace."""
+"""``numa-sim export``, ``proc`` and ``mrc``: what other tools read, and what they would say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from numa_sim.errors import ConfigError
 if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
-__all__ = ["export_run", "miss_ratio_text"]
+__all__ = ["export_run", "miss_ratio_text", "write_proc"]
 
 _DAMON = {"damon": "damon.json", "damon-compressed": "damon.data"}
 
@@ -33,6 +33,41 @@ def export_run(folder: Path, form: str, out: Path | None) -> str:
     if target.resolve().is_relative_to(folder.resolve()):
         raise ConfigError("export", "out", f"{target} is in the run folder, which must stay as it was written")
     return _write(target, content, "export")
+
+
+def write_proc(config: Path, settings: Iterable[str], at: str, out: Path) -> str:
+    """Make the folder `out` with what /proc and /sys say at a moment of a run; what to tell the user.
+
+    Raises
+    ------
+    NumaSimError
+        For whatever is wrong with the configuration, the time or the folder.
+    """
+    from numa_sim.config.reader import load
+    from numa_sim.units import parse_ns
+
+    try:
+        at_ns = parse_ns(at)
+    except ValueError as problem:
+        raise ConfigError("--at", "", str(problem)) from None
+    loaded = load(config, settings)
+    from numa_sim.processes.machine import Machine
+    from numa_sim.processes.watched import proc_files
+
+    machine = Machine(loaded)
+    machine.run_until(at_ns)
+    files = proc_files(machine)
+    try:
+        out.mkdir(parents=True)
+        for name, text in files.items():
+            file = out / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    except FileExistsError:
+        raise ConfigError("proc", "out", f"{out} exists already; name another with --out") from None
+    except OSError as error:
+        raise ConfigError("proc", "out", f"{out} cannot be written: {error.strerror or error}") from error
+    return f"{out}: {len(files)} files written"
 
 
 def miss_ratio_text(

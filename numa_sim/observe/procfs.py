@@ -69,12 +69,13 @@ def buddyinfo(k: Kernel) -> str:
     return _text(lines)
 
 
-def zoneinfo(k: Kernel) -> str:
+def zoneinfo(k: Kernel, counters: bool = False) -> str:
     """Zones with marks and list sizes in the layout of ``/proc/zoneinfo`` of 2.6 (2.4 has no such file).
 
     The marks are those a request meets whose first choice is the zone itself. ``protection`` is, per class, how much
     higher the min mark is for requests that could have used a higher zone (2.4.37: lower_zone_reserve). The LRU
-    counters of 2.4 are cumulative per class; shown is the zone's own part.
+    counters of 2.4 are cumulative per class; shown is the zone's own part.  With `counters` the zone's free pages stand
+    there once more as ``nr_free_pages``, where tools look for them.
     """
     lines = []
     for zone in _zones(k):
@@ -90,6 +91,7 @@ def zoneinfo(k: Kernel) -> str:
             f"        inactive {_own_part(k, zone, 'nr_inactive_pages')}",
             f"        spanned  {zone['size']}",
             f"        present  {zone.realsize}",
+            *([f"    nr_free_pages {zone.free_pages}"] if counters else []),
             f"        protection: ({', '.join(map(str, protection))})",
             f"  need_balance:      {zone.need_balance}",
             f"  start_pfn:         {zone.start_pfn}",
@@ -126,8 +128,8 @@ def _row(array: Any) -> list[int]:
     return values[: values.index(NIL)]
 
 
-def meminfo(k: Kernel) -> str:
-    """``/proc/meminfo`` of 2.4: bytes in the table on top, kB below; total is what the boot handed over.
+def memory_rows(k: Kernel) -> dict[str, int]:
+    """What ``/proc/meminfo`` of the kernel that runs says of the whole machine, pages, in its order.
 
     2.4.0 shows its inactive lists one by one; 2.2 has no lists, and its cache includes the swap cache.  Shared memory
     is always 0, as in 2.4; buffer memory too: no page is only buffers here.
@@ -140,29 +142,30 @@ def meminfo(k: Kernel) -> str:
     high_free = sum(int(zone.free_pages) for zone in high)
     buffers, swap_cached = int(vm.buffermem_pages), int(vm.nr_swapcache_pages)
     cached = max(int(vm.page_cache_size) - buffers - (0 if vm.profile == KERNEL_2_2 else swap_cached), 0)
-    swap_total, swap_free = int(vm.total_swap_pages), int(vm.nr_swap_pages)
-    memory = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (total, total - free, free, 0, buffers, cached))
-    swap = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (swap_total, swap_total - swap_free, swap_free))
-    rows = {"MemTotal:": total, "MemFree:": free, "MemShared:": 0, "Buffers:": buffers, "Cached:": cached}
+    swap = {"SwapTotal": int(vm.total_swap_pages), "SwapFree": int(vm.nr_swap_pages)}
+    rows = {"MemTotal": total, "MemFree": free, "MemShared": 0, "Buffers": buffers, "Cached": cached}
     if vm.profile == KERNEL_2_2:
-        rows |= {"SwapTotal:": swap_total, "SwapFree:": swap_free}
-        return _meminfo_text(memory, swap, rows)
-    rows |= {"SwapCached:": swap_cached, "Active:": int(vm.nr_active_pages)}
+        return rows | swap
+    rows |= {"SwapCached": swap_cached, "Active": int(vm.nr_active_pages)}
     if vm.profile == KERNEL_2_4_0:
-        rows["Inact_dirty:"] = int(vm.nr_inactive_dirty_pages)
-        rows["Inact_clean:"] = int(k.zones.inactive_clean_pages.sum())
-        rows["Inact_target:"] = _inactive_target(k)
+        rows["Inact_dirty"] = int(vm.nr_inactive_dirty_pages)
+        rows["Inact_clean"] = int(k.zones.inactive_clean_pages.sum())
+        rows["Inact_target"] = _inactive_target(k)
     else:
-        rows["Inactive:"] = int(vm.nr_inactive_pages)
-    rows |= {"HighTotal:": high_total, "HighFree:": high_free}
-    rows |= {"LowTotal:": total - high_total, "LowFree:": free - high_free}
-    rows |= {"SwapTotal:": swap_total, "SwapFree:": swap_free}
-    return _meminfo_text(memory, swap, rows)
+        rows["Inactive"] = int(vm.nr_inactive_pages)
+    rows |= {"HighTotal": high_total, "HighFree": high_free}
+    return rows | {"LowTotal": total - high_total, "LowFree": free - high_free} | swap
 
 
-def _meminfo_text(memory: str, swap: str, rows: dict[str, int]) -> str:
+def meminfo(k: Kernel) -> str:
+    """``/proc/meminfo`` of 2.4: bytes in the table on top, kB below; total is what the boot handed over."""
+    rows = memory_rows(k)
+    total, free, swap_total, swap_free = (rows[name] for name in ("MemTotal", "MemFree", "SwapTotal", "SwapFree"))
+    columns = (total, total - free, free, rows["MemShared"], rows["Buffers"], rows["Cached"])
+    memory = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in columns)
+    swap = " ".join(f"{pages * PAGE_SIZE:8d}" for pages in (swap_total, swap_total - swap_free, swap_free))
     lines = ["        total:    used:    free:  shared: buffers:  cached:", f"Mem:  {memory}", f"Swap: {swap}"]
-    return _text(lines + [f"{name:<14}{_kib(pages):8d} kB" for name, pages in rows.items()])
+    return _text(lines + [f"{name + ':':<14}{_kib(pages):8d} kB" for name, pages in rows.items()])
 
 
 def _node_total(node: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from numa_sim.errors import SimulationError
-from numa_sim.observe import proc_pid
+from numa_sim.observe import proc_pid, proc_tree
 from numa_sim.state.constants import NIL
 
 if TYPE_CHECKING:
@@ -36,3 +36,12 @@ def process_texts(machine: Machine) -> dict[str, str]:
         if task.record.mm != NIL
         for name, text in proc_pid.FILES.items()
     }
+
+
+def proc_files(machine: Machine) -> dict[str, str]:
+    """What tools of today read in ``/proc`` and ``/sys``, by path without the leading slash; see `proc_tree`."""
+    alive = [process_named(machine, str(task.record.pid)) for task in machine.tasks if task.process.is_alive]
+    started = [process for process in alive if machine.kernel.tasks[process.task].mm != NIL]
+    return proc_tree.machine_files(
+        machine.kernel, machine.topology, started, len(machine.tasks), machine.swap.names_by_index()
+    )
