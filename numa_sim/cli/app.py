@@ -151,6 +151,27 @@ def show(
 
 
 @app.command()
+def plot(
+    folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
+    picture: Annotated[str | None, typer.Option(help="Which picture; else an overview.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: *.png, *.svg or *.pdf; else PICTURE.png here.")
+    ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help='Of the picture, like "node=1"; may be repeated.'),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Another run, to draw both and their difference.")
+    ] = None,
+) -> None:
+    """Draw a picture of RUN or SWEEP."""
+    from numa_sim.cli.drawing import draw
+
+    typer.echo(f"{draw(folder, picture, out, options or (), against)}: written")
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
 ) -> None:

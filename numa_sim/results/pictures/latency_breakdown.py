@@ -73,7 +73,7 @@ def plot(source: Run, ax: Axes | None = None, *, most: int = MOST_BARS) -> Axes:
         Stacked horizontal bars that reach from 0 to 100 %: the parts sum exactly to the run time.
     """
     every = source.summary["tasks"]
-    tasks = sorted(every, key=lambda task: (-task["run_ns"], task["task"]))[:most]
+    tasks = sorted(every, key=lambda task: (-task["run_ns"], task["task"]))[: max(most, 1)]
     tasks.sort(key=lambda task: task["task"])
     axes = style.axes_of(ax, (6.6, 1.1 + 0.34 * max(len(tasks), 3)))
     left = np.zeros(len(tasks))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from numa_sim.errors import ConfigError
 from numa_sim.results.pictures import series, style
 from numa_sim.results.readable import readable_count
 
@@ -35,7 +36,15 @@ def plot(
     -------
     Axes
         Two areas: hits below, misses (hatched) on top of them, each labelled with its number at the end.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such node or kind.
     """
+    series.check_node(source, node)
+    if kind not in ("total", "rate"):
+        raise ConfigError("numa_hits", "kind", f"is {kind!r}", ("total", "rate"))
     axes = style.axes_of(ax)
     t = series.sample_ns(source) / style.time_axis(axes, series.end_ns(source))
     nodes = slice(None) if node is None else slice(node, node + 1)

@@ -40,7 +40,13 @@ def plot(source: Run, ax: Axes | None = None, *, node: int | None = None) -> Axe
         Free memory on a logarithmic axis, with a line each for min, low and high (of all zones of the node
         together); at the bottom two strips whose height is the rate at which pages were freed, to the same scale,
         labelled with the pages freed in all.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such node.
     """
+    series.check_node(source, node)
     axes = style.axes_of(ax, (6.6, 3.0))
     marks = source.summary["watermarks"]
     of_machine = any(row["node"] < 0 for row in marks)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numa_sim.errors import ConfigError
+
 if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
-__all__ = ["by_node", "end_ns", "node_names", "rate", "sample_ns"]
+__all__ = ["by_node", "check_node", "end_ns", "node_names", "rate", "sample_ns"]
 
 
 def end_ns(run: Run) -> int:
@@ -25,6 +27,13 @@ def node_names(run: Run) -> list[str]:
 def sample_ns(run: Run) -> Any:
     """Times of the samples, ns: int64 [samples]."""
     return run.timeseries.column("t_ns").to_numpy()[:: len(run.summary["nodes"])]
+
+
+def check_node(run: Run, node: int | None) -> None:
+    """Raise ConfigError if there is no such node; None is all of them."""
+    n = len(run.summary["nodes"])
+    if node is not None and not 0 <= node < n:
+        raise ConfigError(run.folder or "run", "node", f"there is no node {node}", [f"0 to {n - 1}"])
 
 
 def by_node(run: Run, column: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from numa_sim.errors import ConfigError
 from numa_sim.results.pictures import series, style
 
 if TYPE_CHECKING:
@@ -29,10 +30,19 @@ def plot(source: Run, ax: Axes | None = None, *, disks: tuple[str, ...] | None =
     Axes
         A line per disk, labelled with the mean over the whole run (exact: summed waits by time, not the samples').
 
+    Raises
+    ------
+    ConfigError
+        If there is no disk of a name.
+
     Notes
     -----
     A disk that also holds files is drawn with the requests for those.
     """
+    known = [disk["name"] for disk in source.summary["disks"]]
+    for name in disks or ():
+        if name not in known:
+            raise ConfigError(source.folder or "run", "disks", f"there is no disk {name!r}", known)
     axes = style.axes_of(ax)
     scale = style.time_axis(axes, series.end_ns(source))
     table = source.disk_series

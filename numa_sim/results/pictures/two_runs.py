@@ -21,7 +21,7 @@ def plot(
     *,
     column: str = "free_pages",
     node: int | None = None,
-    names: tuple[str, str] = ("A", "B"),
+    names: tuple[str, ...] = ("A", "B"),
     difference_only: bool = False,
 ) -> Axes:
     """Draw a column of the time series of two runs, and the difference between them.
@@ -49,8 +49,10 @@ def plot(
     Raises
     ------
     ConfigError
-        If there is no such column or node.
+        If there is no such column or node, or the names are not two.
     """
+    if len(names) != 2:
+        raise ConfigError("two runs", "names", f"are {len(names)}", ("two names",))
     axes = style.axes_of(ax, (6.6, 2.8))
     a, b = (_values(run, column, node) for run in source)
     scale = style.time_axis(axes, max(series.end_ns(run) for run in source))
@@ -85,6 +87,5 @@ def _values(run: Run, column: str, node: int | None) -> tuple[Any, Any]:
     if column not in known:
         raise ConfigError(run.folder or "run", "column", f"there is no column {column!r}", known)
     values = series.by_node(run, column)
-    if node is not None and not 0 <= node < values.shape[1]:
-        raise ConfigError(run.folder or "run", "node", f"there is no node {node}", range(values.shape[1]))
+    series.check_node(run, node)
     return series.sample_ns(run), values.sum(axis=1) if node is None else values[:, node]
