@@ -67,14 +67,22 @@ def test_a_steady_mean_says_when_it_begins_and_whether_to_believe_it(run):
     assert "too narrow: the run is too short" in repr(short)
 
 
-def made(values):
-    """A time series of one node with one level."""
+def test_the_kernels_nr_counters_are_levels_and_the_others_have_rates():
+    values = np.tile([3.0, 5.0], 200)
+    level = Run({}, {}, lambda name: made(values, "nr_dirty", "counter nr_dirty, since boot")).steady("nr_dirty")
+    assert (level.unit, level.interval.estimate) == ("pages", pytest.approx(4, abs=0.01))
+    counter = Run({}, {}, lambda name: made(np.cumsum(values), "pgfree", "counter pgfree, since boot")).steady("pgfree")
+    assert (counter.unit, counter.interval.estimate) == ("pages/s", pytest.approx(4e6, rel=0.01))
+
+
+def made(values, name="free_pages", about=""):
+    """A time series of one node and one column, sampled every microsecond."""
     import pyarrow as pa
 
     fields = [
         pa.field("t_ns", pa.int64(), metadata={"unit": "ns", "description": ""}),
         pa.field("node", pa.int64(), metadata={"unit": "1", "description": ""}),
-        pa.field("free_pages", pa.float64(), metadata={"unit": "pages", "description": ""}),
+        pa.field(name, pa.float64(), metadata={"unit": "pages", "description": about}),
     ]
     n = len(values)
     return pa.Table.from_arrays(
