@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,9 +98,10 @@ class MissRatioCurve:
         return "\n".join(lines) + "\n"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the curve as steps; see `numa_sim.results.pictures`."""
-        picture = import_module("numa_sim.results.pictures.memory_curve")
-        return picture.plot({self.policy: (self.sizes, self.miss_ratio)}, ax)
+        """Draw the curve as steps (`numa_sim.results.pictures.memory_curve`); return the axes."""
+        from numa_sim.results.pictures import memory_curve
+
+        return memory_curve.plot({self.policy: (self.sizes, self.miss_ratio)}, ax)
 
     def __repr__(self) -> str:
         if not len(self.sizes):

@@ -125,6 +125,13 @@ def test_the_table_has_units_and_the_text_the_same_rows() -> None:
     assert "1.0000 at 2 pages, 0.5000 at 3, 6 requests" in repr(curve)
 
 
+def test_the_curve_draws_itself() -> None:
+    curve = miss_ratio_curve(np.arange(40) % 20, [5, 10, 20], "fifo")
+    (line,) = curve.plot().get_lines()
+    assert line.get_xdata().tolist() == [5, 10, 20]
+    assert list(line.get_ydata()) == [100, 100, 50]
+
+
 def test_a_trace_of_libcachesim_gives_its_curve(tmp_path: Path) -> None:
     """Requests of an oracleGeneral file, whose object numbers are no addresses."""
     objects = (np.random.default_rng(4).zipf(1.2, 3000) % 97 * 10**12).tolist()
