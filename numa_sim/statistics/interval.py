@@ -54,11 +54,11 @@ class Interval:
         """Estimate and interval alone: ``12.34 ± 0.41``, ``12.34 (11.90 to 13.15)`` or ``12.34``."""
         half = self.half_width
         if math.isinf(self.low) and math.isinf(self.high):
-            return f"{self.estimate:.6g}"
+            return _plain(self.estimate)
         if half == 0:
-            return f"{self.estimate:.6g} ± 0"
+            return f"{_plain(self.estimate)} ± 0"
         if math.isinf(half):
-            return f"{self.estimate:.6g} ({self.low:.6g} to {self.high:.6g})"
+            return f"{_plain(self.estimate)} ({_plain(self.low)} to {_plain(self.high)})"
         decimals = _decimals(half)
         middle = (self.low + self.high) / 2
         if abs(middle - self.estimate) <= 1e-6 * max(half, abs(self.estimate)):
@@ -164,6 +164,11 @@ def _decimals(half: float) -> int:
     """Decimals that show two digits of `half`; negative for digits before the point."""
     decimals = 1 - math.floor(math.log10(half))
     return decimals if round(half, decimals) < 10 ** (2 - decimals) else decimals - 1  # 9.96 is shown as 10
+
+
+def _plain(value: float) -> str:
+    """A number without anything that says how many of its digits count."""
+    return _fixed(value, 0) if abs(value) < 1e12 and value == round(value) else f"{value:.6g}"
 
 
 def _fixed(value: float, decimals: int) -> str:
