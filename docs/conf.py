@@ -27,6 +27,7 @@ myst_enable_extensions = ["deflist", "attrs_block"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # a page of ours may begin a section with a table of contents
 
+smartquotes = False  # what is quoted here is mostly TOML
 nitpick_ignore_regex = [("py:.*", ".*")]  # numpy's and SimPy's own documentation lies elsewhere
 
 autodoc_typehints = "signature"

@@ -140,8 +140,9 @@ def gathered(path: str, node: Node, refs: tuple[str, ...]) -> Section:
         word = table["properties"][tag]["const"]
         variants.append(of_table(f'{tag} = "{word}"', ref, {**table, "properties": own}))
         variants[-1].anchor = f"{path}-{word}".replace(".", "-")
-    choices = ", ".join(f"[`{variant.title}`](#{variant.anchor})" for variant in variants)
-    text = f"{description_of(path, node)}Each is one of these: {choices}."
+    words = [table["properties"][tag]["const"] for table in tables]
+    choices = ", ".join(f"[`{word}`](#{part.anchor})" for word, part in zip(words, variants, strict=True))
+    text = f"{description_of(path, node)}Each is one of these, by its `{tag}`: {choices}."
     required = tuple(key for key in shared if key in tables[0].get("required", ()))
     return Section(heading(path, node), text, shared, required, variants)
 
@@ -193,7 +194,7 @@ def sentence(text: str, node: Node) -> str:
     first = text.split(" ")[0].strip(":;,")
     values = {str(value).lower() for value in (*settled(node).get("enum", ()), True, False)}
     capital = first.isalpha() and first.islower() and first not in values
-    return (text[0].upper() + text[1:] if capital else text).rstrip(".") + "."
+    return (text[0].upper() + text[1:] if capital else text) + "." * (not text.endswith("."))
 
 
 def shown_default(key: str, section: Section, node: Node) -> str:

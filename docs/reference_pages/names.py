@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from numa_sim.observe.events import OPERANDS
 from numa_sim.observe.meanings import COUNTERS, EVENT_MEANINGS, PARTS
 from numa_sim.observe.sampler import CPU_COLUMNS, DISK_COLUMNS, NODE_COLUMNS, SWAP_COLUMNS, Column
+from numa_sim.results.pictures import ALL
 from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
 from numa_sim.results.tables import MEAN_COLUMNS
 from numa_sim.state.constants import EVENTS, TIME_PARTS, VMSTAT
@@ -44,6 +45,12 @@ and meaning as metadata.  Numbers "since boot" only grow: take differences betwe
 first table.
 """
 
+_PICTURES = """# Pictures
+
+Each returns the matplotlib `Axes` it has drawn into: new ones, or those it is given (`ax=...`).  `run.plot()` is the
+overview.  [How to use them](../../howto/pictures.md).
+
+"""
 _SWEEP = """
 ## Of a sweep
 
@@ -81,7 +88,17 @@ def names_pages() -> dict[str, str]:
             ("`Sweep.tasks`: one row per run and task", TASK_FIGURES),
         )
     )
-    return {"names.md": names, "columns.md": columns + sweep}
+    return {"names.md": names, "columns.md": columns + sweep, "pictures.md": pictures_page()}
+
+
+def pictures_page() -> str:
+    """Table of every picture, by what it is drawn from."""
+    called = {"run": "run.plot.{}()", "runs": "pictures.{}.plot((a, b))", "sweep": "sweep.plot.{}(...)"}
+    rows = "".join(
+        f"| `{called[each.source].format(each.name)}` | {each.about} | {each.needs and f'`{each.needs}`'} |\n"
+        for each in ALL.values()
+    )
+    return _PICTURES + "| picture | shows | needs |\n|---|---|---|\n" + rows
 
 
 def explained(names: Sequence[str], meanings: Mapping[str, str], what: str) -> dict[str, str]:

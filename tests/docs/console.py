@@ -16,6 +16,8 @@ An HTML comment right above a block, which readers do not see, says more:
 * ``<!-- fragment -->``: keys that are laid over a small configuration (`BASE`), which must be valid then.
 * ``<!-- output -->``: what the last ``python`` block printed.
 * ``<!-- not run: REASON -->``.
+
+A picture of ``images/examples/`` that a page shows is made by the page's own examples, under the same file name.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,6 +54,7 @@ _BLOCK = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?^(?P<fence>```+)(?P<language>[\w{}-]*)\n(?P<text>.*?)^(?P=fence)$",
     re.DOTALL | re.MULTILINE,
 )
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]*images/examples/([^)\s/]+))\)")
 _SECONDS = 120
 
 
@@ -260,7 +264,18 @@ def run_page(page: Path, folder: Path) -> str:
             raise ExampleError(f"{page.relative_to(ROOT)}:{block.line}: {problem}") from problem
         mended += [text[last : block.start], true]
         last = block.start + len(block.text)
+    for _, name in _PICTURE.findall(text):
+        if not (folder / name).is_file():
+            raise ExampleError(f"{page.relative_to(ROOT)}: no example makes the picture {name}")
     return "".join((*mended, text[last:]))
+
+
+def keep_pictures(page: Path, folder: Path) -> None:
+    """Put the pictures that the examples of `page` made where the page shows them."""
+    for place, name in _PICTURE.findall(page.read_text()):
+        target = page.parent / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target)
 
 
 def main() -> int:
@@ -273,6 +288,8 @@ def main() -> int:
     for page in map(Path.resolve, options.pages):
         with tempfile.TemporaryDirectory() as folder:
             true = run_page(page, Path(folder))
+            if options.write:
+                keep_pictures(page, Path(folder))
         if true != page.read_text():
             different += not options.write
             print(page.relative_to(ROOT), "written" if options.write else "does not show what is printed")

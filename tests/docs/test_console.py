@@ -106,3 +106,15 @@ def test_files_of_earlier_blocks_are_there(root):
 def test_what_python_prints_is_compared_with_the_output_block(root):
     wrong = "```python\nprint(6 * 7)\n```\n\n<!-- output -->\n```text\n41\n```\n"
     assert run(root, wrong) == wrong.replace("41", "42")
+
+
+def test_a_picture_must_be_made_by_the_examples_of_its_page(root, tmp_path):
+    shown = "![it](images/examples/it.png)\n"
+    with pytest.raises(console.ExampleError, match=r"page\.md: no example makes the picture it\.png"):
+        run(root, shown)
+    made = shown + "\n```python\nopen('it.png', 'w').write('x')\n```\n"
+    (root / "page.md").write_text(made)
+    (tmp_path / "again").mkdir()
+    assert console.run_page(root / "page.md", tmp_path / "again") == made
+    console.keep_pictures(root / "page.md", tmp_path / "again")
+    assert (root / "images" / "examples" / "it.png").read_text() == "x"
