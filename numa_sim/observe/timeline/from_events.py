@@ -35,7 +35,7 @@ __all__ = ["INSTANTS", "LOG_EVENTS", "EventReader", "Fault"]
 
 LOG_EVENTS: Final = 1 << 18
 """Events the buffer holds (40 bytes each)."""
-_READ_AT: Final = LOG_EVENTS // 4
+_READ_AT: Final = 1 << 12
 FAULT_EVENTS: Final = (EV_DO_ANONYMOUS_PAGE, EV_ZERO_PAGE, EV_DO_WP_PAGE, EV_DO_SWAP_PAGE, EV_DO_NO_PAGE)
 INSTANTS: Final = (
     "wakeup_kswapd", "kswapd_wake", "kswapd_sleep", "kswapd_done", "wakeup_bdflush", "wakeup_kreclaimd", "alloc_failed",

@@ -27,7 +27,7 @@ class Recorder:
     Attributes
     ----------
     cut_ns : int
-        Begin of the earliest span dropped, -1 if none was.
+        End of the span dropped that ended first, -1 if none was: all spans that had ended before are there.
     dropped : int
         Rows dropped because there were too many.
     """
@@ -61,7 +61,7 @@ class Recorder:
         if end_ns < self.from_ns or begin_ns >= self.until_ns:
             return
         if self._used >= self.most:
-            self._drop(begin_ns, 1)
+            self._drop(end_ns, 1)
             return
         self._used += 1
         self._rows.extend(
@@ -73,16 +73,16 @@ class Recorder:
         rows = rows[(rows[:, _END] >= self.from_ns) & (rows[:, _BEGIN] < self.until_ns)]
         room = max(self.most - self._used, 0)
         if len(rows) > room:
-            self._drop(int(rows[room, _BEGIN]), len(rows) - room)
+            self._drop(int(rows[room:, _END].min()), len(rows) - room)
             rows = rows[:room]
         if len(rows):
             self._used += len(rows)
             self._blocks.append(rows)
 
-    def _drop(self, begin_ns: int, n: int) -> None:
+    def _drop(self, end_ns: int, n: int) -> None:
         self.dropped += n
-        if self.cut_ns < 0 or begin_ns < self.cut_ns:
-            self.cut_ns = begin_ns
+        if self.cut_ns < 0 or end_ns < self.cut_ns:
+            self.cut_ns = end_ns
 
     def rows(self) -> Any:
         """All rows: int64 [spans, columns], by begin, then by end from the last on, then as they came."""

@@ -69,7 +69,7 @@ class Timeline:
     from_ns, until_ns : int
         The window: spans that overlap it were kept.
     cut_ns : int
-        From here on spans are missing because there were too many; -1: none is.
+        Spans that end at this or later are missing because there were too many; -1: none is.
     dropped : int
         Spans that were dropped for that.
     lost_events : int

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ftrace_text"]
 
+_COMM_LENGTH: Final = 15
 _SECTORS: Final = PAGE_SIZE // 512
 _PRESENT, _WRITE, _USER = 1, 2, 4
 _UNINTERRUPTIBLE: Final = ("swap_wait", "file_wait", "direct_reclaim", "lock_wait")
@@ -35,7 +36,7 @@ _HEADER: Final = """\
 
 
 class _Line(NamedTuple):
-    """One event; those of the same time are in the order of `rank`: completions, wake-ups, switches, the rest."""
+    """One event; those of the same time are in the order of `rank`: wake-ups, switches, the rest."""
 
     t_ns: int
     rank: int
@@ -65,7 +66,7 @@ class _Who:
     """Names and numbers of tasks; -1 is the idle task."""
 
     def __init__(self, run: Run, timeline: Timeline) -> None:
-        self._known = {task["task"]: (task["name"], task["pid"]) for task in run.summary["tasks"]}
+        self._known = {task["task"]: (task["name"][:_COMM_LENGTH], task["pid"]) for task in run.summary["tasks"]}
         self._known |= {task: (name, task) for task, name in timeline.daemons.items()}
 
     def of(self, task: int, cpu: int = 0) -> tuple[str, int]:
@@ -130,7 +131,7 @@ def _faults(timeline: Timeline, who: _Who) -> Iterator[_Line]:
     for row in timeline.of(Kind.DIRECT_RECLAIM).tolist():
         begin, end = "mm_vmscan_direct_reclaim_begin", "mm_vmscan_direct_reclaim_end"
         yield _Line(row[1], 4, row[4], row[5], begin, "order=0 gfp_flags=none")
-        yield _Line(row[2], 0, row[4], row[5], end, f"nr_reclaimed={row[11]}")
+        yield _Line(row[2], 4, row[4], row[5], end, f"nr_reclaimed={row[11]}")
 
 
 def _blocks(timeline: Timeline, who: _Who) -> Iterator[_Line]:
@@ -140,7 +141,7 @@ def _blocks(timeline: Timeline, who: _Who) -> Iterator[_Line]:
         where = f"{row[8] * _SECTORS} + {row[9] * _SECTORS}"
         for t_ns, event in ((row[1], "block_rq_insert"), (row[3], "block_rq_issue")):
             yield _Line(t_ns, 5, -1, 0, event, f"{device} {kind} {size} () {where} [swapper/0]")
-        yield _Line(row[2], 0, -1, 0, "block_rq_complete", f"{device} {kind} () {where} [0]")
+        yield _Line(row[2], 5, -1, 0, "block_rq_complete", f"{device} {kind} () {where} [0]")
 
 
 def _instants(timeline: Timeline, who: _Who) -> Iterator[_Line]:

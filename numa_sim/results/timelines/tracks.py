@@ -184,7 +184,7 @@ class _Rows:
         ]
         for row in self.off.get(task, ()):
             if row[3] > row[1]:
-                slices.append(Slice(row[1], row[3], DETAILS[row[12]].replace("_", " ")))
+                slices.append(Slice(row[1], row[3], _asleep(DETAILS[row[12]])))
             if row[2] > row[3]:
                 slices.append(Slice(row[3], row[2], "run queue"))
         return slices
@@ -213,7 +213,7 @@ class _Rows:
             slices = [_work(row) for row in self.work.get(task, ())]
             instants = self.instants.get(name, [])
             if name == "kswapd":
-                slices += self._awake(instants)
+                slices = [*self._awake(instants), *slices]
             if slices or instants:
                 tracks += _laid_out(name, 3, slices, instants)
         return tracks
@@ -277,6 +277,10 @@ def _grouped(rows: Any, column: int) -> dict[int, list[list[int]]]:
     for row in rows.tolist():
         found.setdefault(row[column], []).append(row)
     return found
+
+
+def _asleep(why: str) -> str:
+    return "reclaim wait" if why == "direct_reclaim" else why.replace("_", " ")
 
 
 def _fault(row: list[int]) -> Slice:
