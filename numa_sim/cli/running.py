@@ -53,6 +53,8 @@ def run_config(
         with progress_line(talk, config.run.until) as progress:
             result = machine.run_to_end(progress)
     written = write_run(result, folder, picture=picture)
+    if result.timeline is not None and (missing := result.timeline.missing):
+        talk.print(f"timeline: {missing}", highlight=False)
     screen = Console()
     if not screen.is_terminal:
         screen = Console(width=PLAIN_WIDTH)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 from machine.small import NVME, ZRAM, small, sweep
+from timelines.decoded import Track, decode
 
 from numa_sim.observe.result import RunResult
 from numa_sim.processes.machine import Machine
+from numa_sim.results import Run
+from numa_sim.results.timelines import exported
 
 HDD = {"device": "hdd", "size": "16MiB", "priority": 5}
 
@@ -33,6 +37,15 @@ def busy(machine: Machine) -> Machine:
             yield task.compute("2ms")
 
     machine.add(computes, cpus=[1])
+    return machine
+
+
+def full(timeline: Any = True) -> Machine:
+    """A task that needs more than memory and swap hold, beside a little one."""
+    costs = {"context_switch": "100us"}  # the seconds in which reclaimers yield again and again are soon over
+    machine = small((4,), cpus=("0-1",), swap=({**NVME, "size": "1MiB"},), costs=costs, run={"timeline": timeline})
+    machine.add(sweep(5 * 256), name="hog", cpus=[0])
+    machine.add(sweep(64, 20), name="little", cpus=[1])
     return machine
 
 
@@ -97,17 +110,34 @@ MACHINES: dict[str, Any] = {
     "no daemons": lambda on=True: pressed(on, kernel={"switches": {"kswapd": False}}),
     "fork": forked,
     "files": mapped,
-    "killed": lambda on=True: pressed(on, swap=()),
+    "killed": full,
     "stopped": lambda on=True: busy(pressed(on, run={"until": "3ms"})),
 }
 """Machines to be run, by what is special about them."""
 
 
-def counted(result: RunResult) -> Counter[str]:
-    """Counters of all nodes together."""
-    from numa_sim.results import Run
+@cache
+def finished(name: str) -> RunResult:
+    """A machine's run with a timeline, made once for all tests."""
+    return MACHINES[name]().run_to_end()
 
+
+@cache
+def seen(name: str) -> Run:
+    """The same, to look at."""
+    return Run.of(finished(name))
+
+
+@cache
+def counters(name: str) -> Counter[str]:
+    """Counters of all nodes together."""
     total: Counter[str] = Counter()
-    for node in Run.of(result).summary["nodes"]:
+    for node in seen(name).summary["nodes"]:
         total.update(node["vmstat"])
     return total
+
+
+@cache
+def tracks(name: str) -> dict[str, Track]:
+    """Its Perfetto trace, decoded."""
+    return decode(exported(seen(name), "perfetto"))

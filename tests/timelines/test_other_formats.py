@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 import pytest
-from timelines.decoded import decode
-from timelines.recorded import MACHINES, counted
+from timelines import recorded
+from timelines.recorded import MACHINES, seen
 
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.results import Run
@@ -26,21 +26,15 @@ LINE = re.compile(
 
 
 @cache
-def run(name: str) -> tuple[Run, Counter[str]]:
-    result = MACHINES[name]().run_to_end()
-    return Run.of(result), counted(result)
-
-
-@cache
 def chrome(name: str) -> list[dict[str, Any]]:
-    document = json.loads(exported(run(name)[0], "chrome"))
+    document = json.loads(exported(seen(name), "chrome"))
     assert set(document) == {"traceEvents", "displayTimeUnit"}
     return document["traceEvents"]  # type: ignore[no-any-return]
 
 
 @cache
 def ftrace(name: str) -> list[dict[str, str]]:
-    lines = exported(run(name)[0], "ftrace").decode().splitlines()
+    lines = exported(seen(name), "ftrace").decode().splitlines()
     assert lines[0] == "# tracer: nop"
     parsed = [LINE.match(line) for line in lines if not line.startswith("#")]
     assert all(parsed)
@@ -57,7 +51,7 @@ def test_chrome_events_have_what_their_phase_needs(name: str) -> None:
     for event in chrome(name):
         assert {"ph", "name", "pid", "tid"} <= set(event)
         needed = {"X": {"ts", "dur"}, "i": {"ts", "s"}, "C": {"ts", "args"}, "M": {"args"}}
-        needed |= dict.fromkeys("stf", {"ts", "id", "cat"})
+        needed |= {phase: {"ts", "id", "cat"} for phase in "stf"}
         assert needed[event["ph"]] <= set(event)
         assert event.get("dur", 0) >= 0
         assert event.get("ts", 0) >= 0
@@ -65,7 +59,7 @@ def test_chrome_events_have_what_their_phase_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_chrome_and_perfetto_tell_the_same(name: str) -> None:
-    tracks = decode(exported(run(name)[0], "perfetto"))
+    tracks = recorded.tracks(name)
     threads = {event["tid"]: event["args"]["name"] for event in chrome(name) if event["name"] == "thread_name"}
     theirs = Counter((t.name, s.name, s.begin, s.end) for t in tracks.values() for s in t.slices)
     ours = Counter(
@@ -104,7 +98,7 @@ def test_chrome_flows_start_step_and_finish_on_slices(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ftrace_lines_are_in_order_and_as_many_as_the_counters_say(name: str) -> None:
-    made, counters = run(name)
+    made, counters = seen(name), recorded.counters(name)
     times = [int(line["s"]) * 10**9 + int(line["ns"]) for line in ftrace(name)]
     assert times == sorted(times)
     events = Counter(line["event"] for line in ftrace(name))
@@ -146,7 +140,7 @@ def test_ftrace_reclaim_begins_and_ends_in_turn() -> None:
             inside.remove(line["pid"])
             freed += int(line["fields"].removeprefix("nr_reclaimed="))
     assert not inside
-    assert freed == run("2.4.37")[1]["pgsteal_direct"]
+    assert freed == recorded.counters("2.4.37")["pgsteal_direct"]
 
 
 def test_a_run_without_a_timeline_says_how_to_record_one() -> None:

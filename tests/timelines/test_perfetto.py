@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from google.protobuf.internal import encoder
 from hypothesis import given
 from hypothesis import strategies as st
+from timelines import recorded
 from timelines.decoded import Track, decode
-from timelines.recorded import MACHINES, counted, pressed
+from timelines.recorded import MACHINES, pressed
 
 from numa_sim.results import Run
 from numa_sim.results.timelines import exported
@@ -18,12 +20,9 @@ from numa_sim.results.timelines.protobuf import varint
 from numa_sim.results.timelines.tracks import Slice, lanes
 
 
-@cache
-def run(name: str) -> tuple[Run, Any, dict[str, Track]]:
+def told(name: str) -> tuple[Run, Counter[str], dict[str, Track]]:
     """A machine's run, its counters and its trace, decoded."""
-    result = MACHINES[name]().run_to_end()
-    made = Run.of(result)
-    return made, counted(result), decode(exported(made, "perfetto"))
+    return recorded.seen(name), recorded.counters(name), recorded.tracks(name)
 
 
 def below(tracks: dict[str, Track], parent: str) -> list[Track]:
@@ -34,7 +33,7 @@ def below(tracks: dict[str, Track], parent: str) -> list[Track]:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_every_cpu_disk_and_task_has_a_track(name: str) -> None:
-    made, _, tracks = run(name)
+    made, _, tracks = told(name)
     assert [track.name for track in below(tracks, "CPUs")] == [
         f"CPU {cpu['cpu']} (node {cpu['node']})" for cpu in made.summary["cpus"]
     ]
@@ -47,7 +46,7 @@ def test_every_cpu_disk_and_task_has_a_track(name: str) -> None:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_slices_add_up(name: str) -> None:
-    made, counters, tracks = run(name)
+    made, counters, tracks = told(name)
     for cpu in made.summary["cpus"]:
         turns = tracks[f"CPU {cpu['cpu']} (node {cpu['node']})"].roots
         over = [turn for turn in turns if turn.arguments["left for"] != "still running"]
@@ -67,7 +66,7 @@ def test_slices_add_up(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["2.4.37", "hdd", "2.4.0", "files", "no daemons"])
 def test_flows_lead_from_a_fault_to_its_request_and_to_its_end(name: str) -> None:
-    _, counters, tracks = run(name)
+    _, counters, tracks = told(name)
     reached = {flow: one for track in below(tracks, "Disks") for one in track.roots for flow in one.flows}
     followed = read = slept = 0
     for track in below(tracks, "Tasks"):
@@ -96,18 +95,16 @@ def every(slices: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["2.4.37", "files"])
 def test_counters_are_the_time_series(name: str) -> None:
-    made, _, tracks = run(name)
+    made, _, tracks = told(name)
     frame = made.to_pandas()
     for node in made.summary["nodes"]:
         mine = frame[frame.node == node["node"]]
         for column in ("free_pages", "active_pages", "inactive_pages", "cache_pages", "mean_latency_ns"):
             known = mine[mine[column].notna()]
-            told = tracks[f"{node['name']} {column}"].counter
-            assert told == list(zip(known.t_ns, known[column], strict=True))
+            shown = tracks[f"{node['name']} {column}"].counter
+            assert shown == list(zip(known.t_ns, known[column], strict=True))
         bandwidth = tracks[f"{node['name']} bandwidth"].counter
-        moved = sum(
-            rate * (after - t_ns) / 64e3 for (t_ns, rate), (after, _) in zip(bandwidth, bandwidth[1:], strict=False)
-        )
+        moved = sum(rate * (after - t_ns) / 64e3 for (t_ns, rate), (after, _) in pairwise(bandwidth))
         assert moved == pytest.approx(node["lines_served"], rel=1e-3, abs=1)
     swap = made.to_pandas("swap_series")
     for area in made.summary["swap_areas"]:
@@ -116,7 +113,7 @@ def test_counters_are_the_time_series(name: str) -> None:
 
 
 def test_daemons_are_awake_while_they_work() -> None:
-    _, _, tracks = run("2.4.37")
+    _, _, tracks = told("2.4.37")
     kswapd = tracks["kswapd"]
     assert {one.name for one in kswapd.roots} == {"awake"}
     assert sum(one.name == "work" for one in kswapd.slices) > 10
@@ -125,7 +122,7 @@ def test_daemons_are_awake_while_they_work() -> None:
 
 
 def test_a_death_for_lack_of_memory_is_an_instant() -> None:
-    made, counters, tracks = run("killed")
+    made, counters, tracks = told("killed")
     kills = [instant for instant in tracks["machine"].instants if instant.name == "oom_kill"]
     assert len(kills) == counters["oom_kill"] > 0
     assert {kill.arguments["task"] for kill in kills} <= {task["task"] for task in made.summary["tasks"]}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from machine.small import small
-from timelines.recorded import MACHINES, counted, pressed
+from timelines.recorded import MACHINES, counters, finished, pressed, seen
 
 from numa_sim.observe.result import RunResult
 from numa_sim.observe.timeline import from_events
@@ -21,12 +20,6 @@ from numa_sim.workloads.patterns import uniform
 
 RECLAIM_IN_ALLOCATIONS = ("2.4.0",)
 """There, pages are also taken from the clean list without any reclaim of the task's own."""
-
-
-@cache
-def run(name: str) -> RunResult:
-    """A machine's run with a timeline."""
-    return MACHINES[name]().run_to_end()
 
 
 def of(result: RunResult) -> Timeline:
@@ -41,7 +34,7 @@ def duration(rows: Any) -> int:
 @pytest.mark.parametrize("name", MACHINES)
 def test_recording_changes_nothing(name: str) -> None:
     """R4: summary, hashes and time series of a run are the same with a timeline and without."""
-    plain, watched = Run.of(MACHINES[name](False).run_to_end()), Run.of(run(name))
+    plain, watched = Run.of(MACHINES[name](False).run_to_end()), seen(name)
     assert plain.summary == watched.summary
     for table in ("timeseries", "cpu_series", "disk_series", "swap_series"):
         assert getattr(plain, table).equals(getattr(watched, table))
@@ -65,27 +58,26 @@ def test_all_other_files_of_the_run_folder_are_the_same(tmp_path: Path, record_e
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_spans_are_as_many_as_the_counters_say(name: str) -> None:
-    result, counters = run(name), counted(run(name))
-    timeline, summary = of(result), Run.of(result).summary
+    timeline, summary, counts = of(finished(name)), seen(name).summary, counters(name)
     assert timeline.lost_events == timeline.dropped == 0
-    assert len(timeline.of(Kind.MINOR_FAULT, Kind.MAJOR_FAULT)) == counters["pgfault"] > 0
-    assert len(timeline.of(Kind.MAJOR_FAULT)) == counters["pgmajfault"]
+    assert len(timeline.of(Kind.MINOR_FAULT, Kind.MAJOR_FAULT)) == counts["pgfault"] > 0
+    assert len(timeline.of(Kind.MAJOR_FAULT)) == counts["pgmajfault"]
     assert len(timeline.of(Kind.REQUEST)) == sum(disk["reads"] + disk["writes"] for disk in summary["disks"])
-    assert len(timeline.of(Kind.DIRECT_RECLAIM)) == counters["allocstall"]
+    assert len(timeline.of(Kind.DIRECT_RECLAIM)) == counts["allocstall"]
     reclaimed = timeline.of(Kind.DIRECT_RECLAIM)[:, [AT["scanned"], AT["freed"]]].sum(0).tolist()
     if name not in RECLAIM_IN_ALLOCATIONS:
-        assert reclaimed == [counters["pgscan_direct"], counters["pgsteal_direct"]]
+        assert reclaimed == [counts["pgscan_direct"], counts["pgsteal_direct"]]
     worked = timeline.of(Kind.DAEMON_WORK)[:, [AT["scanned"], AT["freed"]]].sum(0).tolist()
-    assert worked == [counters["pgscan_kswapd"], counters["pgsteal_kswapd"]]
+    assert worked == [counts["pgscan_kswapd"], counts["pgsteal_kswapd"]]
     happened = [DETAILS[detail] for detail in timeline.of(Kind.INSTANT)[:, AT["detail"]].tolist()]
-    assert happened.count("oom_kill") == counters["oom_kill"]
+    assert happened.count("oom_kill") == counts["oom_kill"]
     if name == "stopped":
         assert {"still running"} & {DETAILS[d] for d in timeline.of(Kind.RUNNING)[:, AT["detail"]].tolist()}
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_turns_on_cpus_are_their_busy_time(name: str) -> None:
-    timeline, summary = of(run(name)), Run.of(run(name)).summary
+    timeline, summary = of(finished(name)), seen(name).summary
     turns = timeline.of(Kind.RUNNING)
     over = turns[[DETAILS[detail] != "still running" for detail in turns[:, AT["detail"]].tolist()]]
     for cpu in summary["cpus"]:
@@ -99,7 +91,7 @@ def test_turns_on_cpus_are_their_busy_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["2.4.37", "2.4.0", "2.2", "fork", "files"])
 def test_on_and_off_a_cpu_is_the_life_of_a_task(name: str) -> None:
-    timeline, summary = of(run(name)), Run.of(run(name)).summary
+    timeline, summary = of(finished(name)), seen(name).summary
     for task in summary["tasks"]:
         rows = timeline.of(Kind.RUNNING, Kind.OFF_CPU)
         rows = rows[rows[:, AT["task"]] == task["task"]]
@@ -112,7 +104,7 @@ def test_on_and_off_a_cpu_is_the_life_of_a_task(name: str) -> None:
 @pytest.mark.parametrize("name", ["2.4.37", "hdd", "fork"])
 def test_time_in_run_queues_is_what_tasks_are_charged(name: str) -> None:
     """To the microsecond or so: a CPU may still be at work for a task that is runnable again."""
-    timeline, summary = of(run(name)), Run.of(run(name)).summary
+    timeline, summary = of(finished(name)), seen(name).summary
     off = timeline.of(Kind.OFF_CPU)
     queued = off[:, AT["end_ns"]] - off[:, AT["middle_ns"]]
     for task in summary["tasks"]:
@@ -134,15 +126,16 @@ def test_length_of_a_fault_the_hardware_serves_is_at_least_told() -> None:
 
     machine.add(program)
     result = machine.run_to_end()
-    task = Run.of(result).summary["tasks"][0]
-    tables = counted(result)["table_pages"]
+    summary = Run.of(result).summary
+    task = summary["tasks"][0]
+    tables = sum(node["vmstat"]["table_pages"] for node in summary["nodes"])
     costs = machine.costs
     spans = duration(of(result).of(Kind.MINOR_FAULT))
     assert spans < task["parts_ns"]["minor_fault"] <= spans + tables * costs.table_alloc_ns + 500 * 20
 
 
 def test_a_window_keeps_what_overlaps_it() -> None:
-    whole, window = of(run("2.4.37")), of(pressed({"from": "3ms", "until": "7ms"}).run_to_end())
+    whole, window = of(finished("2.4.37")), of(pressed({"from": "3ms", "until": "7ms"}).run_to_end())
     low, high = 3_000_000, 7_000_000
     inside = (whole.column("end_ns") >= low) & (whole.column("begin_ns") < high)
     drop = [AT["request"], AT["cpu"]]  # requests are numbered as they end; the turn a fault began in may be outside
@@ -152,7 +145,7 @@ def test_a_window_keeps_what_overlaps_it() -> None:
 
 
 def test_too_many_spans_are_cut_and_said_to_be() -> None:
-    whole, cut = of(run("2.4.37")), of(pressed({"most": 1000}).run_to_end())
+    whole, cut = of(finished("2.4.37")), of(pressed({"most": 1000}).run_to_end())
     assert len(cut) == 1000
     assert cut.dropped == len(whole) - 1000
     assert 0 < cut.cut_ns < whole.rows[:, AT["end_ns"]].max()
@@ -160,13 +153,15 @@ def test_too_many_spans_are_cut_and_said_to_be() -> None:
     assert len(early) > 500
     without_cpu = [i for i in range(len(early[0])) if i != AT["cpu"]]
     assert set(map(tuple, early[:, without_cpu].tolist())) <= set(map(tuple, cut.rows[:, without_cpu].tolist()))
-    assert timeline_of(span_table(cut)).dropped == cut.dropped
+    assert timeline_of(span_table(cut)).missing == cut.missing
+    assert f"{cut.dropped} spans" in cut.missing
+    assert whole.missing == ""
 
 
 def test_events_that_found_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording.MachineTimeline, "advance", _in_one_stride)
     monkeypatch.setattr(from_events, "_READ_AT", 1 << 30)
-    plain = of(run("fork"))
+    plain = of(finished("fork"))
     for module in ("numa_sim.processes.build", "numa_sim.processes.timeline"):
         monkeypatch.setattr(f"{module}.LOG_EVENTS", 500)
     timeline = of(MACHINES["fork"]().run_to_end())
@@ -185,11 +180,11 @@ def test_the_log_is_read_before_it_is_full(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(from_events, "_READ_AT", 100)
     timeline = of(pressed().run_to_end())
     assert timeline.lost_events == 0
-    assert np.array_equal(timeline.rows, of(run("2.4.37")).rows)
+    assert np.array_equal(timeline.rows, of(finished("2.4.37")).rows)
 
 
 def test_spans_are_stored_as_they_are(tmp_path: Path) -> None:
-    result = run("2.4.37")
+    result = finished("2.4.37")
     written = open_run(write_run(result, tmp_path / "run", picture=False))
     again = timeline_of(written.spans)
     assert np.array_equal(again.rows, of(result).rows)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from numa_sim.observe.sampler import Column
 from numa_sim.state.constants import EVENTS, TIME_PARTS
+from numa_sim.units import format_ns
 
 __all__ = ["COLUMNS", "DETAIL", "DETAILS", "KINDS", "Kind", "Timeline"]
 
@@ -83,6 +84,19 @@ class Timeline:
     cut_ns: int = -1
     dropped: int = 0
     lost_events: int = 0
+
+    @property
+    def missing(self) -> str:
+        """What of the window is not there, in words; empty if nothing is missing."""
+        found = []
+        if self.dropped:
+            found.append(
+                f"{self.dropped} spans that end at {format_ns(self.cut_ns)} or later are missing "
+                "(narrow the window with run.timeline.from and until, or raise run.timeline.most)"
+            )
+        if self.lost_events:
+            found.append(f"{self.lost_events} events found no room in the kernel's log: faults in them are missing")
+        return "; ".join(found)
 
     def __len__(self) -> int:
         """Return the number of spans."""
