@@ -29,6 +29,7 @@ class Trace(Section):
     target: int | None = Field(
         None, ge=0, le=(1 << 64) - 1, description="target_id of the record to replay, if there are several (damon)"
     )
+    write: float = Field(0.0, ge=0.0, le=1.0, description="share of the pages that accesses write, not read (damon)")
     mappings: Literal["anonymous", "recorded"] = Field(
         "anonymous", description="recorded: areas and permissions as recorded; anonymous: all private, rw"
     )
@@ -40,8 +41,9 @@ class Trace(Section):
     def _calls_are_recorded(self) -> Self:
         if (self.strace is not None) != (self.format == "lackey+strace"):
             raise refuse("strace is for the format lackey+strace, and that needs it", ("lackey+strace",), "strace")
-        if self.target is not None and self.format != "damon":
-            raise refuse("target is for the format damon", ("damon",), "target")
+        for name, given in (("target", self.target is not None), ("write", self.write > 0)):
+            if given and self.format != "damon":
+                raise refuse(f"{name} is for the format damon", ("damon",), name)
         if self.mappings == "recorded" and self.format not in ("numa_sim", "lackey+strace"):
             raise refuse(f"the format {self.format} records no calls", ("anonymous",), "mappings")
         return self

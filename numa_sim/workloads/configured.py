@@ -56,7 +56,8 @@ def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> P
     Parameters
     ----------
     workload : object
-        With `program` (operations) or `trace` (file, format, strace, target, mappings, cache_hit, limit, instructions).
+        With `program` (operations) or `trace` (file, format, strace, target, write, mappings, cache_hit,
+        limit, instructions).
     place : callable, optional
         Says where the file of a name is (`Config.place`).
     """
@@ -72,7 +73,7 @@ def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> P
             instructions=t.instructions,
             mappings=t.mappings,
             **({} if t.strace is None else {"strace": place(t.strace)}),
-            **({} if t.target is None else {"target": t.target}),
+            **({"target": t.target, "write": t.write} if t.format == "damon" else {}),
         )
     return _program(_Position([_Frame(tuple(workload.program))], {}, {}))
 

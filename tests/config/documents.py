@@ -160,7 +160,7 @@ INLINE: dict[str, Any] = {
             "name": "recorded",
             "trace": {"file": "a.npz", "format": "lackey+strace", "strace": "machine.txt", "mappings": "recorded"},
         },
-        {"name": "seen", "trace": {"file": "a.npz", "format": "damon", "target": 3}},
+        {"name": "seen", "trace": {"file": "a.npz", "format": "damon", "target": 3, "write": 0.5}},
     ],
     "run": {
         "until": "30s",

@@ -20,6 +20,7 @@ from numa_sim.cli.app import main
 from numa_sim.errors import ConfigError, RunFolderError, TraceFormatError
 from numa_sim.results.damon import damon_file, damon_records
 from numa_sim.workloads.traces import MapCall, Runs, Wait, read_items
+from numa_sim.workloads.traces.items import READ, WRITE
 
 PAGE = 4096
 MACHINE: dict[str, Any] = {"nodes": [{"memory": "16MiB", "cpus": "0-1"}], "distances": [[10]]}
@@ -204,6 +205,17 @@ def test_every_page_of_a_region_comes_in_nr_accesses_of_the_intervals(tmp_path: 
     assert all(0 < item.pages < 1024 for item in items if isinstance(item, MapCall))
 
 
+def test_a_share_of_the_pages_is_written_at_every_access(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", record(snapshot(0, 9, (0, 4000 * PAGE, 2))))
+    done: dict[int, set[int]] = {}
+    for item in read_items(file, "damon", write=0.25):
+        if isinstance(item, Runs):
+            for vpn, flags in zip(item.vpn.tolist(), (item.flags & (READ | WRITE)).tolist(), strict=True):
+                done.setdefault(vpn, set()).add(flags)
+    assert all(len(flags) == 1 for flags in done.values())
+    assert abs(sum(flags == {WRITE} for flags in done.values()) - 1000) < 20
+
+
 def test_the_target_is_chosen_by_its_id(tmp_path: Path) -> None:
     file = write(tmp_path / "a", record(snapshot(0, 9, (0, PAGE, 1)), target=7), record(target=9),
                  record(snapshot(0, 9, (PAGE, 2 * PAGE, 1)), target=8))  # fmt: skip
@@ -347,6 +359,7 @@ def test_a_run_without_the_map_says_how_to_record_it() -> None:
         damon_records(Run.of(machine.run_to_end()))
 
 
-def test_a_target_is_for_damon_alone() -> None:
-    with pytest.raises(ConfigError, match=r"workload\.0\.trace\.target"):
-        Config.of(machine=MACHINE, workload=[{"name": "a", "trace": {"file": "a.npz", "target": 1}}])
+@pytest.mark.parametrize("key", ["target", "write"])
+def test_target_and_write_are_for_damon_alone(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"workload\.0\.trace\.{key}"):
+        Config.of(machine=MACHINE, workload=[{"name": "a", "trace": {"file": "a.npz", key: 1}}])

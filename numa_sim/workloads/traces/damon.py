@@ -7,9 +7,9 @@ that was looked at had been accessed.  Numbers may be texts, with commas; times 
 
 What a record does not say is assumed.  Every page of a region is accessed alike: once in each of ``nr_accesses``
 sampling intervals, which are spread evenly over the snapshot and begin with another one for each page; in order of the
-addresses; one cache line, reading.  The first access to a page writes it (the page had contents).  Times are the
-record's: no page is accessed before its time, but a machine that is too slow falls behind (open loop).  Physical
-addresses are taken for virtual ones.
+addresses; one cache line, reading unless told otherwise.  The first access to a page writes it (the page had contents).
+Times are the record's: no page is accessed before its time, but a machine that is too slow falls behind (open loop).
+Physical addresses are taken for virtual ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numa_sim.errors import TraceFormatError
 from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE
 from numa_sim.workloads.traces.growing_map import GrowingMap
-from numa_sim.workloads.traces.items import CHUNK, READ, USER_PAGES, Item, Runs, Wait, touching_flags
+from numa_sim.workloads.traces.items import CHUNK, READ, USER_PAGES, WRITE, Item, Runs, Wait, touching_flags
 from numa_sim.workloads.traces.json_text import JsonText
 
 _UNITS_NS = {
@@ -52,7 +52,9 @@ class _Snapshot(NamedTuple):
     regions: Any  # i8 [n, 3]: first page, pages, nr_accesses
 
 
-def read_damon(path: Path, *, instructions: bool = True, target: int | None = None) -> Iterator[Item]:
+def read_damon(
+    path: Path, *, instructions: bool = True, target: int | None = None, write: float = 0.0
+) -> Iterator[Item]:
     """Yield mappings, runs and waits of one record of a file; the file is read twice, a snapshot at a time.
 
     Parameters
@@ -63,6 +65,8 @@ def read_damon(path: Path, *, instructions: bool = True, target: int | None = No
         Without meaning here; every reader takes it.
     target : int, optional
         ``target_id`` of the record; needed if there are several.
+    write : float
+        Share of the pages, 0 to 1, that every access writes; the others are read.
 
     Raises
     ------
@@ -83,11 +87,22 @@ def read_damon(path: Path, *, instructions: bool = True, target: int | None = No
             for vpn, nr_accesses, phase in blocks:
                 used = vpn[(sample * nr_accesses + phase) % samples < nr_accesses]
                 if len(used):
-                    runs = Runs(used, np.ones(len(used), np.int64), np.full(len(used), READ, np.uint8))
+                    runs = Runs(used, np.ones(len(used), np.int64), _flags(used, write))
                     yield from mappings.observe(runs)
                     yield runs
     if began_ns is not None and ended_ns is not None:
         yield Wait(ended_ns - began_ns)
+
+
+def _flags(vpn: Any, write: float) -> Any:
+    """What is done to each page: it is read, or, always the same ones, written."""
+    written = _scattered(vpn, 20) & 0xFFFF < round(write * 0x10000)
+    return np.where(written, np.uint8(WRITE), np.uint8(READ))
+
+
+def _scattered(vpn: Any, shift: int) -> Any:
+    """A number for each page, far from its neighbours': multiplied by the golden ratio."""
+    return (vpn.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(shift)).astype(np.int64)
 
 
 class _Blocks:
@@ -121,9 +136,7 @@ class _Blocks:
     def _block(part: list[tuple[int, int, int]]) -> tuple[Any, Any, Any]:
         first, pages, nr_accesses = np.array(part, np.int64).reshape(-1, 3).T
         vpn = np.repeat(first - (np.cumsum(pages) - pages), pages) + np.arange(pages.sum())
-        # Multiplied by the golden ratio, neighbours are far from each other.
-        phase = (vpn.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(40)).astype(np.int64)
-        return vpn, np.repeat(nr_accesses, pages), phase
+        return vpn, np.repeat(nr_accesses, pages), _scattered(vpn, 40)
 
 
 def _records(path: Path) -> list[_Record]:

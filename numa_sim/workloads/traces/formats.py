@@ -63,7 +63,7 @@ def read_items(
     limit : int, optional
         Stop after this many runs.
     **options
-        Of the reader (`columns` of CSV, `strace` of lackey+strace, `exact`, `target` of damon).
+        Of the reader (`columns` of CSV, `strace` of lackey+strace, `exact`, `target`, `write` of damon).
 
     Raises
     ------
