@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from numa_sim.observe.access_map import ACCESS_COLUMNS, NR_ACCESSES
 from numa_sim.observe.events import OPERANDS
 from numa_sim.observe.meanings import COUNTERS, EVENT_MEANINGS, PARTS
 from numa_sim.observe.sampler import CPU_COLUMNS, DISK_COLUMNS, NODE_COLUMNS, SWAP_COLUMNS, Column
@@ -77,6 +78,7 @@ def names_pages() -> dict[str, str]:
             ("timeseries-cpu.parquet", "sample and CPU", CPU_COLUMNS),
             ("timeseries-swap.parquet", "sample and swap area", SWAP_COLUMNS),
             ("timeseries-disk.parquet", "sample and disk", DISK_COLUMNS),
+            ("access-map.parquet", "bin, task and region accessed", (*ACCESS_COLUMNS, NR_ACCESSES)),
         )
     )
     sweep = _SWEEP + "".join(

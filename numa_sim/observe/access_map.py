@@ -23,7 +23,7 @@ import numpy as np
 from numa_sim.observe.sampler import Column, Series
 from numa_sim.state.constants import PAGE_SHIFT
 
-__all__ = ["ACCESS_COLUMNS", "AccessMap"]
+__all__ = ["ACCESS_COLUMNS", "NR_ACCESSES", "AccessMap"]
 
 ACCESS_COLUMNS: Final = (
     Column("t_ns", "ns", "simulated time at which the bin ends"),
@@ -38,6 +38,8 @@ ACCESS_COLUMNS: Final = (
     Column("page_samples", "1", "sampling intervals in which a page was accessed, summed over the region's pages"),
 )
 """One row per (bin, task, region accessed)."""
+NR_ACCESSES: Final = Column("nr_accesses", "1", "page_samples per page of the region: 0 to samples, as DAMON counts")
+"""A column of the table that is derived."""
 
 _MANY: Final = 1 << 20
 """Pages noted before equal ones are put together."""

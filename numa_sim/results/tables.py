@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from numa_sim.observe.access_map import ACCESS_COLUMNS, AccessMap
+from numa_sim.observe.access_map import ACCESS_COLUMNS, NR_ACCESSES, AccessMap
 from numa_sim.observe.fault_rows import fault_histogram
 from numa_sim.observe.result import RunResult, Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
@@ -143,11 +143,10 @@ def access_table(accesses: AccessMap | None) -> Any:
     if accesses is None:
         return None
     rows = accesses.rows.rows
-    nr_accesses = Column("nr_accesses", "1", "page_samples per page of the region: 0 to samples, as DAMON counts")
     arrays = [_column(rows[:, i]) for i in range(len(ACCESS_COLUMNS))]
     arrays.append(_column(rows[:, -1] / (accesses.region_bytes // PAGE_SIZE)))
     asked = {name: str(getattr(accesses, name)) for name in ("sample_ns", "aggregate_ns", "region_bytes")}
-    return _table((*ACCESS_COLUMNS, nr_accesses), arrays, asked)
+    return _table((*ACCESS_COLUMNS, NR_ACCESSES), arrays, asked)
 
 
 def proc_table(snapshots: Sequence[Snapshot]) -> Any:
