@@ -323,6 +323,18 @@ def test_memory_does_not_grow_with_the_record(tmp_path: Path) -> None:
     assert peaks[1] < 2 * peaks[0] + 500_000
 
 
+def test_a_small_file_that_unpacks_to_much_is_read_within_bounds(tmp_path: Path) -> None:
+    """R11: 60 MB of spaces in 60 kB."""
+    import tracemalloc
+
+    (tmp_path / "bomb").write_bytes(zlib.compress(b"[" + b" " * 60_000_000 + b"}"))
+    tracemalloc.start()
+    with pytest.raises(TraceFormatError, match=r"character 60000001: expected \{, found '\}'"):
+        list(read_items(tmp_path / "bomb", "damon"))
+    assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    tracemalloc.stop()
+
+
 def test_a_slow_machine_falls_behind_and_sleeps_no_more(tmp_path: Path) -> None:
     shots = [snapshot(i * 1000, i * 1000 + 1000, (0, 64 * PAGE, 4)) for i in range(3)]
     machine = Machine.of(**MACHINE)

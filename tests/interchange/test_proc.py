@@ -143,6 +143,15 @@ def test_swap_areas_and_slabs(shown: Shown) -> None:
     assert sum(row["slabs"] * row["pages"] for row in slabs.values()) * PAGE_KIB == memory["Slab"]
 
 
+def test_what_2_4_says_itself_is_what_those_parsers_refuse() -> None:
+    """Why meminfo and slabinfo are written in a later layout: 2.4's own are not read."""
+    machine = simulated("linux-2.4.37")
+    with pytest.raises(ValueError, match="used:"):
+        read.meminfo(machine.procfs("meminfo"))
+    with pytest.raises(ValueError, match=r"kmem_cache|vm_area_struct|size-"):
+        read.slabinfo(machine.procfs("slabinfo"))
+
+
 def test_slabs_that_exist_are_counted() -> None:
     files = proc_files(simulated("linux-2.4.37", slab=True))
     slabs = read.slabinfo(files["proc/slabinfo"])

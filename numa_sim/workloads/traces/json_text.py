@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ _LARGEST = 1 << 26
 """Characters of the largest value that is taken as a whole."""
 _CUT = 4096
 """An error so near the end of what has been read may be one of a value cut in two."""
-_SPACE = " \t\n\r"
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class JsonText:
@@ -120,11 +121,9 @@ class JsonText:
     def _peek(self) -> str:
         """The next character that is no space; empty at the end."""
         while True:
-            text = self._text
-            while self._at < len(text):
-                if text[self._at] not in _SPACE:
-                    return text[self._at]
-                self._at += 1
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
             if not self._more(0):
                 return ""
 
