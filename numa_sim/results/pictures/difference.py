@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from numa_sim.results.pictures import style
-from numa_sim.results.pictures.facets import with_unit
 from numa_sim.results.pictures.sweep_points import Rows, short
 
 if TYPE_CHECKING:
@@ -67,7 +66,9 @@ def plot(
     axes = style.axes_of(ax, (4.6, 1.1 + 0.3 * max(len(found), 2)))
     axes.axvline(0, color=style.INK, linewidth=1.0)
     for row, (difference, mean_b) in enumerate(found.values()):
-        scale = 100 / mean_b if relative and mean_b else 1.0
+        scale = 1.0
+        if relative:  # nothing is a percentage of 0, but 0 of everything
+            scale = 100 / mean_b if mean_b else np.nan if difference.estimate else 0.0
         half = difference.half_width * abs(scale) if np.isfinite(difference.half_width) else 0.0
         axes.errorbar(
             [difference.estimate * scale], [row], xerr=[half], color=style.BLUE, marker="o", markersize=5, capsize=3,
@@ -77,8 +78,7 @@ def plot(
     axes.set_ylim(max(len(found), 1) - 0.5, -0.5)
     if not found:
         style.empty(axes, "no pairs of runs")
-    axes.set_xlabel(
-        f"difference, % of {short(factor, b)}" if relative else with_unit("difference", rows.units.get(metric, ""))
-    )
+    unit = style.unit_axis(axes.xaxis, "" if relative else rows.units.get(metric, ""))
+    axes.set_xlabel(f"difference, % of {short(factor, b)}" if relative else f"difference{unit}")
     axes.margins(x=0.15)
     return style.finish(axes, f"{metric}: {short(factor, a)} less {short(factor, b)}")

@@ -65,8 +65,8 @@ def plot(
     axes = style.axes_of(ax, (4.6, 3.0))
     draw_lines(axes, lines, scale_of(rows.values(x)), [] if by is None else [short(by, value) for value in lines])
     axes.set_xlabel(with_unit(short_name(x), scale_of(rows.values(x)).unit))
-    style.finish(axes, metric if title is None else title, with_unit(metric, rows.units.get(metric, "")))
-    return axes
+    label = metric + style.unit_axis(axes.yaxis, rows.units.get(metric, ""))
+    return style.finish(axes, metric if title is None else title, label)
 
 
 def facets(
@@ -126,6 +126,9 @@ def draw_lines(
             bar.set_linestyle("-")
         for part in (bars[0], *bars[1], *bars[2]):
             part.set_transform(aside)
+        if at:  # the axis begins at 0, also if axes that share it have other data
+            axes.update_datalim([(at[0], 0.0)])
+            bars[0].sticky_edges.y.append(0.0)
     if scale.categories:
         axes.set_xticks(list(scale.at.values()), [str(value) for value in scale.at])
         axes.margins(x=0.12)
@@ -137,7 +140,6 @@ def draw_lines(
     if not any(lines.values()):
         style.empty(axes, "no finished runs")
         return
-    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]) if axes.get_ylim()[0] < 0 else 0)
     ends = [
         (name, line[-1][1].estimate if line else np.nan, look)
         for name, line, look in zip(names, lines.values(), looks, strict=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numa_sim.results.pictures import style
@@ -26,8 +26,9 @@ def plot(
 
     Parameters
     ----------
-    source : Sweep, pyarrow.Table, sequence of dict, or mapping of str to (array, array)
-        A sweep; or by name (such as a policy's) memory sizes in pages and the share of accesses that missed.
+    source : Sweep, pyarrow.Table, sequence of dict, sequence of MissRatioCurve, or mapping of str to (array, array)
+        A sweep; or curves of `numa_sim.miss_ratio_curve`; or by name memory sizes in pages and shares of accesses
+        that missed.
     ax : Axes, optional
         Where to draw; else new axes.
     metric : str
@@ -43,6 +44,8 @@ def plot(
         A line per curve: of a sweep means with 95 % intervals, of miss ratios steps, percent.
     """
     axes = style.axes_of(ax, (4.6, 3.0))
+    if isinstance(source, Sequence) and any(hasattr(curve, "miss_ratio") for curve in source):
+        source = {curve.policy: (curve.sizes, curve.miss_ratio) for curve in source}
     if isinstance(source, Mapping):
         _ratios(axes, source)
         return style.finish(axes, "Misses by size of memory", "accesses that miss, %")
@@ -55,7 +58,8 @@ def plot(
     in_order = {group: sorted(line, key=lambda point: scale.at[point[0]]) for group, line in lines.items()}
     draw_lines(axes, in_order, scale, [] if by is None else [short(by, value) for value in lines])
     axes.set_xlabel(with_unit("memory" if "memory" in x else x, scale.unit))
-    return style.finish(axes, f"{metric} by size of memory", with_unit(metric, rows.units.get(metric, "")))
+    label = metric + style.unit_axis(axes.yaxis, rows.units.get(metric, ""))
+    return style.finish(axes, f"{metric} by size of memory", label)
 
 
 def _ratios(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
@@ -78,7 +82,7 @@ def _ratios(axes: Axes, curves: Mapping[str, tuple[Any, Any]]) -> None:
         if percent:
             ends.append((name, percent[-1], look))
     axes.set_xlabel("memory, pages")
-    axes.set_ylim(0, 100)
+    axes.set_ylim(bottom=0)
     if not ends:
         style.empty(axes, "no curves")
     style.label_ends(axes, ends)

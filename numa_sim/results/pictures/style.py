@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from numa_sim.results.readable import time_unit
+from numa_sim.results.readable import readable_bytes, readable_ns, time_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ __all__ = [
     "root_figure",
     "size_unit",
     "time_axis",
+    "unit_axis",
 ]
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -72,6 +73,15 @@ def size_unit(n_bytes: float) -> tuple[int, str]:
     """Bytes in, and name of, the unit in which a size of `n_bytes` is best read."""
     units = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"))
     return next(((scale, unit) for scale, unit in units if n_bytes >= scale), (1 << 10, "KiB"))
+
+
+def unit_axis(axis: Any, unit: str) -> str:
+    """Let the ticks of an axis in ns or bytes name their own units; return what its label must still say."""
+    readable = {"ns": readable_ns, "bytes": readable_bytes}.get(unit)
+    if readable is None:
+        return "" if unit in ("", "1") else f", {unit}"
+    axis.set_major_formatter(lambda value, _: readable(value) if value else "0")
+    return ""
 
 
 def empty(axes: Axes, why: str) -> None:
