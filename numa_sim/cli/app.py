@@ -348,7 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"numa-sim: error: {problem}", file=sys.stderr)  # noqa: T201 - the one place errors are printed
         sys.exit(BAD_INPUT)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # typer's own answer to Ctrl-C
+        if ended.code == INTERRUPTED and type(ended) is SystemExit:  # typer's own answer to Ctrl-C
             print("numa-sim: interrupted, no run folder written", file=sys.stderr)  # noqa: T201
         raise
     finally:

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from numa_sim.config.model import Config
     from numa_sim.sweep.progress import Kind
 
+INTERRUPTED = 130
 SOME_FAILED = 3
 """Exit code when runs of a sweep were quarantined."""
+
+
+class InterruptedSweep(SystemExit):
+    """Ctrl-C in the middle of a sweep, of which everything has been said."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,9 @@ def sweep_config(file: Path, settings: Sequence[str], options: SweepOptions) -> 
                 config, folder, executor, jobs=jobs, shard=shard, retry=options.retry, progress=progress
             )
     except KeyboardInterrupt:
-        talk.print(f"numa-sim: interrupted; what is done is in {folder}, the same command goes on", highlight=False)
-        raise
+        said = f"numa-sim: interrupted; what is done is in {folder}, the same command goes on"
+        talk.print(said, highlight=False, soft_wrap=True)
+        raise InterruptedSweep(INTERRUPTED) from None
     screen = Console(highlight=False, soft_wrap=True)
     for line in sweep_status(folder).lines():
         screen.print(line, markup=False)

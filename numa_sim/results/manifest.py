@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from numa_sim.observe.result import InputFile, RunResult
@@ -141,6 +142,7 @@ def packages() -> dict[str, str]:
     return {name: version for name in _PACKAGES if (version := _version(name))}
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from numa_sim.config.sweep import Case, Design, Sweep
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
 from numa_sim.results.canonical import sha256
+from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_folder import PlannedRun
 from numa_sim.sweep.sampling import sampled_values
 from numa_sim.workloads.streams import stream
@@ -219,6 +221,7 @@ def make_plan(config: Config) -> Plan:
         For a point that cannot be run: names its axis, its value and what the field allows.
     """
     sweep = sweep_of(config)
+    _check_metric(config, sweep.replicas.metric)
     points = points_of(config)
     seeds = [replica_seed(config.run.seed, replica) for replica in range(sweep.replicas.max)]
     digests: dict[Path, str] = {}
@@ -230,6 +233,15 @@ def make_plan(config: Config) -> Plan:
     )
     factors = tuple(dict.fromkeys(name for point in points for name in point.factors))
     return Plan(config, sweep, tuple(points), runs, factors)
+
+
+def _check_metric(config: Config, metric: str | None) -> None:
+    """Refuse a metric that is no number of the sweep's table."""
+    names = [figure.name for figure in METRIC_COLUMNS if figure.kind != "text"]
+    if metric is not None and metric not in names:
+        meant = get_close_matches(metric, names, n=5, cutoff=0.4) or names[:5]
+        allowed = (*meant, "or another of the table's columns of numbers")
+        raise ConfigError(config.origin, "sweep.replicas.metric", f"runs have no figure {metric!r}", allowed)
 
 
 def replica_seed(seed: int, replica: int) -> int:

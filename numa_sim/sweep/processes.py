@@ -6,6 +6,7 @@ takes its place, and the others go on.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -218,17 +219,19 @@ def _work(pipe: Connection) -> None:
     import numa_sim.processes.machine
     import numa_sim.results.run_folder  # noqa: F401 - both while the first work is on its way
 
-    pipe.send_bytes(pickle.dumps((True, "ready")))
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the parent has gone, or wants no more
+        pipe.send_bytes(pickle.dumps((True, "ready")))
+        while True:
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
-        except (EOFError, OSError):
-            return
-        try:
-            answer = pickle.dumps((True, function(*args, **kwargs)))
-        except Exception as problem:
-            answer = _packed(problem)
-        pipe.send_bytes(answer)
+            pipe.send_bytes(_answer(function, args, kwargs))
+
+
+def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> bytes:
+    """What came of one piece of work."""
+    try:
+        return pickle.dumps((True, function(*args, **kwargs)))
+    except Exception as problem:
+        return _packed(problem)
 
 
 def _packed(problem: Exception) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from numa_sim.config.model import Config
 from numa_sim.errors import SimulationError
-from numa_sim.results.run_folder import remove_leftovers
 from numa_sim.results.sweep_folder import PlannedRun
 from numa_sim.results.sweep_table import collect
 from numa_sim.sweep.crew import Crew
@@ -22,7 +21,7 @@ from numa_sim.sweep.processes import usable_cpus
 from numa_sim.sweep.rounds import missing_runs
 from numa_sim.sweep.shards import Shard
 from numa_sim.sweep.store import Failure, SweepFolder
-from numa_sim.sweep.values import Values, check_metric
+from numa_sim.sweep.values import Values
 
 __all__ = ["Progress", "SweepOutcome", "run_sweep"]
 
@@ -118,15 +117,13 @@ def run_sweep(
     """
     started = time.perf_counter()
     plan = make_plan(config)
-    check_metric(config, plan.sweep.replicas.metric)
     store = SweepFolder(folder)
     store.prepare(plan)
-    if shard is None:
-        remove_leftovers(store.path / "runs")
     crew = Crew(executor, usable_cpus() if jobs is None else jobs, plan.sweep.limits.wall)
     sweeping = _Sweeping(plan, store, crew, _once((shard or Shard()).of(plan)), retry, progress or Progress())
     with crew:
         sweeping.go()
+    store.tidy(run.run for run in sweeping.runs)
     outcome = sweeping.outcome
     outcome.complete = _is_complete(plan, store, Values(store, plan.sweep.replicas.metric))
     if outcome.complete:
@@ -147,7 +144,7 @@ class _Sweeping:
         retry: bool,
         progress: Progress,
     ) -> None:
-        self._plan, self._store, self._crew, self._runs, self._progress = plan, store, crew, runs, progress
+        self._plan, self._store, self._crew, self.runs, self._progress = plan, store, crew, runs, progress
         self._values = Values(store, plan.sweep.replicas.metric)
         self._suspects: list[PlannedRun] = []
         self._alone = False
@@ -173,7 +170,7 @@ class _Sweeping:
 
     def go(self) -> None:
         """Round after round, until nothing is missing."""
-        while missing := missing_runs(self._runs, self._plan.sweep.replicas, self._is_settled, self._values.of):
+        while missing := missing_runs(self.runs, self._plan.sweep.replicas, self._is_settled, self._values.of):
             self._progress.begin(len(self._settled) + len(missing), len(self._settled))
             self._crew.get_ready(len(missing))
             self._round(deque(missing))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from numa_sim.errors import RunFolderError
 from numa_sim.results.canonical import canonical_json, seal
 from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.manifest import MANIFEST
+from numa_sim.results.run_folder import is_temporary
 from numa_sim.results.sweep_folder import FAILURES, RUNS, SWEEP, SWEEP_VERSIONS, SweepDesign, read_design
 from numa_sim.results.verify import verify_run
 from numa_sim.sweep.design import Plan
@@ -143,6 +145,17 @@ class SweepFolder:
     def under_way(self) -> list[str]:
         """Runs that have begun and not ended, or whose worker was killed."""
         return sorted(file.stem for file in (self.path / STARTED).glob("*.log"))
+
+    def tidy(self, runs: Iterable[str]) -> None:
+        """Remove what killed workers left of runs that are there, or set aside, by now."""
+        done = set(runs)
+        for path in (self.path / RUNS).iterdir():
+            if is_temporary(path) and path.name[1:].split(".")[0] in done:
+                with contextlib.suppress(OSError):
+                    self._files.remove_folder(path)
+        for run in self.under_way():
+            if run in done:
+                self.log(run).unlink(missing_ok=True)
 
     def present(self) -> set[str]:
         """Names of the runs whose results are there."""

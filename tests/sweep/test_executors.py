@@ -1,0 +1,109 @@
+"""Any executor will do: those that break, those that are handed over, and our own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from sweep import tiny
+
+from numa_sim.errors import ConfigError
+from numa_sim.sweep import ProcessExecutor, SerialExecutor, run_sweep
+from numa_sim.sweep.processes import WorkerDied
+
+EIGHT = {**tiny.FORTY, "replicas": 1}
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serial") / "sweep"
+    assert run_sweep(tiny.config(**EIGHT), folder, SerialExecutor()).done == 8
+    return folder
+
+
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_pool_that_breaks_is_replaced_and_nothing_is_lost(serial: Path, tmp_path: Path, handed_over: bool) -> None:
+    """R14: the standard library's pool loses all its work when one worker is killed; the sweep loses nothing."""
+    pools: list[ProcessPoolExecutor] = []
+
+    def make() -> ProcessPoolExecutor:
+        pools.append(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
+        return pools[-1]
+
+    def kill_one() -> None:
+        while not (tmp_path / "sweep" / "runs").is_dir() or not list((tmp_path / "sweep" / "runs").glob("[0-9a-f]*")):
+            time.sleep(0.002)
+        os.kill(next(iter(pools[0]._processes)), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    outcome = run_sweep(tiny.config(**EIGHT), tmp_path / "sweep", make() if handed_over else make, jobs=1)
+    killer.join()
+    assert len(pools) == (1 if handed_over else 2)
+    assert outcome.whole
+    assert not list((tmp_path / "sweep" / "failures").iterdir())
+    assert tiny.result_set(tmp_path / "sweep") == tiny.result_set(serial)
+
+
+def test_the_death_of_one_worker_is_the_end_of_its_own_work_only() -> None:
+    with ProcessExecutor(2) as executor:
+        fine = [executor.submit(pow, 2, power) for power in range(5)]
+        dead = executor.submit(os._exit, 5)
+        more = [executor.submit(pow, 3, power) for power in range(5)]
+        assert [future.result(60) for future in fine + more] == [2**n for n in range(5)] + [3**n for n in range(5)]
+        with pytest.raises(WorkerDied, match="code 5"):
+            dead.result(60)
+        raised = executor.submit(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            raised.result(60)
+        unpicklable = executor.submit(threading.Lock)
+        with pytest.raises(TypeError, match="pickle"):
+            unpicklable.result(60)
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(pow, 2, 3)
+
+
+def test_errors_cross_from_workers_as_what_they_are() -> None:
+    """R22: an exception is the same class with the same arguments in the sweep's process."""
+    with ProcessExecutor(1) as executor:
+        future = executor.submit(_refuse)
+        with pytest.raises(ConfigError) as refused:
+            future.result(60)
+    assert refused.value.allowed == ("a", "b")
+
+
+def _refuse() -> None:
+    raise ConfigError("file", "path", "message", ("a", "b"))
+
+
+def test_a_worker_beyond_its_patience_is_killed_and_the_next_work_is_done() -> None:
+    with ProcessExecutor(1, patience_s=0.3) as executor:
+        slow, quick = executor.submit(time.sleep, 600), executor.submit(pow, 2, 5)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            slow.result(60)
+        assert quick.result(60) == 32
+
+
+def test_workers_that_cannot_start_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numa_sim.sweep.processes._work", _dies_at_once)
+    with ProcessExecutor(2) as executor, pytest.raises(BrokenExecutor, match=r"workers cannot start: .* code 9"):
+        executor.submit(pow, 2, 3).result(60)
+
+
+def _dies_at_once(_pipe: object) -> None:
+    os._exit(9)
+
+
+def test_shutting_down_at_once_kills_what_is_under_way() -> None:
+    executor = ProcessExecutor(1)
+    slow, waiting = executor.submit(time.sleep, 600), executor.submit(pow, 2, 5)
+    time.sleep(0.1)
+    executor.shutdown(cancel_futures=True)
+    assert waiting.cancelled()
+    assert slow.cancelled() or isinstance(slow.exception(), WorkerDied)
