@@ -72,9 +72,9 @@ def test_hangs_and_hunger_are_recorded_as_what_they_are(tmp_path: Path, monkeypa
     sweep, orders = tmp_path / "sweep", tmp_path / "orders"
     monkeypatch.setattr("numa_sim.sweep.store.ATTEMPTS", 1)
     axis = {"workload.0.program.1.accesses": [1000, 1001, 1002]}
-    design = {"grid": axis, "limits": {"wall": "3s", "memory": "500MiB"}}
+    design = {"grid": axis, "limits": {"wall": "6s", "memory": "500MiB"}}
     runs = told(orders, {0: "hang 9", 1: "eat 9", 2: "stop 9"}, design)
-    with faulty.FaultyExecutor(orders, 2, patience_s=5) as executor:
+    with faulty.FaultyExecutor(orders, 2, patience_s=8) as executor:
         outcome = run_sweep(tiny.config(**design), sweep, executor)
     assert sorted(outcome.quarantined) == sorted(runs)
     last = [json.loads((sweep / "failures" / f"{run}.json").read_text())["attempts"][-1] for run in runs]
