@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from numa_sim.config.explain import shown
+from numa_sim.config.explain import near, shown
 from numa_sim.config.inputs import input_files
 from numa_sim.config.model import Config
 from numa_sim.config.reader import set_at
@@ -18,6 +18,7 @@ from numa_sim.config.resolve import topology_of
 from numa_sim.config.sweep import Case, Design, Sweep
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
+from numa_sim.policies.registry import names
 from numa_sim.results.canonical import sha256
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_folder import PlannedRun
@@ -74,6 +75,7 @@ class Point:
             if not config.workload:
                 raise ConfigError(base.origin, "workload", "nothing to run", ("at least one [[workload]]",))
             topology_of(config)
+            _check_policy(config)
         except ConfigError as problem:
             raise self._blame(problem, base.origin) from None
         return config
@@ -95,6 +97,15 @@ class Point:
         named = ", ".join(f"{name} = {shown(value)}" for name, value in self.factors.items())
         message = f"point {self.index} ({named}): {problem.path}: {problem.message}"
         return ConfigError(origin, "sweep", message, problem.allowed)
+
+
+def _check_policy(config: Config) -> None:
+    """Refuse a policy that nobody has registered."""
+    policy = config.kernel.reclaim
+    if policy != "kernel" and policy not in names():
+        allowed = ("kernel", *names())
+        message = f"there is no policy {policy!r}{near(policy, allowed)}"
+        raise ConfigError(config.origin, "kernel.reclaim", message, allowed)
 
 
 def _merge_case(document: dict[str, Any], case: Case) -> None:
@@ -225,9 +236,9 @@ def make_plan(config: Config) -> Plan:
     points = points_of(config)
     seeds = [replica_seed(config.run.seed, replica) for replica in range(sweep.replicas.max)]
     digests: dict[Path, str] = {}
-    named = [_run_ids(point.config(config), seeds, digests) for point in points]
+    ids = [_run_ids(point.config(config), seeds, digests) for point in points]
     runs = tuple(
-        PlannedRun(named[point.index][replica], point.index, replica, seed, point.factors)
+        PlannedRun(ids[point.index][replica], point.index, replica, seed, point.factors)
         for replica, seed in enumerate(seeds)
         for point in points
     )
@@ -237,9 +248,9 @@ def make_plan(config: Config) -> Plan:
 
 def _check_metric(config: Config, metric: str | None) -> None:
     """Refuse a metric that is no number of the sweep's table."""
-    names = [figure.name for figure in METRIC_COLUMNS if figure.kind != "text"]
-    if metric is not None and metric not in names:
-        meant = get_close_matches(metric, names, n=5, cutoff=0.4) or names[:5]
+    columns = [figure.name for figure in METRIC_COLUMNS if figure.kind != "text"]
+    if metric is not None and metric not in columns:
+        meant = get_close_matches(metric, columns, n=5, cutoff=0.4) or columns[:5]
         allowed = (*meant, "or another of the table's columns of numbers")
         raise ConfigError(config.origin, "sweep.replicas.metric", f"runs have no figure {metric!r}", allowed)
 
@@ -255,12 +266,12 @@ def _run_ids(config: Config, seeds: Iterable[int], digests: dict[Path, str]) -> 
     """Name of the run with each seed: a digest of all that its results follow from."""
     resolved = config.resolved()
     inputs = [[path, _digest(file, digests)] for path, file in input_files(config)]
-    names = []
+    ids = []
     for seed in seeds:
         resolved["run"]["seed"] = seed
         everything = {"config": resolved, "inputs": inputs, "model_version": MODEL_VERSION}
-        names.append(sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())[:_ID_LENGTH])
-    return names
+        ids.append(sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())[:_ID_LENGTH])
+    return ids
 
 
 def _digest(file: Path, known: dict[Path, str]) -> str:

@@ -40,7 +40,6 @@ class Progress:
     """Runs wanted in this round, and how many of them are there already."""
     ended: Callable[[str, float], None] = lambda state, seconds: None
     """A run has ended: "done", "there", "retried" or "quarantined", after so many seconds."""
-    say: Callable[[str], None] = lambda message: None
 
 
 @dataclass
@@ -171,8 +170,8 @@ class _Sweeping:
     def go(self) -> None:
         """Round after round, until nothing is missing."""
         while missing := missing_runs(self.runs, self._plan.sweep.replicas, self._is_settled, self._values.of):
-            self._progress.begin(len(self._settled) + len(missing), len(self._settled))
             self._crew.get_ready(len(missing))
+            self._progress.begin(len(self._settled) + len(missing), len(self._settled))
             self._round(deque(missing))
             self._try_suspects()
 
