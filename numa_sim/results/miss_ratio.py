@@ -26,6 +26,7 @@ from numa_sim.compiled import entry, rule
 from numa_sim.errors import ConfigError
 from numa_sim.policies.registry import find
 from numa_sim.policies.replay import PageTrace, replay
+from numa_sim.results.frames import frame_library
 from numa_sim.state.constants import PAGE_SIZE
 from numa_sim.units import parse_bytes
 
@@ -88,6 +89,7 @@ class MissRatioCurve:
 
     def to_pandas(self) -> Any:
         """`table` as a pandas.DataFrame (needs pandas)."""
+        frame_library("pandas")
         return self.table.to_pandas()
 
     def to_csv(self) -> str:

@@ -13,6 +13,7 @@ from numa_sim.observe.result import RunResult
 from numa_sim.results import tables
 from numa_sim.results.durable import existing_folder
 from numa_sim.results.formats import manifest_as_now, unknown_version
+from numa_sim.results.frames import frame_library
 from numa_sim.results.manifest import MANIFEST, SUMMARY, TOPOLOGY
 from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import summarise
@@ -174,6 +175,8 @@ class Run:
         ------
         KeyError
             If `table` is none of these.
+        ConfigError
+            If pandas is not installed.
         """
         known = (
             "timeseries",
@@ -188,6 +191,7 @@ class Run:
         )
         if table not in known:
             raise KeyError(f"{table!r}: choose {', '.join(known[:-1])} or {known[-1]}")
+        frame_library("pandas")
         return getattr(self, table).to_pandas()
 
     def steady(self, column: str, node: int | None = None, confidence: float = 0.95) -> SteadyMean:

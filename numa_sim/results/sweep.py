@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results import sweep_table
+from numa_sim.results.frames import frame_library
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.run import Run, open_run
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
@@ -103,15 +104,14 @@ class Sweep:
     def to_pandas(self, table: str = "runs") -> Any:
         """Return a table as a pandas.DataFrame (needs pandas); ``attrs["units"]`` holds the units by column."""
         arrow = self.get(table)
+        frame_library("pandas")
         frame = arrow.to_pandas()
         frame.attrs["units"] = {field.name: field.metadata[b"unit"].decode() for field in arrow.schema}
         return frame
 
     def to_polars(self, table: str = "runs") -> Any:
         """Return a table as a polars.DataFrame (needs polars)."""
-        import polars
-
-        return polars.from_arrow(self.get(table))
+        return frame_library("polars").from_arrow(self.get(table))
 
     def to_xarray(self) -> Any:
         """Return the metrics as an xarray.Dataset (needs xarray): factors and ``replica`` are its dimensions.

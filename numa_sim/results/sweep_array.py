@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numa_sim.results.frames import frame_library
 from numa_sim.results.sweep_columns import METRIC_COLUMNS, Figure
 from numa_sim.results.sweep_factors import factor_kind, factor_values, is_grid, point_factors
 from numa_sim.results.sweep_folder import SweepDesign
@@ -15,7 +16,7 @@ __all__ = ["dataset"]
 
 def dataset(design: SweepDesign, table: Any) -> Any:
     """Data set of a sweep's table; see `numa_sim.results.sweep.Sweep.to_xarray`."""
-    import xarray
+    xarray = frame_library("xarray")
 
     points = point_factors(design)
     replicas = sorted({run.replica for run in design.runs})
