@@ -49,8 +49,6 @@ PARTS: Final = {
     "kswapd_wait": ("#777777", "\\\\\\\\"),
 }
 """Colour and hatch of each part of a task's time."""
-_DARK: Final = ("direct_reclaim", "swap_wait", "local")
-"""Parts on which a number is written in white; on hatches it would not be read."""
 MOST_BARS: Final = 12
 _TWO_LINES_INCHES: Final = 0.3
 
@@ -105,7 +103,7 @@ def _bars(axes: Any, part: str, left: Any, share: Any) -> None:
         if value >= 5:
             text = axes.text(
                 left[row] + value / 2, row, f"{value:.0f}", ha="center", va="center", fontsize=style.SMALL_PT,
-                color="white" if part in _DARK else "black",
+                color=style.ink_on(color),
             )  # fmt: skip
             if hatch:
                 text.set_bbox({"facecolor": color, "edgecolor": "none", "pad": 0.8})

@@ -23,6 +23,7 @@ __all__ = [
     "colour_scale",
     "empty",
     "finish",
+    "ink_on",
     "inches",
     "label_ends",
     "legend",
@@ -184,6 +185,15 @@ def inches(axes: Axes) -> tuple[float, float]:
     box = axes.get_window_extent()
     dpi = root_figure(axes).dpi
     return box.width / dpi, box.height / dpi
+
+
+def ink_on(color: str) -> str:
+    """White or black, whichever can be read on `color`."""
+    from matplotlib.colors import to_rgb
+
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "white" if luminance < 0.26 else "black"
 
 
 def root_figure(axes: Axes) -> Any:

@@ -98,6 +98,18 @@ def test_text_is_never_smaller_than_seven_points_and_stays_in_a_column(name):
         assert min(overlap, beside) < 2, "two labels lie on top of each other"
 
 
+def luminance(color):
+    rgb = np.array(to_rgb(color))
+    return float(GREY[0] @ np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4))
+
+
+def test_numbers_on_bars_can_be_read():
+    """Contrast as WCAG defines it: at least 3 is asked of what is large or bold."""
+    for part, (color, _) in latency_breakdown.PARTS.items():
+        light, dark = sorted((luminance(color), luminance(style.ink_on(color))), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) > 3, part
+
+
 def test_labels_at_line_ends_keep_their_order_and_distance():
     axes = Picture(figsize=(5, 2)).add_subplot()
     axes.set_ylim(0, 100)
