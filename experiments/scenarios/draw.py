@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from numa_sim.config import load
 from numa_sim.processes.machine import Machine
 from numa_sim.results import Run
-from numa_sim.results.pictures import latency_breakdown, node_fill, reclaim_rates, swap_use
+from numa_sim.results.pictures import latency_breakdown, node_fill, reclaim_rates, style, swap_use
 from numa_sim.results.pictures.figure import Picture
 from numa_sim.results.pictures.series import by_node
 
@@ -108,8 +108,8 @@ def two_kernels() -> Picture:
     for ax, (kernel, result) in zip(axes[:2], runs.items(), strict=True):
         frame = result.to_pandas().groupby("t_ns").sum(numeric_only=True)
         lists = {"active": "active_pages", "inactive": "inactive_pages", "free": "free_pages"}
-        for (label, column), colour in zip(lists.items(), (BLUE, VERMILION, "#009E73"), strict=True):
-            ax.plot(frame.index / 1e9, frame[column], label=label, color=colour)
+        for i, (label, column) in enumerate(lists.items()):
+            ax.plot(frame.index / 1e9, frame[column], label=label, **style.line(i))
         _title(ax, f"{kernel}: pages on the lists")
         ax.set(xlabel="simulated time, s", ylabel="pages")
         ax.spines[["top", "right"]].set_visible(False)
