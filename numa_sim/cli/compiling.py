@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -19,12 +18,13 @@ def compiling_together(talk: Console) -> Iterator[None]:
     Whichever of the two comes to a rule first compiles it and keeps it for the other (`numa_sim.rule_cache`).
     """
     from numa_sim.compiled import announce_compiling
+    from numa_sim.sweep.processes import usable_cpus
 
     started: list[subprocess.Popen[bytes]] = []
 
     def compile_begins(message: str) -> None:
         talk.print(message, highlight=False)
-        if _cpus() > 1:
+        if usable_cpus() > 1:
             started.append(_process_from_the_end())
 
     before = announce_compiling(compile_begins)
@@ -35,11 +35,6 @@ def compiling_together(talk: Console) -> Iterator[None]:
         for other in started:
             other.terminate()
             other.wait()
-
-
-def _cpus() -> int:
-    """CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _process_from_the_end() -> subprocess.Popen[bytes]:

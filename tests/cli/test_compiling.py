@@ -11,6 +11,7 @@ from rich.console import Console
 from numa_sim import rule_cache
 from numa_sim.cli import compiling
 from numa_sim.cli.compiling import compiling_together
+from numa_sim.sweep import processes
 
 
 class Started:
@@ -37,7 +38,7 @@ def _no_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_second_process_helps_while_rules_are_compiled_and_is_ended_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_cpus", lambda: 2)
+    monkeypatch.setattr(processes, "usable_cpus", lambda: 2)
     screen = Console(file=io.StringIO(), width=400)
     with compiling_together(screen):
         assert Started.all == [], "nothing is compiled yet"
@@ -50,7 +51,7 @@ def test_a_second_process_helps_while_rules_are_compiled_and_is_ended_after(monk
 
 
 def test_one_cpu_is_not_shared_with_a_second_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_cpus", lambda: 1)
+    monkeypatch.setattr(processes, "usable_cpus", lambda: 1)
     with compiling_together(Console(file=io.StringIO())):
         rule_cache.about_to_compile()
     assert Started.all == []
