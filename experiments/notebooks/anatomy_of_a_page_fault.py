@@ -119,8 +119,10 @@ assert "swap area" in str(gone)
 # %%
 run = Run.of(machine.run_to_end())
 spans = run.to_pandas("spans")
-fault = spans[(spans.start_ns >= seen["again_ns"]) & (spans.end_ns <= seen["back_ns"])]
-fault.assign(us=(fault.end_ns - fault.start_ns) / 1e3)
+during = spans[(spans.begin_ns < seen["back_ns"]) & (spans.end_ns > seen["again_ns"])]
+during = during[during.kind != "running"].assign(us=(during.end_ns - during.begin_ns) / 1e3)
+assert "major_fault" in set(during.kind)
+during[["kind", "begin_ns", "us", "cpu", "disk", "pages", "detail"]]
 
 # %% [markdown]
 # ## Where the time went

@@ -61,7 +61,7 @@ table = pd.DataFrame(
         for size, run in runs.items()
     }
 ).T.rename_axis("heap, MiB")
-table
+table.convert_dtypes()
 
 # %%
 assert table.loc[8, "miss"] == table.loc[12, "miss"] == 0, "what fits stays at home"

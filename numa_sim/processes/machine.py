@@ -44,6 +44,7 @@ from numa_sim.processes.mmap_sem import MmapSems
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
 from numa_sim.processes.runnable import Runnable
+from numa_sim.processes.shown import machine_html
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
@@ -190,6 +191,10 @@ class Machine(simpy.Environment):
             f"<Machine {topology.name}: {len(topology)} nodes, {len(self.cpus)} CPUs, {memory}, "
             f"{len(self.tasks)} tasks, at {format_ns(self.now_ns)}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Nodes and tasks at this moment, for notebooks."""
+        return machine_html(self)
 
     # Time ------------------------------------------------------------------------------------------------------------
 

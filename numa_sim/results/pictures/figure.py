@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from numa_sim.errors import ConfigError
 
-__all__ = ["FORMATS", "Picture", "contents", "save"]
+__all__ = ["FORMATS", "Picture", "ShownAxes", "contents", "save"]
 
 FORMATS: Final = ("png", "svg", "pdf")
 _METADATA: Final[dict[str, dict[str, Any]]] = {
@@ -34,6 +34,13 @@ class Picture(Figure):
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
         return self.png()
+
+
+class ShownAxes(Axes):
+    """Axes that notebooks show as the picture they are in."""
+
+    def _repr_png_(self) -> bytes:
+        return contents(self, "png", _DPI)
 
 
 def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:

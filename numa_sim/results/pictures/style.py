@@ -52,9 +52,9 @@ def axes_of(ax: Axes | None, size_inches: tuple[float, float] = (6.6, 2.6)) -> A
     """Return `ax`, or new axes in a figure of their own, which pyplot does not know."""
     if ax is not None:
         return ax
-    from numa_sim.results.pictures.figure import Picture
+    from numa_sim.results.pictures.figure import Picture, ShownAxes
 
-    return Picture(figsize=size_inches, layout="constrained").add_subplot()
+    return Picture(figsize=size_inches, layout="constrained").add_subplot(axes_class=ShownAxes)
 
 
 def line(i: int) -> dict[str, Any]:
