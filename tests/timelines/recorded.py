@@ -71,6 +71,44 @@ def forked(timeline: Any = True, **more: Any) -> Machine:
     return machine
 
 
+def threads(timeline: Any = True) -> Machine:
+    """Three threads that write the same memory, more than there is: faults wait for mmap_sem, and for one another."""
+
+    def parent(task: Any) -> Any:
+        heap = yield task.mmap(900 * 4096)
+
+        def thread(task: Any) -> Any:
+            for _ in range(2):
+                yield task.touch(heap, write=1.0)
+
+        for _ in range(3):
+            yield task.clone(thread)
+        for _ in range(3):
+            yield task.wait()
+
+    machine = small((4,), cpus=("0-3",), run={"timeline": timeline})
+    machine.add(parent, name="parent")
+    return machine
+
+
+def balanced(timeline: Any = True) -> Machine:
+    """More tasks than CPUs, which pull them from one another."""
+    kernel = {"balance": {"within_node": True, "across_nodes": True}, "time_slice": "200us"}
+    machine = small((4, 4), cpus=("0-1", "2-3"), run={"timeline": timeline}, kernel=kernel)
+
+    def program(time_ns: int) -> Any:
+        def computes(task: Any) -> Any:
+            heap = yield task.mmap(50 * 4096)
+            yield task.touch(heap, write=1.0)
+            yield task.compute(time_ns)
+
+        return computes
+
+    for i in range(11):
+        machine.add(program(100_000 * (i % 4) ** 3), name=f"task-{i}")
+    return machine
+
+
 def mapped(timeline: Any = True, profile: str = "linux-2.4.37") -> Machine:
     """A task that maps a file of 3 MiB and writes it, another that reads it by system calls; both more than fit."""
 
@@ -106,9 +144,11 @@ MACHINES: dict[str, Any] = {
     "2.4.37": pressed,
     "hdd": lambda on=True: pressed(on, swap=(HDD,)),
     "zram": lambda on=True: pressed(on, swap=(ZRAM,)),
-    "policy": lambda on=True: pressed(on, kernel={"reclaim": "lru"}),
+    "policy": lambda on=True: pressed(on, kernel={"reclaim": "whole-process"}),
     "no daemons": lambda on=True: pressed(on, kernel={"switches": {"kswapd": False}}),
     "fork": forked,
+    "threads": threads,
+    "balanced": balanced,
     "files": mapped,
     "killed": full,
     "stopped": lambda on=True: busy(pressed(on, run={"until": "3ms"})),

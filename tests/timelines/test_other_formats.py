@@ -17,7 +17,7 @@ from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.results import Run
 from numa_sim.results.timelines import FORMATS, exported
 
-NAMES = ("2.4.37", "2.2", "fork", "files", "killed", "stopped")
+NAMES = ("2.4.37", "2.2", "fork", "files", "killed", "balanced", "stopped")
 LINE = re.compile(
     r"^\s*(?P<comm>.{1,16}?)-(?P<pid>\d+)\s+\[(?P<cpu>\d{3})\]\s(?P<flags>\S{4,5})\s+(?P<s>\d+)\.(?P<ns>\d{6,9}):\s"
     r"(?P<event>\w+):\s?(?P<fields>.*)$"

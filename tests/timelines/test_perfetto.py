@@ -64,7 +64,7 @@ def test_slices_add_up(name: str) -> None:
         assert all(sum(i.end - i.begin for i in one.inner) in (0, one.end - one.begin) for one in requests)
 
 
-@pytest.mark.parametrize("name", ["2.4.37", "hdd", "2.4.0", "files", "no daemons"])
+@pytest.mark.parametrize("name", ["2.4.37", "hdd", "2.4.0", "files", "threads"])
 def test_flows_lead_from_a_fault_to_its_request_and_to_its_end(name: str) -> None:
     _, counters, tracks = told(name)
     reached = {flow: one for track in below(tracks, "Disks") for one in track.roots for flow in one.flows}

@@ -71,6 +71,9 @@ def test_spans_are_as_many_as_the_counters_say(name: str) -> None:
     assert worked == [counts["pgscan_kswapd"], counts["pgsteal_kswapd"]]
     happened = [DETAILS[detail] for detail in timeline.of(Kind.INSTANT)[:, AT["detail"]].tolist()]
     assert happened.count("oom_kill") == counts["oom_kill"]
+    moved = counts["migrations_within_node"] + counts["migrations_across_nodes"]
+    assert happened.count("migrate_task") == moved
+    assert name != "balanced" or moved > 0
     if name == "stopped":
         assert {"still running"} & {DETAILS[d] for d in timeline.of(Kind.RUNNING)[:, AT["detail"]].tolist()}
 
