@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from errno import errorcode
 
 __all__ = [
+    "BudgetError",
     "ConfigError",
     "InvariantViolation",
     "NumaSimError",
@@ -33,6 +34,30 @@ class NumaSimError(Exception):
 
     def __str__(self) -> str:
         return _one_line(*self.args)
+
+
+class BudgetError(NumaSimError):
+    """A run took more than its budget (``run.budget``) and was given up.
+
+    Parameters
+    ----------
+    budget : str
+        What was used up.
+    t_ns : int
+        Simulated time by then, ns.
+    last : tuple of str
+        What happened last, in its order, one line each.
+    """
+
+    def __init__(self, budget: str, t_ns: int, last: Iterable[str] = ()) -> None:
+        super().__init__(budget, t_ns, last if isinstance(last, tuple) else tuple(last))
+        self.budget = budget
+        self.t_ns = t_ns
+        self.last: tuple[str, ...] = self.args[2]
+
+    def __str__(self) -> str:
+        text = _one_line("the budget is used up", f"{self.budget}, at t={self.t_ns} ns")
+        return _one_line(text, f"last {self.last[-1]}") if self.last else text
 
 
 class ConfigError(NumaSimError):

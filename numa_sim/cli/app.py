@@ -19,7 +19,7 @@ import typer
 
 from numa_sim.cli.arguments import ConfigFile, Overrides
 from numa_sim.cli.sweep_commands import sweep_app
-from numa_sim.errors import NumaSimError
+from numa_sim.errors import BudgetError, NumaSimError
 
 DIFFERENT = 1
 BAD_INPUT = 2
@@ -346,6 +346,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(args=list(arguments) if arguments is not None else None, prog_name="numa-sim")
     except NumaSimError as problem:
         print(f"numa-sim: error: {problem}", file=sys.stderr)  # noqa: T201 - the one place errors are printed
+        if isinstance(problem, BudgetError):
+            print("\n".join(("it did last:", *problem.last)), file=sys.stderr)  # noqa: T201
         sys.exit(BAD_INPUT)
     except SystemExit as ended:
         if ended.code == INTERRUPTED and type(ended) is SystemExit:  # typer's own answer to Ctrl-C

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from numa_sim.config.budget import Budget
 from numa_sim.config.quantities import PAGE_BYTES, PositiveTime, Section, Size, Time, refuse, size, time
 
 
@@ -80,6 +81,7 @@ class Run(Section):
     timeline: Annotated[
         TimelineTable | None, BeforeValidator(_on_or_off, json_schema_input_type=TimelineTable | bool | None)
     ] = Field(None, description="true, or a table: record who did what when, in spans.parquet and trace.pftrace")
+    budget: Budget = Budget()
     keep_inputs: Size = Field(
         1 << 20,
         description="traces and swap headers up to this size are copied into the run folder",

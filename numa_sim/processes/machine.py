@@ -16,6 +16,7 @@ import numpy as np
 import simpy
 
 from numa_sim.compiled import entry
+from numa_sim.config.budget import Budget
 from numa_sim.config.model import Config
 from numa_sim.config.resolve import topology_of
 from numa_sim.errors import InvariantViolation, SimulationError
@@ -50,6 +51,7 @@ from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
 from numa_sim.processes.task_rows import TaskRows
 from numa_sim.processes.timeline import MachineTimeline
+from numa_sim.processes.watchdog import Watchdog
 from numa_sim.processes.watched import process_named, process_texts
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
@@ -136,6 +138,7 @@ class Machine(simpy.Environment):
         self.inputs: list[InputFile] = [*self.swap.inputs]
         self._snapshots: list[Snapshot] = []
         self.cores: list[CoreDump] = []
+        self.watchdog: Watchdog | None = None
         self.on_hardware = 0
         self._pages_awaited: dict[int, list[tuple[Signal, int]]] = {}
         self.kmap_waiting: list[Signal] = []
@@ -471,6 +474,8 @@ class Machine(simpy.Environment):
             Called with the machine at every sample.
         """
         started, self._started_unix_s = time.perf_counter(), time.time()
+        if self.config.run.budget != Budget():
+            self.watchdog = Watchdog(self, self.config.run.budget)
         if not self.tasks:
             raise SimulationError("nothing to run: no workload was given")
         self.timeseries.sample(self.now_ns)

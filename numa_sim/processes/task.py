@@ -184,6 +184,8 @@ class TaskProcess(Runnable):
     def _do(self, operation: Any) -> Steps:
         """Carry out one operation; its answer goes back to the program."""
         self._operations += 1
+        if self.machine.watchdog is not None:
+            self.machine.watchdog.operation(self, operation)
         if self.machine.vm.slab_objects:
             self.enter_kernel()
             follow_structures(self.kernel)

@@ -13,6 +13,7 @@ The machine executes each operation it yields and sends back what it gives: a `R
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -47,6 +48,8 @@ from numa_sim.workloads.streams import stream
 from numa_sim.workloads.swap import SwapCalls, Swapoff, Swapon
 
 PROT_DEFAULT = VM_READ | VM_WRITE
+_OWN_STREAMS = re.compile(r"access|(touch|file) \d+|.*/.*", re.DOTALL)
+"""Names of random streams that a program cannot have: its accesses draw from them, or they would be another task's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +219,14 @@ class TaskHandle(
         return f"TaskHandle({self.name!r}, pid={self.pid})"
 
     def rng(self, name: str = "program") -> np.random.Generator:
-        """Return the task's random stream `name`; the same generator at every call."""
+        """Return the task's random stream `name`; the same generator at every call.
+
+        Raises
+        ------
+        ConfigError
+            If the name is one of those its accesses draw from: "access", "touch 1", "file 1", ..., or has a slash.
+        """
+        require(_OWN_STREAMS.fullmatch(name) is None, f"{self.name}: rng", repr(name), "a name not taken, without /")
         if name not in self._streams:
             self._streams[name] = stream(self.seed, f"task/{self.name}/{name}")
         return self._streams[name]

@@ -173,6 +173,7 @@ INLINE: dict[str, Any] = {
         "observe": ["buddy", "access_map"],
         "access_map": {"sample": "100us", "aggregate": "2ms", "region": "32KiB"},
         "timeline": {"from": "1ms", "until": "1s", "most": 1000},
+        "budget": {"events": 10**9, "wall": "1h"},
         "keep_inputs": "64KiB",
     },
 }

@@ -1,0 +1,87 @@
+"""R16: run folders of every format version there was are opened, verified and made again; newer ones are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from numa_sim.cli.app import main
+from numa_sim.errors import RunFolderError
+from numa_sim.observe.result import MODEL_VERSION
+from numa_sim.reproduction import reproduce
+from numa_sim.results import open_run, verify_run
+from numa_sim.results.canonical import canonical_json, seal
+from numa_sim.results.formats import _NEXT, FORMAT_VERSION, manifest_as_now
+
+FORMATS = Path(__file__).parents[1] / "data" / "formats"
+V1 = FORMATS / "v1" / "small"
+
+
+def test_there_is_a_reader_and_a_kept_folder_for_every_older_version() -> None:
+    assert set(_NEXT) == set(range(1, FORMAT_VERSION))
+    for version in _NEXT:
+        kept = FORMATS / f"v{version}" / "small" / "manifest.json"
+        assert json.loads(kept.read_bytes())["format_version"] == version
+
+
+def test_a_folder_of_version_1_says_what_it_said_when_it_was_written() -> None:
+    assert verify_run(V1) == []
+    run = open_run(V1)
+    assert run.manifest["event_hash"] == "2651-1305c2f2204f240e"
+    assert run.manifest["state_hash"] == "0fad152d766cdd59b85aa08814e58341"
+    assert run.manifest["end_ns"] == 6_269_740
+    totals = run.summary["totals"]["vmstat"]
+    assert (totals["pgfault"], totals["pswpin"], totals["pswpout"]) == (1730, 160, 442)
+    assert [task["name"] for task in run.summary["tasks"]] == ["hog", "recorded"]
+    assert (run.timeseries.num_rows, run.events.num_rows, run.proc.num_rows) == (16, 40, 78)
+    assert run.events.slice(1, 1).to_pylist() == [{"t_ns": 0, "task": 2, "event": "context_switch", "a": 0, "b": 2}]
+    assert "2 136 accesses, 41 major faults" in repr(run)
+    assert run.plot() is not None
+    with pytest.raises(RunFolderError, match=r"has no topology\.json"):
+        _ = run.topology
+
+
+def test_it_reads_as_if_it_had_been_written_today() -> None:
+    manifest = open_run(V1).manifest
+    (entry,) = manifest["inputs"]
+    assert entry == {**entry, "name": "short.txt", "file": "short.txt", "kept": None}
+    assert (manifest["replica"], manifest["streams_version"], manifest["beyond_config"]) == (0, 1, [])
+
+
+def test_it_can_be_made_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its input was not kept then, and the configuration has keys now that it had not."""
+    if open_run(V1).manifest["model_version"] != MODEL_VERSION:
+        pytest.skip("the model is another now")
+    again = reproduce(V1, inputs=[V1.parent])
+    assert again.same, again
+    assert not again.alike
+    assert str(again).startswith("the same, in all that the older numa_sim wrote (")
+    with pytest.raises(RunFolderError, match=r"the input 'traces/short.txt' .* cannot be found"):
+        reproduce(V1)
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 999, 0, -1, "2", None, True, 1.0])
+def test_versions_nobody_knows_are_refused(version: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(V1, tmp_path / "run")
+    document = json.loads((folder / "manifest.json").read_bytes())
+    del document["self_sha256"]
+    (folder / "manifest.json").write_bytes(canonical_json(seal({**document, "format_version": version})))
+    said = f"format_version {version!r} is unknown, this numa_sim reads 1 to {FORMAT_VERSION}"
+    assert any(said in problem for problem in verify_run(folder))
+    with pytest.raises(RunFolderError, match="is unknown"):
+        open_run(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(["reproduce", str(folder)])
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("upgrade" in err) == (type(version) is int and version > FORMAT_VERSION)
+
+
+def test_a_manifest_of_today_stays_as_it_is() -> None:
+    manifest = {"format_version": FORMAT_VERSION, "inputs": [], "anything": 1}
+    assert manifest_as_now(manifest) is manifest
