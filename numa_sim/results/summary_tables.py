@@ -186,7 +186,10 @@ def _time_table(summary: dict[str, Any]) -> TextTable:
         title += f": the {len(shown)} longest of {len(tasks)} tasks"
     wide = len(shown) <= _WIDE_TASKS
     rest = [totals] if len(tasks) > 1 else []
-    table = text_table(title, "", *[task["name"] for task in shown], *["all tasks"][: len(rest)])
+    names = [task["name"] if wide else task["name"].replace("/", "/\n") for task in shown]
+    table = text_table(title, "", *names, *["all tasks"][: len(rest)])
+    for column in (table.columns[0], *table.columns[1 + len(shown) :]):
+        column.no_wrap = True  # what is too wide is a task's name; it goes over several lines
     states = [task["state"] if wide else _STATES.get(task["state"], "killed") for task in shown]
     table.add_row("state", *states, *[""] * len(rest), end_section=True)
     parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]
