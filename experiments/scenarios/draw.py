@@ -12,14 +12,17 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from numa_sim.config import load
+from numa_sim.kernel.vmalloc import areas
 from numa_sim.processes.machine import Machine
 from numa_sim.results import Run
 from numa_sim.results.pictures import latency_breakdown, node_fill, reclaim_rates, style, swap_use
 from numa_sim.results.pictures.figure import Picture
 from numa_sim.results.pictures.series import by_node
+from numa_sim.state.kernel import Kernel
 
 HERE = Path(__file__).parent
 CONFIGS = HERE.parents[1] / "configs"
+PAGES_PER_MIB = 256
 BLUE, VERMILION = "#0072B2", "#D55E00"
 IDEAS = ("kernel", "immediate", "lru", "staging", "dirty-clean", "whole-process")
 
@@ -141,6 +144,42 @@ def fork_bomb() -> Picture:
     return picture
 
 
+def vmalloc_placement() -> Picture:
+    """Scenario 13: how the range of vmalloc is cut up under three placement policies, and how often nothing fits."""
+    picture = Picture(figsize=(10, 5), layout="constrained")
+    grid = picture.add_gridspec(3, 2, width_ratios=[3.4, 1])
+    refused: dict[str, int] = {}
+    for row, policy in enumerate(("first", "best", "worst")):
+        machine = Machine(load(CONFIGS / "vmalloc-placement.toml", (f"kernel.vmalloc_placement={policy}",)))
+        refused[policy] = Run.of(machine.run_to_end()).summary["totals"]["vmstat"]["vmalloc_fail"]
+        axes = picture.add_subplot(grid[row, 0])
+        _address_range(machine.kernel, axes, f"{policy} fit")
+        if row == 2:
+            axes.set_xlabel("address above VMALLOC_START, MiB")
+    bars = picture.add_subplot(grid[:, 1])
+    bars.bar_label(bars.bar(list(refused), list(refused.values()), 0.6, color=VERMILION), padding=3, fontsize="small")
+    _title(bars, "Requests refused, of 3000")
+    bars.set_xlabel("placement")
+    bars.margins(y=0.1)
+    bars.spines[["top", "right"]].set_visible(False)
+    return picture
+
+
+def _address_range(k: Kernel, axes: Axes, title: str) -> None:
+    """The areas of vmalloc at the end of a run, and the longest gap between them."""
+    start, end = int(k.vm[0].vmalloc_start), int(k.vm[0].vmalloc_end)
+    taken = [((first - start) / PAGES_PER_MIB, pages / PAGES_PER_MIB) for first, pages in areas(k)]
+    axes.broken_barh(taken, (0, 1), color=BLUE, edgecolor="white", linewidth=0.4)
+    ends = [0.0, *(at + length for at, length in taken)]
+    gaps = [(begin - gap_at, gap_at) for gap_at, begin in zip(ends, [*(at for at, _ in taken), 0.0], strict=True)]
+    length, at = max([*gaps[:-1], ((end - start) / PAGES_PER_MIB - ends[-1], ends[-1])])
+    axes.broken_barh([(at, length)], (0, 1), color="#F0E442")
+    axes.annotate(f"{length:.1f} MiB", (at + length / 2, 0.5), ha="center", va="center", fontsize="small")
+    axes.set(xlim=(0, (end - start) / PAGES_PER_MIB), ylim=(0, 1), yticks=[])
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    _title(axes, f"{title}: {len(taken)} areas (blue), {sum(gap > 0 for gap, _ in gaps)} gaps, the longest in yellow")
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "fill-and-spill": fill_and_spill,
     "two-kernels": two_kernels,
@@ -148,6 +187,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "thrashing": thrashing,
     "out-of-memory": out_of_memory,
     "fork-bomb": fork_bomb,
+    "vmalloc-placement": vmalloc_placement,
 }
 
 if __name__ == "__main__":
