@@ -133,6 +133,7 @@ class Switches(Section):
     second_chance: bool = Field(True, description="false: the clock of 2.2 frees cached pages, lately used or not")
     table_cache: bool = Field(False, description="true: each CPU keeps spare page tables (pgd, pmd, pte quicklists)")
     vma_merge: bool = Field(True, description="false: memory areas never merge")
+    shmem_swap: bool = Field(True, description="false: shared memory without a file stays in memory")
     tlb: bool = Field(True, description="false: no translation is cached, every access walks")
     lazy_tlb: bool = Field(True, description="false: an idle CPU is interrupted at every shoot-down of its last mm")
     same_mm_bonus: bool = Field(True, description="false: a CPU does not prefer tasks of the address space it has")

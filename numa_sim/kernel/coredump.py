@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.pgtable import get_pte
+from numa_sim.kernel.shmem_swap import shmem_contents
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.swapper_space import find_swap_cache
+from numa_sim.kernel.vma_index.areas import find_vma_prev
 from numa_sim.state.constants import (
     EV_ELF_CORE_DUMP,
     KERNEL_2_2,
@@ -46,6 +48,8 @@ HOLE: Final = -1
 """Instead of a page's contents: nothing is written there, the file has a hole."""
 
 _find_swap_cache = entry(find_swap_cache)
+_find_vma_prev = entry(find_vma_prev)
+_shmem_contents = entry(shmem_contents)
 _get_pte = entry(get_pte)
 _log_event = entry(log_event)
 _slot_index = entry(slot_index)
@@ -143,6 +147,8 @@ def page_contents(k: Kernel, mm: int, vpn: int) -> int:
     2.2 writes every page; 2.4 leaves out those never touched, late 2.4 also ZERO_PAGE.
     """
     pte = int(_get_pte(k, mm, vpn))
+    if pte == 0 and (shared := _shared_contents(k, mm, vpn)) != NIL:
+        return shared
     if pte == 0:
         return 0 if k.vm[0].profile == KERNEL_2_2 else HOLE
     if not pte & (PTE_PRESENT | PTE_PROTNONE):
@@ -153,6 +159,16 @@ def page_contents(k: Kernel, mm: int, vpn: int) -> int:
     if pfn == k.vm[0].zero_pfn and k.vm[0].profile > KERNEL_2_4_0:
         return HOLE
     return int(k.tags[pfn])
+
+
+def _shared_contents(k: Kernel, mm: int, vpn: int) -> int:
+    """What a page of shared memory without a file contains that this process does not map now; NIL otherwise."""
+    area = int(_find_vma_prev(k, mm, vpn)[0])
+    file = int(k.vmas[area].vm_file) if area != NIL else 0
+    if file == 0 or k.mappings[int(k.files[file].f_mapping)].device != NIL:
+        return NIL
+    index = vpn - int(k.vmas[area].vm_start) + int(k.vmas[area].vm_pgoff)
+    return int(_shmem_contents(k, int(k.files[file].f_mapping), index))
 
 
 def elf_core_dump(k: Kernel, t: int, name: str, signal: int, eip: int, times_ns: tuple[int, int]) -> CoreDump:

@@ -13,6 +13,8 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.debug_kmem import PART_OF_BLOCK, SOUND, check_slabs, mark_blocks
 from numa_sim.kernel.debug_tables import BROKEN, WRITABLE_ONCE, check_tables, wrong_mapcount
 from numa_sim.kernel.filemap import find_page
+from numa_sim.kernel.shmem_swap import shmem_swp_entry
+from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.v2_2.debug_vm import free_lists_agree, mark_free, unlocked_slot_page
 from numa_sim.state.constants import (
     BUF_CLEAN,
@@ -73,6 +75,7 @@ PROBLEMS: Final = (
     "mm_users differs from the tasks that use an address space",
     "a slab cache, its slabs and its counts disagree",
     "the reverse map counts other mappings than the page tables have",
+    "a page of shared memory is in swap and in memory, or not where it is looked for",
 )
 """What each code of the checks means."""
 _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
@@ -80,7 +83,7 @@ _ANY_LRU: Final = PG_lru | PG_active | PG_inactive_dirty | PG_inactive_clean
     _OK, FREE_PAGES, LIST_LENGTH, FREE_BLOCK, BUDDIES, COUNT, OWNER, LRU, LRU_COUNTERS, RSS, SLOT, CACHE, TABLE,
     FREE_SLOTS, FREE_IN_USE, PAGE_LIST, PAGE_HASH, NOT_ON_LRU, BUFFER_LIST, BUFFER_COUNTERS, INODE_QUEUE, GAUGES,
     WRITABLE, USERS,
-    SLABS, RMAP,
+    SLABS, RMAP, SHMEM,
 ) = range(len(PROBLEMS))  # fmt: skip
 
 
@@ -242,6 +245,8 @@ def _count_holders(k: Kernel, owners: np.ndarray, slots: np.ndarray) -> tuple[in
         if area.flags == 0:
             continue
         for offset in range(area.max):
+            if k.shmem_slots[area.map_start + offset].mapping != 0:
+                slots[area.map_start + offset] += 1
             cached = k.swap_cache[area.map_start + offset]
             if cached == 0:
                 continue
@@ -381,6 +386,25 @@ def _check_sharing(k: Kernel, slots: np.ndarray, mapped: np.ndarray) -> tuple[in
 
 
 @rule
+def _misplaced_shmem(k: Kernel) -> int:
+    """A slot of shared memory that is not found by its page, or whose page is in memory as well; or NIL."""
+    swapped = np.zeros(k.mappings.shape[0], np.int64)
+    for slot in range(k.shmem_slots.shape[0]):
+        held = k.shmem_slots[slot]
+        if held.mapping == 0:
+            continue
+        swapped[held.mapping] += 1
+        if shmem_swp_entry(k, held.mapping, held.index) != held.entry or slot_index(k, held.entry) != slot:
+            return slot
+        if find_page(k, held.mapping, held.index) != NIL:
+            return slot
+    for mapping in range(k.mappings.shape[0]):
+        if k.mappings[mapping].swapped != swapped[mapping]:
+            return mapping
+    return NIL
+
+
+@rule
 def check_frames(k: Kernel) -> tuple[int, int]:
     """Every frame, page table, list and swap slot: (0, 0), or (problem, where).  O(frames): small machines only."""
     owners = np.zeros(k.pages.shape[0], np.int64)
@@ -433,6 +457,9 @@ def check_frames(k: Kernel) -> tuple[int, int]:
     for slot in range(k.swap_map.shape[0]):
         if k.swap_map[slot] != SWAP_MAP_BAD and k.swap_map[slot] != slots[slot]:
             return SLOT, slot
+    where = _misplaced_shmem(k)
+    if where != NIL:
+        return SHMEM, where
     where = unlocked_slot_page(k)
     if where != NIL:
         return CACHE, where

@@ -26,8 +26,10 @@ from numa_sim.kernel.filemap import (
 )
 from numa_sim.kernel.inode import get_block
 from numa_sim.kernel.pgtable import get_pte, leaf_row
+from numa_sim.kernel.shmem_swap import shmem_writepage
 from numa_sim.kernel.swap_out import unmap_page
 from numa_sim.kernel.swap_state import find_swap_cache, read_swap_cache_async
+from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.kernel.vmscan import free_cached_page, launder_page
 from numa_sim.state.constants import (
@@ -50,6 +52,7 @@ from numa_sim.state.constants import (
     PTE_MAPPED,
     RECLAIM_BUFFER_WRITES,
     VM_LOCKED,
+    WRITEPAGE_SHMEM,
     PG_dirty,
     PG_locked,
 )
@@ -137,6 +140,12 @@ def _unmap_cached(k: Kernel, t: int, mapping: int, index: int, write_always: int
             k, space.i_mmap_shared + 0, index, pfn
         ):
             return VICTIM_STAYS
+        if space.writepage == WRITEPAGE_SHMEM and (write_always != 0 or k.pages[pfn].flags & PG_dirty != 0):
+            # It gets its swap slot now, as an anonymous page does.
+            if not try_lock_page(k, pfn):
+                return VICTIM_STAYS
+            shmem_writepage(k, pfn)
+            return pfn if k.pages[pfn].mapping == MAPPING_SWAP else VICTIM_STAYS
     # A page of a hole has nothing that could be written.
     if write_always != 0 and on_disk and k.pages[pfn].flags & PG_locked == 0:
         set_page_dirty(k, pfn)
@@ -197,6 +206,18 @@ def _write_out(k: Kernel, t: int, pfn: int) -> bool:
     return True
 
 
+@part
+def _is_still(k: Kernel, pfn: int, mm: int) -> bool:
+    """Whether a page belongs where it was unmapped: to its file, or to the swap cache (shared memory, too)."""
+    mapping = k.pages[pfn].mapping
+    if mm < FIRST_FILE:
+        return mapping == MAPPING_SWAP
+    owner = mm - FIRST_FILE
+    if mapping == MAPPING_SWAP and owner != MAPPING_SWAP:
+        return k.shmem_slots[slot_index(k, k.pages[pfn].index)].mapping == owner
+    return mapping == owner
+
+
 @rule
 def write_or_free(
     k: Kernel, t: int, pfn: int, mm: int, vpn: int, index: int, used: int, waiters: int, free: int
@@ -218,7 +239,7 @@ def write_or_free(
         OUT_*; pages freed are counted as pgsteal.
     """
     page = k.pages[pfn]
-    if page.mapping != (mm - FIRST_FILE if mm >= FIRST_FILE else MAPPING_SWAP) or page.index != index:
+    if page.index != index or not _is_still(k, pfn, mm):
         return OUT_GONE
     if mm >= FIRST_FILE:
         if used != 0:

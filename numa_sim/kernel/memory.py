@@ -10,7 +10,7 @@ Address spaces may be shared by threads: a fault that has slept may find its wor
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
-from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.copy_on_write import add_anonymous_page, do_wp_page, page_for_fault
 from numa_sim.kernel.fault import unplain_access
 from numa_sim.kernel.locks import page_table_lock, spin_for
@@ -21,12 +21,12 @@ from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap import lru_cache_add, mark_page_accessed
 from numa_sim.kernel.swap_state import (
     can_share_swap_page,
-    find_swap_cache,
     lookup_swap_cache,
     read_swap_cache_async,
     remove_exclusive_swap_page,
 )
-from numa_sim.kernel.swapfile import swap_free, valid_swaphandles, vm_swap_full
+from numa_sim.kernel.swapfile import swap_free, vm_swap_full
+from numa_sim.kernel.swapin import READ_AHEAD_GIVEN_UP, swapin_readahead
 from numa_sim.kernel.v2_2.memory import do_swap_page as do_swap_page_2_2
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
@@ -52,7 +52,6 @@ from numa_sim.state.constants import (
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
-    NR_ZONES,
     PAGE_SHIFT,
     PAGECACHE_HIT,
     PAGECACHE_MISS,
@@ -65,7 +64,6 @@ from numa_sim.state.constants import (
     SWAP_CACHE_HIT,
     SWAP_CACHE_MISS,
     SWAP_FAULTS,
-    SWAP_RA,
     TRACK_NOTHING,
     VM_EXEC,
     VM_READ,
@@ -77,7 +75,6 @@ from numa_sim.state.constants import (
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 
-_READ_AHEAD_GIVEN_UP = 2
 """Value of ``task.fault_major`` once a page for read-ahead was not to be had: the wanted page alone is read."""
 
 
@@ -116,27 +113,6 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
 
 
 @rule
-def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
-    """Start reads of the aligned block of slots around `entry` (spec 6.7); 0, or FAULT_RECLAIM to be called again."""
-    if k.vm[0].swap_readahead == 0:
-        return 0
-    first, n = valid_swaphandles(k, entry)
-    for offset in range(first, first + n):
-        neighbour = (entry & 0xFF) | offset << 8
-        ahead = neighbour != entry and find_swap_cache(k, neighbour) == NIL
-        pfn = read_swap_cache_async(k, t, neighbour)
-        if pfn == ALLOC_RECLAIM:
-            return FAULT_RECLAIM
-        if pfn < 0:
-            k.tasks[t].fault_major = _READ_AHEAD_GIVEN_UP
-            return 0
-        if ahead:
-            count(k, page_zone(k, pfn) // NR_ZONES, SWAP_RA, 1)
-        free_pages(k, pfn, 0)
-    return 0
-
-
-@rule
 def _swap_page(k: Kernel, t: int, entry: int) -> int:
     """The swap-cache page of `entry`, referenced, read if need be: pfn, or the FAULT_* answer as a negative number."""
     task = k.tasks[t]
@@ -158,7 +134,7 @@ def _swap_page(k: Kernel, t: int, entry: int) -> int:
     if task.fault_major == 0:
         task.fault_major = 1
         count(k, node, SWAP_CACHE_MISS, 1)
-    if task.fault_major != _READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry) == FAULT_RECLAIM:
+    if task.fault_major != READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry) == FAULT_RECLAIM:
         return -FAULT_RECLAIM
     pfn = read_swap_cache_async(k, t, entry)
     if pfn >= 0:

@@ -277,6 +277,7 @@ def mm_alloc(k: Kernel, t: int, after: int = 0) -> int:
     this.map_count = this.rss = this.total_vm = this.swap_address = this.locked_vm = this.def_flags = 0
     this.start_code = this.end_code = this.start_data = this.end_data = this.start_brk = this.brk = 0
     this.start_stack = this.mmap_base = 0
+    this.hiwater_rss = this.hiwater_vm = 0
     this.cpu_vm_mask[:] = 0
     this.dumpable = 1
     _mmlist_add(k, mm, after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numa_sim.compiled import part, rule
+from numa_sim.kernel.hiwater import update_hiwater_vm
 from numa_sim.kernel.pgtable import clear_page_tables, free_table
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.user_space import page_align, task_size
@@ -93,6 +94,7 @@ def _zap(k: Kernel, t: int, mm: int, area: int, low: int, high: int) -> int:
 def _unmap_fixup(k: Kernel, mm: int, area: int, low: int, high: int, spare: int) -> None:
     """What remains of an area without [low, high): nothing, its lower part, its upper part, or both."""
     vma = k.vmas[area]
+    update_hiwater_vm(k, mm)
     k.mms[mm].total_vm -= high - low
     if vma.vm_flags & VM_LOCKED != 0:
         k.mms[mm].locked_vm -= high - low

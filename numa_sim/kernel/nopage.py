@@ -16,6 +16,7 @@ from numa_sim.kernel.filemap import find_page, page_was_found, page_was_used, tr
 from numa_sim.kernel.inode import size_pages
 from numa_sim.kernel.msync import filemap_sync
 from numa_sim.kernel.readahead import page_cache_read, read_cluster
+from numa_sim.kernel.shmem_swap import shmem_swap_in, shmem_swp_entry
 from numa_sim.state.constants import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
@@ -88,6 +89,10 @@ def _find_or_read(k: Kernel, t: int, vma: int, mapping: int, pgoff: int) -> int:
     """The cached page, its read started if it was missing: pfn without a reference, or a negative FAULT_*."""
     task = k.tasks[t]
     pfn = find_page(k, mapping, pgoff)
+    if pfn == NIL and k.mappings[mapping].swapped != 0:
+        entry = shmem_swp_entry(k, mapping, pgoff)
+        if entry != 0:
+            return shmem_swap_in(k, t, entry)
     if pfn == NIL or task.fault_major == _CLUSTER_UNFINISHED:
         task.fault_major = _CLUSTER_UNFINISHED
         read = _start_read(k, t, vma, mapping, pgoff)

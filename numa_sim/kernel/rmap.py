@@ -16,6 +16,7 @@ from numa_sim.compiled import entry, part, rule
 from numa_sim.kernel.anon_vma import anon_vma_chain_link, anon_vma_prepare, linked
 from numa_sim.kernel.buddy import free_pages, is_reserved
 from numa_sim.kernel.filemap import in_page_cache, node_of, set_page_dirty
+from numa_sim.kernel.hiwater import update_hiwater_rss
 from numa_sim.kernel.pgtable import get_pte, leaf_row, set_pte
 from numa_sim.kernel.swapfile import swap_duplicate
 from numa_sim.kernel.tlb import flush_tlb_page
@@ -222,6 +223,7 @@ def _try_to_unmap_one(k: Kernel, mm: int, vpn: int, pfn: int) -> None:
     flush_tlb_page(k, mm, vpn)
     if pte & PTE_DIRTY != 0:
         set_page_dirty(k, pfn)
+    update_hiwater_rss(k, mm)
     k.mms[mm].rss -= 1
     page_remove_rmap(k, pfn)
     count(k, node_of(k, pfn), RMAP_UNMAPPED, 1)

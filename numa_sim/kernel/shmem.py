@@ -3,12 +3,13 @@
 An object of its own, of the size mapped, whose pages are all holes: the first fault on each gives a page of zeros in
 the page cache, and every area that maps the object shows that page.  It goes with the last area that maps it.
 
-Simplified: its pages stay in memory (the kernel can move them to swap): a dirty one is refused by its writepage.
+How its pages go to swap and come back: `numa_sim.kernel.shmem_swap`.
 """
 
 from __future__ import annotations
 
 from numa_sim.compiled import rule
+from numa_sim.kernel.shmem_swap import shmem_truncate
 from numa_sim.kernel.truncate import truncate_inode_pages
 from numa_sim.state.constants import (
     FMODE_READ,
@@ -19,7 +20,7 @@ from numa_sim.state.constants import (
     NIL,
     PAGE_SHIFT,
     WRITEPAGE_NONE,
-    WRITEPAGE_REFUSE,
+    WRITEPAGE_SHMEM,
 )
 from numa_sim.state.kernel import Kernel
 
@@ -49,7 +50,7 @@ def shmem_zero_setup(k: Kernel, pages: int) -> int:
         return NIL
     space = k.mappings[mapping]
     space.kind = KIND_INODE
-    space.writepage = WRITEPAGE_REFUSE
+    space.writepage = WRITEPAGE_SHMEM
     space.i_size = pages << PAGE_SHIFT
     space.device = NIL
     space.i_writecount = 0
@@ -65,6 +66,7 @@ def shmem_delete_inode(k: Kernel, mapping: int) -> None:
     """Drop an object nobody maps any more, with its pages."""
     truncate_inode_pages(k, mapping, 0)
     space = k.mappings[mapping]
+    shmem_truncate(k, mapping, space.i_size >> PAGE_SHIFT)
     space.kind = KIND_FILE
     space.writepage = WRITEPAGE_NONE
     space.i_size = 0

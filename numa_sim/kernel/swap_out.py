@@ -21,6 +21,7 @@ from numa_sim.kernel.filemap import (
     unlock_page,
     users,
 )
+from numa_sim.kernel.hiwater import update_hiwater_rss
 from numa_sim.kernel.locks import page_table_lock, spin_lock, spin_unlock
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
@@ -122,6 +123,7 @@ def unmap_page(k: Kernel, mm: int, vpn: int, row: int, index: int) -> bool:
         unlock_page(k, pfn)
         return False
     set_pte(k, row, index, entry)
+    update_hiwater_rss(k, mm)
     k.mms[mm].rss -= 1
     page_remove_rmap(k, pfn)
     unlock_page(k, pfn)

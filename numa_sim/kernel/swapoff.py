@@ -11,8 +11,10 @@ tasks swap in, unmap and exit.
 @2.4.37 slots are taken in turn, from the one emptied last on; the address space that helped last is searched first, and
 the search ends when only the cache uses the slot.  @2.4.0 it is always the lowest slot, and all address spaces.
 
-Simplified: no shared memory is searched; a page somebody still shares by swap slot is not written once more before it
-leaves the cache (without fork nobody does).
+A slot of shared memory is known to be one, and its page goes back to the object (shmem_unuse).
+
+Simplified: a page somebody still shares by swap slot is not written once more before it leaves the cache (without fork
+nobody does).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import node_of, page_cache_release, set_page_dirty, unlock_page
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
+from numa_sim.kernel.shmem_swap import holds_shmem, move_from_swap_cache
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swap_state import delete_from_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import slot_index, swap_entry_free, swap_free, swp_entry, swp_offset, swp_type
@@ -214,7 +217,9 @@ def try_to_unuse(k: Kernel, t: int) -> int:
             task.wait_pfn = pfn
             return SWAPOFF_WAIT
         page.flags |= PG_locked
-        if old:
+        if holds_shmem(k, entry):
+            move_from_swap_cache(k, pfn)
+        elif old:
             _empty_slot_2_4_0(k, entry, pfn)
         else:
             _empty_slot(k, t, entry, pfn)

@@ -33,6 +33,7 @@ from numa_sim.kernel.filemap import (
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for, spin_lock, spin_unlock
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
+from numa_sim.kernel.shmem_swap import shmem_writepage
 from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.swap import (
     add_page_to_inactive_list,
@@ -73,6 +74,7 @@ from numa_sim.state.constants import (
     WRITEPAGE_FILE,
     WRITEPAGE_NONE,
     WRITEPAGE_REFUSE,
+    WRITEPAGE_SHMEM,
     WRITEPAGE_SWAP,
     WRITEPAGE_SYNC,
     PG_dirty,
@@ -159,6 +161,8 @@ def writepage(k: Kernel, pfn: int) -> None:
         swap_writepage(k, pfn)
     elif method == WRITEPAGE_FILE:
         block_write_full_page(k, pfn)
+    elif method == WRITEPAGE_SHMEM:
+        shmem_writepage(k, pfn)
     elif method == WRITEPAGE_REFUSE:
         k.pages[pfn].flags |= PG_dirty
         unlock_page(k, pfn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.filemap import set_page_dirty
+from numa_sim.kernel.hiwater import update_hiwater_rss
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swap_state import free_page_and_swap_cache, free_swap_and_cache
@@ -17,6 +18,7 @@ def zap_page_range(k: Kernel, mm: int, start: int, end: int) -> int:
     bits = k.vm[0].entry_bits
     span = 1 << bits
     dropped = 0
+    update_hiwater_rss(k, mm)
     vpn = start
     while vpn < end:
         stop = min(end, (vpn // span + 1) * span)

@@ -153,5 +153,5 @@ def _feed_swap(digest: Any, k: Kernel) -> None:
         start = int(info.map_start)
         for at in range(start, start + int(info.max), _CHUNK):
             to = min(at + _CHUNK, start + int(info.max))
-            for name in ("swap_map", "swap_cache", "swap_tags", "swap_lockmap"):
+            for name in ("swap_map", "swap_cache", "swap_tags", "swap_lockmap", "shmem_slots"):
                 _feed(digest, f"{name} {area}", getattr(k, name)[at:to])

@@ -118,6 +118,8 @@ COUNTERS: Final[dict[str, str]] = {
     "migrations_across_nodes": "tasks moved to a CPU of another node",
     "segment_faults": "accesses that a segment forbade",
     "fixups": "bad user addresses met by system calls, answered with EFAULT",
+    "shmem_swapout": "pages of shared memory that got a swap slot",
+    "shmem_swapin": "pages of shared memory that came back from the swap cache",
 }
 """The per-node counters (`numa_sim.state.constants.VMSTAT`); since boot, unless "now" is said."""
 
@@ -235,5 +237,7 @@ EVENT_MEANINGS: Final[dict[str, str]] = {
     "migrate_task": "a task was moved to another CPU",
     "general_protection": "a segment forbade an access",
     "fixup": "a system call met a bad address",
+    "move_to_swap_cache": "a page of shared memory got a swap slot",
+    "move_from_swap_cache": "a page of shared memory came back",
 }
 """The logged events (`numa_sim.state.constants.EVENTS`, without "none"); most are named after kernel functions."""

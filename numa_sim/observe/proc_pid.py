@@ -3,8 +3,7 @@
 2.4 has ``maps``, ``statm`` and ``status`` only; they too are shown in the later layout, so that tools read them.  Files
 are of one disk's device number each (major 8), their inode is the number of their mapping.
 
-Simplified: no transparent huge pages, no shared memory objects, no soft-dirty bits; those lines are 0.  Limits of what
-is counted are the model's: peaks (VmPeak, VmHWM) are not kept, as in 2.4, so they are left out.
+Simplified: no transparent huge pages, no shared memory objects, no soft-dirty bits; those lines are 0.
 """
 
 from __future__ import annotations
@@ -260,6 +259,8 @@ def _sizes(k: Kernel, process: Process) -> dict[str, int]:
     return {
         **sizes,
         "total": int(k.mms[mm].total_vm),
+        "peak": int(max(k.mms[mm].hiwater_vm, k.mms[mm].total_vm)),
+        "high": int(max(k.mms[mm].hiwater_rss, rss)),
         "rss": rss,
         "anon": rss - sizes["file"],
         "text": text,
@@ -286,9 +287,9 @@ def status(k: Kernel, process: Process) -> str:
     if task.mm != NIL:
         sizes = _sizes(k, process)
         for name, key in (
-            ("VmSize", "total"), ("VmLck", "locked"), ("VmRSS", "rss"), ("RssAnon", "anon"), ("RssFile", "file"),
-            ("VmData", "data"), ("VmStk", "stack"), ("VmExe", "text"), ("VmLib", "lib"), ("VmPTE", "tables"),
-            ("VmSwap", "swap"),
+            ("VmPeak", "peak"), ("VmSize", "total"), ("VmLck", "locked"), ("VmHWM", "high"), ("VmRSS", "rss"),
+            ("RssAnon", "anon"), ("RssFile", "file"), ("VmData", "data"), ("VmStk", "stack"), ("VmExe", "text"),
+            ("VmLib", "lib"), ("VmPTE", "tables"), ("VmSwap", "swap"),
         ):  # fmt: skip
             rows[name] = f"{_kib(sizes[key]):8d} kB"
     alive = (k.tasks["mm"] == task.mm) & (k.tasks["state"] != TASK_DEAD) & (k.tasks["pid"] != 0)

@@ -212,6 +212,7 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.hysteresis, vm.second_chance = switches.hysteresis, switches.second_chance
     if not switches.clusters:
         vm.swapfile_cluster = 0
+    vm.shmem_swap = switches.shmem_swap
     vm.file_readahead, vm.drop_behind = switches.file_readahead, switches.drop_behind
     if sysctl.min_readahead is not None:
         vm.vm_min_readahead = sysctl.min_readahead

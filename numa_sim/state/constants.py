@@ -101,6 +101,8 @@ WRITEPAGE_SWAP: Final = 4
 """swap_writepage: write the page to its swap slot (what swapper_space does)."""
 WRITEPAGE_FILE: Final = 5
 """block_write_full_page: write the page to its block of the file's disk."""
+WRITEPAGE_SHMEM: Final = 6
+"""shmem_writepage: the page gets a swap slot and goes into the swap cache, which writes it."""
 MAPPING_NONE: Final = 0
 MAPPING_SWAP: Final = 1
 """``page.mapping`` of pages in the swap cache: swapper_space."""
@@ -409,6 +411,7 @@ VMSTAT: Final = (
     "migrations_within_node", "migrations_across_nodes",
     "segment_faults",
     "fixups",
+    "shmem_swapout", "shmem_swapin",
 )  # fmt: skip
 """Names of the per-node counters, in the order of the columns of ``Kernel.vmstat``."""
 (
@@ -440,6 +443,7 @@ VMSTAT: Final = (
     MIGRATIONS_WITHIN_NODE, MIGRATIONS_ACROSS_NODES,
     SEGMENT_FAULTS,
     FIXUPS,
+    SHMEM_SWAPOUT, SHMEM_SWAPIN,
 ) = range(len(VMSTAT))  # fmt: skip
 
 TIME_PARTS: Final = (
@@ -477,6 +481,7 @@ EVENTS: Final = (
     "migrate_task",
     "general_protection",
     "fixup",
+    "move_to_swap_cache", "move_from_swap_cache",
 )  # fmt: skip
 """Names of the logged events (mostly kernel functions), in the order of their codes."""
 (
@@ -502,6 +507,7 @@ EVENTS: Final = (
     EV_MIGRATE_TASK,
     EV_GENERAL_PROTECTION,
     EV_FIXUP,
+    EV_MOVE_TO_SWAP_CACHE, EV_MOVE_FROM_SWAP_CACHE,
 ) = range(len(EVENTS))  # fmt: skip
 
 # vm.track_use (ours): what is written to `last_use` ------------------------------------------------------------------

@@ -131,6 +131,8 @@ class Kernel:
     pkmap: Any  # i4 [1024, 2]: kmap's slots: count, frame
     dentries: Any  # DENTRY [mappings + names]
     swap_lockmap: Any  # i4 [slots]: 2.2: pfn + 1 of the page under I/O with the slot, 0 = none
+    shmem_slots: Any  # SHMEM_SLOT [slots]: pages of shared memory in swap
+    shmem_hash: Any  # i4 [power of two]: slot + 1 of the first of each chain of `shmem_slots`, 0 = empty
     directory: Any = field(init=False, repr=False)  # i8 [arrays, 4]: data pointer and up to three dimensions
     address: int = field(init=False, repr=False)
 
@@ -272,6 +274,8 @@ def new_kernel(sizes: Sizes) -> Kernel:
         pkmap=zeros((LAST_PKMAP, 2), np.int32),
         dentries=zeros(sizes.mappings + sizes.names, kmem_layout.DENTRY),
         swap_lockmap=zeros(sizes.swap_slots, np.int32),
+        shmem_slots=zeros(sizes.swap_slots, storage_layout.SHMEM_SLOT),
+        shmem_hash=zeros(1 << (sizes.swap_slots - 1).bit_length(), np.int32),
     )
     _set_links(k, sizes)
     _set_kmem_links(k)
@@ -327,7 +331,7 @@ def _set_links(k: Kernel, sizes: Sizes) -> None:
     vm.bdf_nfract, vm.bdf_ndirty, vm.bdf_nfract_sync, vm.bdf_nfract_stop = 30, 500, 60, 20
     vm.bdf_interval_ns, vm.bdf_age_buffer_ns = 5_000_000_000, 30_000_000_000
     vm.vm_min_readahead, vm.vm_max_readahead = 3, 31
-    vm.file_readahead = vm.drop_behind = 1
+    vm.file_readahead = vm.drop_behind = vm.shmem_swap = 1
     k.tasks.file_pfn = NIL
     for limit in ("rlim_data", "rlim_as", "rlim_memlock"):
         k.tasks[limit] = RLIM_INFINITY

@@ -246,6 +246,7 @@ VM = np.dtype(
         ("max_map_count", "i8"),  # most areas of one address space
         ("overcommit_memory", "i8"),  # sysctl: 1 = vm_enough_memory always says yes
         ("fault_latency", "i8"),  # 1 = every fault's time is entered in `fault_latency`
+        ("shmem_swap", "i8"),  # 1; 0 = shared memory without a file stays in memory
     ],
     align=True,
 )
@@ -416,6 +417,8 @@ MM = np.dtype(
         ("mm_rb", "i8"),  # root of the tree of areas (mmap_avl, mm_rb), NIL = none
         ("vmacache_seqnum", "i8"),  # counts areas removed
         ("mmap_sem", "i8"),  # MMAP_SEM_*: what faults have to do about it; 0 as long as one task uses it
+        ("hiwater_rss", "i8"),  # most pages it ever had, as of the last time some went
+        ("hiwater_vm", "i8"),  # most pages its areas ever had, as of the last time some went
         ("mmap_base", "i8"),  # linux-6.1: virtual page below which areas are placed, downwards; 0 = top of user space
     ],
     align=True,

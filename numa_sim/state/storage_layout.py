@@ -22,10 +22,14 @@ ADDRESS_SPACE = np.dtype(
         ("dirty_buffers_head", "i8"),  # i_dirty_data_buffers: dirty or being written
         ("dirty_buffers_tail", "i8"),
         ("i_writecount", "i8"),  # below 0: that many areas deny writing (MAP_DENYWRITE); above: open for writing
+        ("swapped", "i8"),  # shared memory: pages that have a swap slot (shmem_inode_info)
     ],
     align=True,
 )
 """A mapping of pages."""
+
+SHMEM_SLOT = np.dtype([("index", "i8"), ("entry", "i8"), ("mapping", "i4"), ("next", "i4")], align=True)
+"""Which page of which shared memory a swap slot holds (mapping 0: none), and slot + 1 of the next in its hash chain."""
 
 EXTENT = np.dtype([("index", "i8"), ("length", "i8"), ("block", "i8"), ("next", "i8")], align=True)
 """`length` pages of a file from page `index` on lie on its disk from `block` on; what no extent has is a hole."""

@@ -148,6 +148,41 @@ def test_status_and_statm(machine: Machine) -> None:
     assert shared == int(fields["RssFile"].split()[0]) // 4
 
 
+def test_peaks_are_the_most_there_has_been() -> None:
+    """VmPeak and VmHWM keep what munmap and swapping take away; exec starts anew."""
+    texts: list[dict[str, int]] = []
+    machine = small(nodes=(4,))
+
+    def program(task: Any) -> Any:
+        def note() -> None:
+            lines = (line.split(":\t") for line in machine.procfs("mine/status").splitlines())
+            fields = {name: int(value.split()[0]) // 4 for name, value in lines if value.endswith("kB")}
+            texts.append({name: fields[name] for name in ("VmPeak", "VmSize", "VmHWM", "VmRSS")})
+
+        heap = yield task.mmap(300 * PAGE)
+        yield task.touch(heap, write=1.0)
+        note()
+        yield task.munmap(heap, offset=100 * PAGE, length=200 * PAGE)
+        note()
+        large = yield task.mmap(2 * MIB_PAGES * PAGE)
+        yield task.touch(large, write=1.0)
+        note()
+
+        def other(task: Any) -> Any:
+            note()
+            yield task.sleep(1)
+
+        yield task.exec(other)
+
+    machine.add(program, name="mine")
+    machine.run_to_end()
+    assert texts[0] == {"VmPeak": 302, "VmSize": 302, "VmHWM": 300, "VmRSS": 300}
+    assert texts[1] == {"VmPeak": 302, "VmSize": 102, "VmHWM": 300, "VmRSS": 100}
+    assert texts[2]["VmPeak"] == texts[2]["VmSize"] == 614
+    assert 300 < texts[2]["VmHWM"] >= texts[2]["VmRSS"]
+    assert texts[3] == {"VmPeak": 2, "VmSize": 2, "VmHWM": 0, "VmRSS": 0}
+
+
 def test_no_such_task(machine: Machine) -> None:
     with pytest.raises(SimulationError, match=r"no task 'nobody'; there are: db \(100\), web \(101\), batch \(102\)"):
         machine.procfs("nobody/maps")

@@ -19,6 +19,7 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import is_reserved
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import clear_page_dirty, in_page_cache, in_swap_cache, node_of, page_cache_release
+from numa_sim.kernel.hiwater import update_hiwater_rss
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
@@ -59,6 +60,7 @@ def _drop_pte(k: Kernel, mm: int, vpn: int, row: int, index: int, entry: int) ->
     pfn = k.tables[row, index] >> PAGE_SHIFT
     set_pte(k, row, index, entry)
     page_remove_rmap(k, pfn)
+    update_hiwater_rss(k, mm)
     k.mms[mm].rss -= 1
     flush_tlb_page(k, mm, vpn)
     charge(k, k.costs[0].unmap_pte_ns)

@@ -45,6 +45,7 @@ from numa_sim.state.constants import (
     PGSCAN_KSWAPD,
     WRITEPAGE_NONE,
     WRITEPAGE_REFUSE,
+    WRITEPAGE_SHMEM,
     WRITEPAGE_SWAP,
     PG_decr_after,
     PG_dirty,
@@ -104,7 +105,8 @@ def _write_page(k: Kernel, t: int, pfn: int) -> int:
         return GO_ON
     clear_page_dirty(k, pfn)
     page.count += 1
-    count(k, node_of(k, pfn), PGLAUNDER_WRITE, 1)
+    if method != WRITEPAGE_SHMEM:
+        count(k, node_of(k, pfn), PGLAUNDER_WRITE, 1)
     writepage(k, pfn)
     if method == WRITEPAGE_SWAP and page.flags & (PG_locked | PG_decr_after) == PG_locked:
         # Too much is under way already: this write is waited for.

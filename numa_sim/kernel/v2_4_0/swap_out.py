@@ -22,6 +22,7 @@ from numa_sim.kernel.filemap import (
     try_lock_page,
     unlock_page,
 )
+from numa_sim.kernel.hiwater import update_hiwater_rss
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
@@ -112,6 +113,7 @@ def try_to_swap_out(k: Kernel, mm: int, vpn: int, row: int, index: int) -> int:
         return 0
     set_pte(k, row, index, entry)
     unlock_page(k, pfn)
+    update_hiwater_rss(k, mm)
     k.mms[mm].rss -= 1
     page_remove_rmap(k, pfn)
     deactivate_page(k, pfn)
