@@ -169,15 +169,15 @@ def _address_range(k: Kernel, axes: Axes, title: str) -> None:
     """The areas of vmalloc at the end of a run, and the longest gap between them."""
     start, end = int(k.vm[0].vmalloc_start), int(k.vm[0].vmalloc_end)
     taken = [((first - start) / PAGES_PER_MIB, pages / PAGES_PER_MIB) for first, pages in areas(k)]
-    axes.broken_barh(taken, (0, 1), color=BLUE, edgecolor="white", linewidth=0.4)
+    axes.broken_barh(taken, (0, 1), color=BLUE, linewidth=0)
     ends = [0.0, *(at + length for at, length in taken)]
     gaps = [(begin - gap_at, gap_at) for gap_at, begin in zip(ends, [*(at for at, _ in taken), 0.0], strict=True)]
     length, at = max([*gaps[:-1], ((end - start) / PAGES_PER_MIB - ends[-1], ends[-1])])
     axes.broken_barh([(at, length)], (0, 1), color="#F0E442")
-    axes.annotate(f"{length:.1f} MiB", (at + length / 2, 0.5), ha="center", va="center", fontsize="small")
     axes.set(xlim=(0, (end - start) / PAGES_PER_MIB), ylim=(0, 1), yticks=[])
     axes.spines[["top", "right", "left"]].set_visible(False)
-    _title(axes, f"{title}: {len(taken)} areas (blue), {sum(gap > 0 for gap, _ in gaps)} gaps, the longest in yellow")
+    number = sum(gap > 0 for gap, _ in gaps)
+    _title(axes, f"{title}: {len(taken)} areas (blue) and {number} gaps, the longest {length:.2f} MiB (yellow)")
 
 
 PICTURES: dict[str, Callable[[], Picture]] = {

@@ -188,8 +188,7 @@ def _time_table(summary: dict[str, Any]) -> TextTable:
     rest = [totals] if len(tasks) > 1 else []
     names = [task["name"] if wide else task["name"].replace("/", "/\n") for task in shown]
     table = text_table(title, "", *names, *["all tasks"][: len(rest)])
-    for column in (table.columns[0], *table.columns[1 + len(shown) :]):
-        column.no_wrap = True  # what is too wide is a task's name; it goes over several lines
+    table.whole = {0, *range(1 + len(shown), len(table.columns))}  # only a task's name may go over several lines
     states = [task["state"] if wide else _STATES.get(task["state"], "killed") for task in shown]
     table.add_row("state", *states, *[""] * len(rest), end_section=True)
     parts = [name for name in TIME_PARTS if totals["parts_ns"][name]]

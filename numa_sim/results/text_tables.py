@@ -26,6 +26,8 @@ class TextTable:
         Its cells.
     section_ends : set of int
         Rows behind which a new group begins.
+    whole : set of int
+        Columns whose cells stay on one line where the table is too wide.
     """
 
     title: str
@@ -33,6 +35,7 @@ class TextTable:
     left: int = 1
     rows: list[tuple[str, ...]] = field(default_factory=list)
     section_ends: set[int] = field(default_factory=set)
+    whole: set[int] = field(default_factory=set)
 
     def add_row(self, *cells: str, end_section: bool = False) -> None:
         """Add a row; with `end_section` the last of its group."""
@@ -49,7 +52,8 @@ class TextTable:
         heading = Text(self.title, style="bold")
         table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for i, name in enumerate(self.columns):
-            table.add_column(Text(name), justify="left" if i < self.left else "right", overflow="fold")
+            side = "left" if i < self.left else "right"
+            table.add_column(Text(name), justify=side, overflow="fold", no_wrap=i in self.whole)  # type: ignore[arg-type]
         for i, row in enumerate(self.rows):
             table.add_row(*map(Text, row), end_section=i in self.section_ends)
         return table
