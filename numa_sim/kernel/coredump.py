@@ -18,7 +18,6 @@ from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.shmem_swap import shmem_contents
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.swapper_space import find_swap_cache
-from numa_sim.kernel.vma_index.areas import find_vma_prev
 from numa_sim.state.constants import (
     EV_ELF_CORE_DUMP,
     KERNEL_2_2,
@@ -48,7 +47,6 @@ HOLE: Final = -1
 """Instead of a page's contents: nothing is written there, the file has a hole."""
 
 _find_swap_cache = entry(find_swap_cache)
-_find_vma_prev = entry(find_vma_prev)
 _shmem_contents = entry(shmem_contents)
 _get_pte = entry(get_pte)
 _log_event = entry(log_event)
@@ -141,13 +139,13 @@ def maydump(k: Kernel, vma: int) -> bool:
     return not flags & (VM_READ | VM_EXEC | VM_EXECUTABLE | VM_SHARED)
 
 
-def page_contents(k: Kernel, mm: int, vpn: int) -> int:
-    """Contents tag of a page as a core file has it, or HOLE.
+def page_contents(k: Kernel, vma: int, vpn: int) -> int:
+    """Contents tag of a page of an area as a core file has it, or HOLE.
 
     2.2 writes every page; 2.4 leaves out those never touched, late 2.4 also ZERO_PAGE.
     """
-    pte = int(_get_pte(k, mm, vpn))
-    if pte == 0 and (shared := _shared_contents(k, mm, vpn)) != NIL:
+    pte = int(_get_pte(k, int(k.vmas[vma].vm_mm), vpn))
+    if pte == 0 and (shared := _shared_contents(k, vma, vpn)) != NIL:
         return shared
     if pte == 0:
         return 0 if k.vm[0].profile == KERNEL_2_2 else HOLE
@@ -161,14 +159,13 @@ def page_contents(k: Kernel, mm: int, vpn: int) -> int:
     return int(k.tags[pfn])
 
 
-def _shared_contents(k: Kernel, mm: int, vpn: int) -> int:
+def _shared_contents(k: Kernel, vma: int, vpn: int) -> int:
     """What a page of shared memory without a file contains that this process does not map now; NIL otherwise."""
-    area = int(_find_vma_prev(k, mm, vpn)[0])
-    file = int(k.vmas[area].vm_file) if area != NIL else 0
-    if file == 0 or k.mappings[int(k.files[file].f_mapping)].device != NIL:
+    area = k.vmas[vma]
+    mapping = int(k.files[int(area.vm_file)].f_mapping)
+    if area.vm_file == 0 or k.mappings[mapping].device != NIL:
         return NIL
-    index = vpn - int(k.vmas[area].vm_start) + int(k.vmas[area].vm_pgoff)
-    return int(_shmem_contents(k, int(k.files[file].f_mapping), index))
+    return int(_shmem_contents(k, mapping, vpn - int(area.vm_start) + int(area.vm_pgoff)))
 
 
 def elf_core_dump(k: Kernel, t: int, name: str, signal: int, eip: int, times_ns: tuple[int, int]) -> CoreDump:
@@ -230,6 +227,6 @@ def _within(k: Kernel, mm: int, limit: int) -> list[int]:
 
 def _segment(k: Kernel, vma: int) -> CoreSegment:
     area = k.vmas[vma]
-    start, end, mm = int(area.vm_start), int(area.vm_end), int(area.vm_mm)
-    contents = [page_contents(k, mm, vpn) for vpn in range(start, end)] if maydump(k, vma) else []
+    start, end = int(area.vm_start), int(area.vm_end)
+    contents = [page_contents(k, vma, vpn) for vpn in range(start, end)] if maydump(k, vma) else []
     return CoreSegment(start, end - start, int(area.vm_flags), np.array(contents, np.int64))

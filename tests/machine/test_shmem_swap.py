@@ -11,7 +11,7 @@ from machine.small import MIB_PAGES, PAGE, Program, counters, finish, free_pages
 from numa_sim.compiled import entry
 from numa_sim.errors import InvariantViolation
 from numa_sim.hardware.loop import stored
-from numa_sim.kernel.shmem_swap import shmem_contents
+from numa_sim.kernel.coredump import page_contents
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import EVENTS
 from numa_sim.workloads.patterns import from_arrays
@@ -21,15 +21,15 @@ PAGES = 2 * MIB_PAGES
 PROFILES = ["linux-2.4.0", "linux-2.4.22", "linux-2.4.37"]
 
 _stored = entry(stored)
-_contents = entry(shmem_contents)
 
 
 def found(machine: Machine, region: Any) -> list[int]:
-    """The contents of every page of a shared region, wherever they are."""
+    """The contents of every page of a shared region, wherever they are: what the first task's core file would have."""
     k = machine.kernel
-    vma = next(v for v in k.vmas if v.vm_start <= region.start_vpn < v.vm_end)
-    mapping = int(k.files[int(vma.vm_file)].f_mapping)
-    return [int(_contents(k, mapping, index)) for index in range(region.pages)]
+    vma = int(k.mms[k.tasks[2].mm].mmap)
+    while not k.vmas[vma].vm_start <= region.start_vpn < k.vmas[vma].vm_end:
+        vma = int(k.vmas[vma].vm_next)
+    return [page_contents(k, vma, vpn) for vpn in range(region.start_vpn, region.end_vpn)]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
