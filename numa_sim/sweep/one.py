@@ -93,7 +93,7 @@ def run_one(job: Job) -> dict[str, Any]:
         else:
             outcome = {
                 "state": "failed",
-                "stage": stage_in(log),
+                "stage": stage_in(log) or "start",
                 "error": type(problem).__name__,
                 "message": _text(problem),
                 "traceback": "".join(traceback.format_exception(problem)),

@@ -56,7 +56,7 @@ class SweepStatus:
         if self.under_way:
             said.append(f"  under way    {self.under_way}")
         if self.failed:
-            said.append(f"  to be retried {self.failed}")
+            said.append(f"  to retry     {self.failed}")
         if self.missing:
             more = " at most" if self.until_precise else ""
             said.append(f"  missing      {self.missing}{more}")
