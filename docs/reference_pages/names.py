@@ -46,7 +46,7 @@ and meaning as metadata.  Numbers "since boot" only grow: take differences betwe
 first table.
 """
 
-_PICTURES = """# Pictures
+_PICTURES = """# List of pictures
 
 Each returns the matplotlib `Axes` it has drawn into: new ones, or those it is given (`ax=...`).  `run.plot()` is the
 overview.  [How to use them](../../howto/pictures.md).
