@@ -173,16 +173,18 @@ def plot(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
 ) -> None:
-    """Check that the run folder RUN is exactly what was written."""
+    """Check that a run folder, or all of a sweep folder, is exactly what was written."""
+    from numa_sim.results.sweep_folder import SWEEP
     from numa_sim.results.verify import verify_run
+    from numa_sim.results.verify_sweep import verify_sweep
 
-    problems = verify_run(folder)
+    problems = verify_sweep(folder) if (folder / SWEEP).exists() else verify_run(folder)
     for problem in problems:
         typer.echo(f"{folder}: {problem}", err=True)
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(DIFFERENT)
     typer.echo(f"{folder}: whole")
 
 

@@ -232,7 +232,7 @@ _write_folder(place / "timed", Listening.contents, FileLayer())
 span = 3 * (time.perf_counter() - start)
 rng = np.random.Generator(np.random.PCG64DXSM(1))
 torn = turn = 0
-while turn < 40 or (turn < 400 and not 8 <= torn <= len(list(place.iterdir())) - 8):
+while turn < 50 or (turn < 400 and not 8 <= torn <= len(list(place.iterdir())) - 8):
     child = os.fork()
     if child == 0:
         for i in range(1_000_000):
@@ -247,6 +247,7 @@ while turn < 40 or (turn < 400 and not 8 <= torn <= len(list(place.iterdir())) -
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_moment(tmp_path):
+    """R12: at least 50 SIGKILLs at random moments: no folder of a run's name that is not whole."""
     tests = Path(__file__).parents[1]
     variables = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
     variables["PYTHONPATH"] = os.pathsep.join([str(tests), str(tests.parent)])

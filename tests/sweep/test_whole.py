@@ -1,0 +1,181 @@
+"""R12: a sweep folder is whole whenever its writer is killed or the disk fails; `verify_sweep` finds what is not."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep import tiny
+
+from numa_sim.cli.app import main
+from numa_sim.errors import RunFolderError
+from numa_sim.reproduction import reproduce
+from numa_sim.results import FileLayer
+from numa_sim.results.canonical import canonical_json, seal
+from numa_sim.results.sweep import open_sweep
+from numa_sim.results.verify_sweep import verify_sweep
+from numa_sim.sweep import run_sweep
+from numa_sim.sweep.design import make_plan
+from numa_sim.sweep.store import SweepFolder
+
+KILLED = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+from sweep import tiny
+from numa_sim.sweep import run_sweep
+
+place, config = Path(sys.argv[1]), tiny.config(**tiny.FORTY)
+warm = tiny.config(grid={"workload.0.program.1.write": [0.5]})
+run_sweep(warm, place / "warm", jobs=0)
+start = time.perf_counter()
+run_sweep(tiny.config(grid={"workload.0.program.1.write": [0.4]}), place / "timed", jobs=0)
+span = 2 * (time.perf_counter() - start)
+rng = np.random.Generator(np.random.PCG64DXSM(2))
+for _ in range(50):
+    child = os.fork()
+    if child == 0:
+        run_sweep(config, place / "sweep", jobs=0)
+        os._exit(0)
+    time.sleep(span * rng.random())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_sweep_killed_at_50_random_moments_never_has_a_run_that_looks_whole_and_is_not(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=variables, check=True, timeout=240)
+    folder = tmp_path / "sweep"
+    names = [path.name for path in (folder / "runs").iterdir()]
+    assert any(".writing-" in name for name in names) or list((folder / ".started").iterdir()), "no kill met a run"
+    assert not any(".damaged-" in name for name in names)
+    assert verify_sweep(folder) == []
+    done = len(open_sweep(folder).design.finished())
+    outcome = run_sweep(tiny.config(**tiny.FORTY), folder, jobs=0)
+    assert (outcome.there, outcome.done, outcome.complete) == (done, 40 - done, True)
+    assert verify_sweep(folder) == []
+
+
+class FailsAt(FileLayer):
+    """A disk whose n-th operation fails, after half of what it should write."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.calls = n, 0
+
+    def _count(self) -> None:
+        self.calls += 1
+        if self.calls == self.n:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(self, file: Path, content: bytes) -> None:
+        if self.calls + 1 == self.n:
+            file.write_bytes(content[: len(content) // 2])
+        self._count()
+        super().write(file, content)
+
+    def sync(self, path: Path) -> None:
+        self._count()
+        super().sync(path)
+
+    def replace(self, old: Path, new: Path) -> None:
+        self._count()
+        super().replace(old, new)
+
+
+def test_whichever_write_of_a_plan_or_a_failure_fails_what_is_there_is_whole(tmp_path: Path) -> None:
+    plan = make_plan(tiny.config(replicas=2))
+    run, attempt = plan.runs[0], {"stage": "run", "error": "E", "message": "m", "traceback": "", "log": ""}
+    for n in itertools.count(1):
+        folder = tmp_path / str(n)
+        disk, said = FailsAt(n), "No space left on device"
+        store = SweepFolder(folder, disk)
+        try:
+            store.prepare(plan)
+            for _ in range(2):
+                store.add_attempt(store.failure(run.run, run.seed, run.factors), attempt)
+        except RunFolderError as problem:
+            said = str(problem)
+        assert "No space left on device" in said
+        visible = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        if not (folder / "sweep.json").is_file():
+            assert visible == []
+        else:
+            assert verify_sweep(folder) == []
+        if disk.calls < n:
+            break
+    assert n == 3 * 4 + 1
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweeps") / "sweep"
+    run_sweep(tiny.config(replicas=2), folder, jobs=0)
+    return folder
+
+
+@pytest.fixture
+def sweep(original: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(original, tmp_path / "sweep")
+
+
+def verified(folder: Path) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(folder)])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_the_command_tells_of_sweeps_too(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verified(sweep) == 0
+    assert capsys.readouterr().out == f"{sweep}: whole\n"
+    run = next((sweep / "runs").iterdir())
+    (run / "summary.json").write_text("{}")
+    assert verified(sweep) == 1
+    assert f"{sweep}: runs/{run.name}: summary.json: has 2 bytes" in capsys.readouterr().err
+
+
+def test_every_kind_of_damage_is_named(sweep: Path) -> None:
+    runs = sorted((sweep / "runs").iterdir())
+    (sweep / "results.parquet").write_bytes(b"PAR1")
+    (sweep / "failures" / "x.json").write_text("{}")
+    shutil.copytree(runs[0], sweep / "runs" / "0123456789abcdef")
+    shutil.rmtree(runs[1])
+    shutil.copytree(runs[0], runs[1])  # another replica's results
+    (sweep / "runs" / f".{runs[1].name}.writing-1-{'0' * 32}").mkdir()
+    problems = verify_sweep(sweep)
+    assert problems[0] == "runs/0123456789abcdef: is not in the design"
+    assert problems[1].startswith(f"runs/{runs[1].name}: seed is ")
+    assert problems[2] == "failures/x.json: is no record of a failure"
+    assert problems[3].startswith("results.parquet: cannot be read")
+    assert len(problems) == 4
+    shutil.rmtree(runs[1])
+    assert not any(runs[1].name in problem for problem in verify_sweep(sweep))  # not there yet is no damage
+
+
+def test_a_changed_design_is_found(sweep: Path) -> None:
+    document: dict[str, Any] = json.loads((sweep / "sweep.json").read_bytes())
+    document["runs"][0]["seed"] += 1
+    (sweep / "sweep.json").write_bytes(canonical_json(document))
+    assert verify_sweep(sweep) == ["sweep.json was damaged or edited: its own digest does not fit"]
+    del document["self_sha256"]
+    (sweep / "sweep.json").write_bytes(canonical_json(seal(document)))
+    (problem,) = verify_sweep(sweep)
+    assert ": seed is " in problem
+    with pytest.raises(RunFolderError, match=r"has no sweep\.json"):
+        verify_sweep(sweep / "runs")
+
+
+def test_a_run_of_a_sweep_can_be_made_again_by_itself(sweep: Path) -> None:
+    for run in (sweep / "runs").iterdir():
+        assert reproduce(run).same
