@@ -66,15 +66,15 @@ class Daemon:
         if room is not None:
             yield room
 
-    def reclaim(self, run: Callable[[int], int]) -> Steps:
+    def reclaim(self, run: Callable[[int], int], node: int = 0) -> Steps:
         """Go on with the reclaim this thread began until that is done: call `run`, pay, wait for pages under I/O.
 
-        RECLAIM_DONE or RECLAIM_FAILED.
+        It works on a CPU that suits `node`.  RECLAIM_DONE or RECLAIM_FAILED.
         """
         machine = self.machine
         status = RECLAIM_YIELD
         while status in (RECLAIM_YIELD, RECLAIM_WAIT):
-            self.enter()
+            self.enter(node)
             status = run(self.index)
             machine.attend()
             yield from self.pay()

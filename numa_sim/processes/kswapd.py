@@ -6,43 +6,33 @@ is the same compiled reclaim as everybody's; it runs on an idle CPU of the zone'
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
-
-from simpy import Event
+from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import profiles
 from numa_sim.kernel.mmzone import pgdat_order
 from numa_sim.kernel.vmscan import check_classzone_need_balance
-from numa_sim.processes.signal import Signal
+from numa_sim.processes.daemon import Daemon
 from numa_sim.state.constants import (
     EV_KSWAPD_SLEEP,
     EV_KSWAPD_WAKE,
     GFP_KSWAPD,
+    KSWAPD,
     NR_ZONES,
     PAGEOUTRUN,
-    PF_KTHREAD,
-    PF_MEMALLOC,
     RECLAIM_DONE,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
 )
 from numa_sim.state.events import log_event
-from numa_sim.state.rows import row
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
+    from numa_sim.processes.runnable import Steps
 
 _check_need_balance = entry(check_classzone_need_balance)
 _log_event = entry(log_event)
 
-KSWAPD = 1
-"""Its row in ``kernel.tasks``."""
-Steps = Generator[Event, Any, Any]
 
-
-class Kswapd:
+class Kswapd(Daemon):
     """The daemon.
 
     Parameters
@@ -54,12 +44,8 @@ class Kswapd:
     """
 
     def __init__(self, machine: Machine, enabled: bool = True) -> None:
-        self.machine = machine
-        self.kernel = machine.kernel
-        self.record = row(machine.kernel.tasks, KSWAPD)
-        self.record.flags |= PF_MEMALLOC | PF_KTHREAD
+        super().__init__(machine, KSWAPD)
         self.enabled = enabled
-        self.busy_ns = 0
         self.back_off_ns = profiles.get(machine.config.kernel.profile).kswapd_back_off_ns
         self._visits = [
             node * NR_ZONES + index
@@ -67,17 +53,13 @@ class Kswapd:
             for index in reversed(range(NR_ZONES))
             if self.kernel.zones[node * NR_ZONES + index]["size"]
         ]
-        self._wake: Event | None = None
-        self._page_unlocked = Signal(machine)
         if enabled:
             machine.process(self._run())
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         """wake_up(&kswapd_wait): an allocation asked for it."""
         self.machine.vm.kswapd_wanted = 0
-        if self._wake is not None:
-            self._wake.succeed()
-            self._wake = None
+        return super().wake()
 
     def _zones_in_need(self) -> list[int]:
         """Zones that need balance, in the order kswapd visits them: nodes as in pgdat_list, zones from the top."""
@@ -90,13 +72,12 @@ class Kswapd:
         while True:
             zones = self._zones_in_need()
             if not zones:
-                self._enter(0)
+                self.enter(0)
                 _log_event(k, EV_KSWAPD_SLEEP, 0, 0)
                 machine.vm.kswapd_asleep = 1
-                self._wake = Event(machine)
-                yield self._wake
+                yield self.sleep()
                 zones = self._zones_in_need()
-                self._enter(zones[0] // NR_ZONES if zones else 0)
+                self.enter(zones[0] // NR_ZONES if zones else 0)
                 _log_event(k, EV_KSWAPD_WAKE, len(zones), 0)
             for zone in zones:
                 if zone in self._zones_in_need():
@@ -108,35 +89,13 @@ class Kswapd:
         k, machine = self.kernel, self.machine
         node = zone // NR_ZONES
         k.vmstat[node, PAGEOUTRUN] += 1
-        self._enter(node)
+        self.enter(node)
         machine.reclaim.begin(KSWAPD, zone, GFP_KSWAPD)
-        status = RECLAIM_YIELD
-        while status in (RECLAIM_YIELD, RECLAIM_WAIT):
-            self._enter(node)
-            self.record.cost_ns = 0
-            status = machine.reclaim.run(KSWAPD)
-            machine.attend()
-            yield from self._work(self.record.cost_ns)
-            if status == RECLAIM_WAIT:
-                event = machine.page_event(self.record.wait_pfn, self._page_unlocked)
-                if event is not None:
-                    yield event
-        self._enter(node)
+        status = yield from self.reclaim(machine.reclaim.run, node)
+        self.enter(node)
         if status == RECLAIM_DONE:
             if not _check_need_balance(k, zone):
                 k.zones[zone].need_balance = 0
         else:
             k.zones[zone].need_balance = 0
             yield machine.timeout(self.back_off_ns)
-
-    def _enter(self, node: int) -> None:
-        self._cpu = self.machine.cpu_for_daemon(node)
-        self.machine.enter_kernel(KSWAPD, self._cpu.number)
-
-    def _work(self, cost_ns: int) -> Steps:
-        if cost_ns > 0:
-            self.busy_ns += cost_ns
-            self._cpu.lend(cost_ns)
-            if self.machine.timeline is not None:
-                self.machine.timeline.worked(KSWAPD, self._cpu, cost_ns)
-            yield self.machine.timeout(cost_ns)

@@ -104,6 +104,10 @@ METRIC_COLUMNS: Final = (
         Figure(f"task_time_{part}_ns", "ns", f"time of all tasks: {PARTS[part]}", _at("totals", "parts_ns", part))
         for part in TIME_PARTS
     ),
+    *(
+        Figure(f"{daemon}_time_ns", "ns", f"CPU time of {daemon}", _at(daemon, "parts_ns", "daemon"))
+        for daemon in ("kswapd", "kreclaimd", "bdflush", "kupdate")
+    ),
     Figure("oom_killed_tasks", "1", "tasks killed for lack of memory", lambda summary: len(summary["oom_kills"])),
     Figure("min_flt", "1", "minor faults of all tasks", _sum("tasks", "min_flt")),
     Figure("maj_flt", "1", "major faults of all tasks", _sum("tasks", "maj_flt")),

@@ -9,6 +9,7 @@ import pytest
 from machine.small import MIB_PAGES, NVME, PAGE, ZRAM, counters, finish, parts, small, sweep, walk
 
 from numa_sim.processes.machine import Machine
+from numa_sim.results import summarise
 
 PRESSURE = 6 * MIB_PAGES
 """Pages of a program that does not fit in 4 MiB."""
@@ -377,6 +378,14 @@ def test_unmapping_from_another_cpu_interrupts_the_one_that_holds_the_translatio
     assert slow.kernel.cpus[1].ipis_sent == slow.kernel.cpus[0].ipis_received > 0
     assert parts(slow)["shootdown"] > 0 == parts(free)["shootdown"]
     assert slow.generation.kswapd.busy_ns > free.generation.kswapd.busy_ns
+
+
+def test_the_time_of_kswapd_is_its_own_part_and_what_busy_cpus_lost() -> None:
+    crowded = small(nodes=(4,))
+    crowded.add(sweep(PRESSURE, times=2), cpus=[0])
+    spent = summarise(finish(crowded))["kswapd"]["parts_ns"]
+    assert spent["daemon"] == sum(spent.values()) == crowded.generation.kswapd.busy_ns > 0
+    assert 0 < parts(crowded)["daemon"] < spent["daemon"], "what it did while the task slept cost the task nothing"
 
 
 def test_the_wait_for_a_shoot_down_grows_with_distance() -> None:
