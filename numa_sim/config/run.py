@@ -28,7 +28,12 @@ def _on_or_off(value: Any) -> Any:
     """``timeline = true`` is all of it, false none."""
     if value is True:
         return {}
-    return None if value is False else value
+    if value is None or value is False:
+        return None
+    if not isinstance(value, dict | TimelineTable):
+        allowed = ("true", "false", "a table with keys from, until, most")
+        raise refuse(f"{str(value)[:40]} is neither true, false nor a table", allowed)
+    return value
 
 
 Recording = Literal["buddy", "access_map"]
@@ -79,7 +84,7 @@ class Run(Section):
         "access_map: accesses by time and address, see [run.access_map]",
     )
     timeline: Annotated[
-        TimelineTable | None, BeforeValidator(_on_or_off, json_schema_input_type=TimelineTable | bool | None)
+        TimelineTable | None, BeforeValidator(_on_or_off, json_schema_input_type=bool | TimelineTable | None)
     ] = Field(None, description="true, or a table: record who did what when, in spans.parquet and trace.pftrace")
     budget: Budget = Budget()
     keep_inputs: Size = Field(
