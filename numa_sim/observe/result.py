@@ -17,7 +17,7 @@ from numa_sim.units import format_ns
 
 __all__ = ["MODEL_VERSION", "Disk", "InputFile", "RunResult", "Snapshot", "SwapArea", "TaskRow"]
 
-MODEL_VERSION: Final = "3"
+MODEL_VERSION: Final = "4"
 """Grows whenever the same configuration and seed give other results than before."""
 
 ExitState = Literal["ok", "oom", "until"]
