@@ -118,8 +118,6 @@ class RunResult:
         Folder that file names of the configuration are relative to.
     started_unix_s : float
         Host time when it began, s since 1970.
-    replica : int
-        Which repetition of a point of a sweep it is, from 0.
     """
 
     config: Mapping[str, Any]
@@ -147,7 +145,6 @@ class RunResult:
     beyond_config: tuple[str, ...] = ()
     base: Path | None = None
     started_unix_s: float = 0.0
-    replica: int = 0
 
     def __repr__(self) -> str:
         """Say how it ended; the arrays would fill pages.  `Run.of` shows what happened."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from numa_sim.config.reader import rebuild
@@ -94,8 +94,9 @@ def reproduce(
         refuse_other_model(run)
     machine = _machine(run, [Path(place) for place in inputs])
     with tempfile.TemporaryDirectory(prefix="numa-sim-") as temporary:
-        result = replace(machine.run_to_end(progress), replica=run.manifest["replica"])
-        written = write_run(result, out if out is not None else Path(temporary) / "again", picture=False)
+        written = write_run(
+            machine.run_to_end(progress), out if out is not None else Path(temporary) / "again", picture=False
+        )
         again = open_run(written)
         return Reproduction(run, tuple(differences(run, again)), are_alike(run, again))
 

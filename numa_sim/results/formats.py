@@ -5,8 +5,8 @@ version that ever was are kept in ``tests/data/formats`` and opened by a test.
 
 ==  ===============================================================================================================
 1   ``manifest.json``, ``environment.json``, ``summary.json``, series in Parquet, texts of ``proc``
-2   inputs: the file the configuration asked for, and where the folder keeps it; ``topology.json``; replica, version of
-    the streams, and what the run had that its configuration does not say
+2   inputs: the file the configuration asked for, and where the folder keeps it; ``topology.json``; version of the
+    streams, and what the run had that its configuration does not say
 ==  ===============================================================================================================
 """
 
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 def _from_1(manifest: Document) -> Document:
     """Version 1 knew inputs by their bare names, kept none, and did not tell of programs given in Python."""
     inputs = [{**entry, "file": entry["name"], "kept": None} for entry in manifest["inputs"]]
-    return {**manifest, "inputs": inputs, "beyond_config": [], "replica": 0, "streams_version": 1}
+    return {**manifest, "inputs": inputs, "beyond_config": [], "streams_version": 1}
 
 
 _NEXT: Final[dict[int, Callable[[Document], Document]]] = {1: _from_1}

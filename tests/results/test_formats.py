@@ -49,7 +49,7 @@ def test_it_reads_as_if_it_had_been_written_today() -> None:
     manifest = open_run(V1).manifest
     (entry,) = manifest["inputs"]
     assert entry == {**entry, "name": "short.txt", "file": "short.txt", "kept": None}
-    assert (manifest["replica"], manifest["streams_version"], manifest["beyond_config"]) == (0, 1, [])
+    assert (manifest["streams_version"], manifest["beyond_config"]) == (1, [])
 
 
 def test_it_can_be_made_again(capsys: pytest.CaptureFixture[str]) -> None:
