@@ -20,6 +20,7 @@ class Open(Section):
     op: Literal["open"]
     file: Name = Field(description="file, as a [[machine.file]] is named")
     as_: OpenName = Field(alias="as", description="name by which later operations know the open file")
+    access: Literal["read", "write", "read-write"] = Field("read-write", description="what it is opened for")
 
 
 class _Transfer(Section):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
-from numa_sim.config.file_operations import Close, FileOperation, Madvise, Msync, Open
+from numa_sim.config.file_operations import Close, FileOperation, Madvise, Msync, Open, Read, Truncate, Write
 from numa_sim.config.kernel_memory import KernelNames, KernelOperation
 from numa_sim.config.memory_operations import MemoryRange, Mremap
 from numa_sim.config.program import (
@@ -36,9 +36,9 @@ def check_program(program: Steps, path: str) -> None:
 class _Reader:
     """Follows a program's regions and files, so that a name or range that cannot be meant is refused before the run."""
 
-    def __init__(self, sizes: dict[str, int | None] | None = None, opened: Iterable[str] = ()) -> None:
+    def __init__(self, sizes: dict[str, int | None] | None = None, opened: Mapping[str, str] | None = None) -> None:
         self._sizes = dict(sizes or {})  # None: up to the end of a file
-        self._open = set(opened)
+        self._open = dict(opened or {})  # what each is open for
         self._kernel = KernelNames()
 
     def read(self, program: tuple[Operation, ...], path: str, depth: int) -> None:
@@ -89,11 +89,16 @@ class _Reader:
         if isinstance(operation, Open):
             if operation.as_ in self._open:
                 raise refuse(f"file {operation.as_!r} is open already", ("a new name, or close first",), f"{path}.as")
-            self._open.add(operation.as_)
+            self._open[operation.as_] = operation.access
             return
         self._check_open(operation.on, f"{path}.on")
         if isinstance(operation, Close):
-            self._open.remove(operation.on)
+            del self._open[operation.on]
+        needed = {Read: "read", Write: "write", Truncate: "write"}.get(type(operation))
+        if needed is not None and needed not in self._open[operation.on]:
+            found = self._open[operation.on]
+            allowed = (f'access = "{needed}"', 'access = "read-write"')
+            raise refuse(f"file {operation.on!r} was opened with access = {found!r} only", allowed, f"{path}.on")
 
     def _check_open(self, name: str, path: str) -> None:
         if name not in self._open:

@@ -6,7 +6,7 @@ CPU work is charged to *file_syscall*, waiting for a disk to *file_wait*.
 
 from __future__ import annotations
 
-from errno import EFAULT
+from errno import EBADF, EFAULT, EINVAL
 from os import strerror
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ from numa_sim.state.constants import (
     FILE_RECLAIM,
     FILE_WAIT,
     FILE_YIELD,
+    FMODE_READ,
+    FMODE_WRITE,
     NIL,
     PART_FILE_SYSCALL,
     PART_FILE_WAIT,
@@ -59,13 +61,16 @@ def file_call(task: TaskProcess, operation: Any) -> Steps:
     k, t, record = task.kernel, task.index, task.record
     _enter(task)
     if isinstance(operation, Open):
-        opened = _open(task, operation.name)
+        opened = _open(task, operation)
         yield from _spend(task, record.cost_ns)
         return opened
     if isinstance(operation, Fsync):
         _fsync_begin(k, t, operation.file.number)
         return (yield from _run(task))
     if isinstance(operation, Truncate):
+        if not _allows(task, operation.file, FMODE_WRITE):
+            yield from _spend(task, record.cost_ns)
+            return OSError(EINVAL, strerror(EINVAL))
         _truncate_begin(k, t, operation.file.number, operation.size_bytes)
         return (yield from _run(task))
     if isinstance(operation, Msync):
@@ -91,14 +96,20 @@ def _enter(task: TaskProcess) -> None:
     task.record.cost_ns = task.machine.costs.syscall_ns
 
 
-def _open(task: TaskProcess, name: str) -> OpenFile:
+def _open(task: TaskProcess, operation: Open) -> OpenFile:
+    name = operation.name
     mapping = task.machine.file_mappings.get(name)
     if mapping is None:
         known = ", ".join(task.machine.file_mappings) or "none"
         raise SimulationError(f"task {task.name}: open of {name!r} failed (ENOENT); files are: {known}")
-    number = open_file(task.kernel, mapping)
+    number = open_file(task.kernel, mapping, operation.mode)
     task.open_files.append(number)
     return OpenFile(number, name, int(task.kernel.mappings[mapping].i_size))
+
+
+def _allows(task: TaskProcess, file: OpenFile, mode: int) -> bool:
+    """Whether a file is open for what `mode` says (f_mode); of one that is not open others complain."""
+    return file.number not in task.open_files or bool(int(task.kernel.files[file.number].f_mode) & mode)
 
 
 def _close(task: TaskProcess, file: OpenFile) -> None:
@@ -109,7 +120,11 @@ def _close(task: TaskProcess, file: OpenFile) -> None:
 
 
 def _transfer(task: TaskProcess, operation: Transfer) -> Steps:
-    """One read or write, or one per record."""
+    """One read or write, or one per record; EBADF if the file was not opened for that."""
+    if not _allows(task, operation.file, FMODE_WRITE if operation.write else FMODE_READ):
+        _enter(task)
+        yield from _spend(task, task.record.cost_ns)
+        return OSError(EBADF, strerror(EBADF))
     position = task.kernel.files[operation.file.number]
     if operation.records is None:
         offset = operation.offset_bytes

@@ -206,7 +206,7 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "kmalloc" | "kfree" | "vmalloc" | "vfree" | "kernel_touch" | "churn" | "look_up":
             yield from kernel_operation(task, op, here.kernel)
         case "open":
-            files[op.as_] = yield task.open(op.file)
+            files[op.as_] = yield task.open(op.file, op.access)
         case "read" | "write" | "fsync" | "truncate" | "close":
             yield _file_operation(task, files[op.on], op)
         case _:

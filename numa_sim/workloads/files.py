@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.random import Generator
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import PAGE_SHIFT, VM_RAND_READ, VM_SEQ_READ
+from numa_sim.state.constants import FMODE_READ, FMODE_WRITE, PAGE_SHIFT, VM_RAND_READ, VM_SEQ_READ
 from numa_sim.workloads.patterns.source import MAX_COMPUTE_NS, AccessSource, Binding, Pattern, new_accesses, require
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 ADVICE = {"normal": 0, "sequential": VM_SEQ_READ, "random": VM_RAND_READ}
 """Hints of madvise(2), as flags of a memory area."""
+Access = Literal["read", "write", "read-write"]
+ACCESS_MODES: dict[str, int] = {"read": FMODE_READ, "write": FMODE_WRITE, "read-write": FMODE_READ | FMODE_WRITE}
+"""What a file may be opened for (O_RDONLY, O_WRONLY, O_RDWR), as flags of the open file."""
 _RECORDS_AT_A_TIME = 512
 
 
@@ -41,17 +44,18 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """open(2); answered with an `OpenFile`."""
+    """open(2) with a mode of FMODE_READ, FMODE_WRITE or both; answered with an `OpenFile`."""
 
     name: str
+    mode: int = FMODE_READ | FMODE_WRITE
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """read(2) or write(2) of `size_bytes`: at `offset_bytes`, at the file's position (None), or record by record.
 
-    Answered with the bytes done; `OSError` (ENOSPC, ENOMEM, EFAULT) in the program if it failed.  `buffer` is the
-    address in the task's memory that is read into or written from; None leaves that out.
+    Answered with the bytes done; `OSError` (EBADF, ENOSPC, ENOMEM, EFAULT) in the program if it failed.  `buffer` is
+    the address in the task's memory that is read into or written from; None leaves that out.
     """
 
     file: OpenFile
@@ -133,11 +137,21 @@ class FileCalls(ABC):
     name: str
     _transfers = 0
 
-    def open(self, name: str) -> Open:
-        """Open the file the configuration calls `name`; ``yield`` gives the `OpenFile`."""
+    def open(self, name: str, access: Access = "read-write") -> Open:
+        """Open the file the configuration calls `name`; ``yield`` gives the `OpenFile`.
+
+        Parameters
+        ----------
+        access : str
+            ``read``, ``write`` or ``read-write``.  What it does not allow fails in the program with an `OSError`: a
+            read or write with EBADF, a truncation with EINVAL, a mapping with EACCES (one needs reading, a shared one
+            that may be stored to writing as well).  mprotect cannot give a mapping more (EACCES).
+        """
         if not isinstance(name, str):
             raise ConfigError("", f"{self.name}: open.file", f"got {name!r}", ("the name of a [[machine.file]]",))
-        return Open(name)
+        if access not in ACCESS_MODES:
+            raise ConfigError("", f"{self.name}: open.access", f"got {access!r}", tuple(ACCESS_MODES))
+        return Open(name, ACCESS_MODES[access])
 
     def read(
         self,

@@ -188,3 +188,23 @@ def test_max_tasks_below_the_workloads_own_number_is_refused() -> None:
     workload = [{"name": "w", "count": 3, "program": [CHILD_ENDS]}]
     with pytest.raises(ConfigError, match=r"kernel\.max_tasks"):
         Config.of(machine={"preset": "xeon-silver-4108-2s"}, workload=workload, kernel={"max_tasks": 2})
+
+
+@pytest.mark.parametrize(
+    ("access", "op"), [("read", "write"), ("write", "read"), ("read", "truncate")], ids=lambda what: str(what)
+)
+def test_a_file_is_used_as_it_was_opened(access: str, op: str) -> None:
+    """What would be EBADF or EINVAL in the run is refused before it, with what to change."""
+    program = [
+        {"op": "open", "file": "data", "as": "fd", "access": access},
+        {"op": "fork", "program": [{"op": op, "on": "fd", "size": "4KiB"}]},
+    ]
+    with pytest.raises(ConfigError, match=rf"program\.1\.program\.0\.on: .*opened with access = '{access}' only"):
+        Config.of(
+            machine={
+                "preset": "xeon-silver-4108-2s",
+                "disk": [{"name": "sda", "device": "nvme", "size": "1GiB"}],
+                "file": [{"name": "data", "size": "1MiB", "disk": "sda"}],
+            },
+            workload=[{"name": "one", "program": program}],
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -184,6 +185,39 @@ def test_a_mapped_file_is_read_by_faults_and_written_by_msync() -> None:
     assert machine.kernel.disks[0].sectors_read == 128 * 8
     assert machine.kernel.disks[0].sectors_written == 16 * 8
     assert parts(machine)["file_wait"] > 0 == parts(machine)["swap_wait"]
+
+
+@pytest.mark.parametrize(("access", "allowed"), [("read", "rR"), ("write", "wt"), ("read-write", "rwtRW")])
+def test_a_file_is_used_as_it_was_opened(access: str, allowed: str) -> None:
+    """read and write: EBADF; truncate: EINVAL; a mapping: EACCES, also when mprotect would make it more."""
+    machine = machine_with({"name": "data", "size": "64KiB"})
+
+    def program(task: Any) -> Any:
+        fd = yield task.open("data", access)
+        refused = {}
+        calls = {
+            "r": lambda: task.read(fd, "4KiB", offset=0),
+            "w": lambda: task.write(fd, "4KiB", offset=0),
+            "t": lambda: task.truncate(fd, "64KiB"),
+            "R": lambda: task.mmap(file=fd, shared=True, prot="r--"),
+            "W": lambda: task.mmap(file=fd, shared=True),
+        }
+        for name, call in calls.items():
+            try:
+                yield call()
+            except OSError as error:
+                refused[name] = error.errno
+        errors = {"r": errno.EBADF, "w": errno.EBADF, "t": errno.EINVAL, "R": errno.EACCES, "W": errno.EACCES}
+        assert refused == {name: error for name, error in errors.items() if name not in allowed}
+        if access == "read":
+            shown = yield task.mmap(file=fd, shared=True, prot="r--")
+            with pytest.raises(OSError, match="mprotect"):
+                yield task.mprotect(shown, "rw-")
+            own = yield task.mmap(file=fd)
+            yield task.touch(own, write=1.0)
+
+    run(machine, program)
+    assert machine.kernel.disks[0].sectors_written == 0 or access != "read"
 
 
 def test_stores_to_a_private_mapping_never_reach_the_file() -> None:

@@ -64,6 +64,7 @@ def test_records() -> None:
     ("call", "said"),
     [
         (lambda: TASK.open(3), r"open\.file"),
+        (lambda: TASK.open("data", "rw"), r"open\.access"),
         (lambda: TASK.read("data", 5), r"read\.file"),
         (lambda: TASK.read(FILE, 0), r"read\.size"),
         (lambda: TASK.write(FILE, "-1B"), r"write\.size"),
@@ -87,7 +88,7 @@ def test_every_operation_from_a_configuration() -> None:
     plain: dict[str, Any] = {"prot": "rw-", "fixed": True, "growsdown": False, "locked": False, "reserve": True}
     transfer = {"on": "fd", "size": 10, "offset": 5, "pattern": None, "count": None, "compute": 0}
     program = [
-        Table(op="open", file="data", as_="fd"),
+        Table(op="open", file="data", as_="fd", access="read-write"),
         Table(op="read", **transfer),
         Table(op="write", **transfer),
         Table(op="mmap", as_="m", size=None, file="fd", shared=True, offset=4096, at_bytes=lambda: None, **plain),
