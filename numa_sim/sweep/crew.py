@@ -56,7 +56,14 @@ class Crew:
         if self._executor is None:
             self._executor = self._new(runs)
             if not isinstance(self._executor, SerialExecutor):
-                self._executor.submit(warm_up).result()
+                self._warm_up(self._executor)
+
+    def _warm_up(self, executor: Executor) -> None:
+        """Compile; if that fails, so will the runs, and they say why."""
+        problem = executor.submit(warm_up).exception()
+        if isinstance(problem, BrokenExecutor) and isinstance(executor, ProcessExecutor):
+            hint = 'in a script, put the call under `if __name__ == "__main__":`'
+            raise SimulationError(f"{problem}; {hint}")
 
     def submit(self, run: PlannedRun, job: Job) -> None:
         """Give out a run."""

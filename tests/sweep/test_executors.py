@@ -6,14 +6,14 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from sweep import tiny
 
-from numa_sim.errors import ConfigError
+from numa_sim.errors import ConfigError, SimulationError
 from numa_sim.sweep import ProcessExecutor, SerialExecutor, run_sweep
 from numa_sim.sweep.processes import WorkerDied
 
@@ -90,10 +90,10 @@ def test_a_worker_beyond_its_patience_is_killed_and_the_next_work_is_done() -> N
         assert quick.result(60) == 32
 
 
-def test_workers_that_cannot_start_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_cannot_start_are_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numa_sim.sweep.processes._work", _dies_at_once)
-    with ProcessExecutor(2) as executor, pytest.raises(BrokenExecutor, match=r"workers cannot start: .* code 9"):
-        executor.submit(pow, 2, 3).result(60)
+    with pytest.raises(SimulationError, match=r"workers cannot start: .* code 9; in a script, .*__main__"):
+        run_sweep(tiny.config(), tmp_path / "sweep", jobs=1)
 
 
 def _dies_at_once(_pipe: object) -> None:
