@@ -151,7 +151,10 @@ def _in_tables(name: str, one: Any, other: Any, alike: bool) -> tuple[str, str, 
         return f"row {first}", f"{one.num_rows} rows", f"{other.num_rows} rows"
     keys = [f"{key}={one.column(key)[first].as_py()}" for key in _KEYS if key in one.column_names and key != column]
     where = f"row {first} ({', '.join(keys)}), column {column}"
-    return where, _shown(one.column(column)[first].as_py()), _shown(other.column(column)[first].as_py())
+    left, right = one.column(column)[first].as_py(), other.column(column)[first].as_py()
+    if isinstance(left, str) and isinstance(right, str) and (parting := _in_text(left.encode(), right.encode())):
+        return f"{where}, {parting[0]}", *parting[1:]
+    return where, _shown(left), _shown(right)
 
 
 def _in_metadata(one: Any, other: Any) -> tuple[str, str, str] | None:
@@ -196,5 +199,5 @@ def _in_text(one: bytes, other: bytes) -> tuple[str, str, str] | None:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

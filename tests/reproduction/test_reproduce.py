@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,9 @@ def test_the_first_difference_is_named(
     assert others[0].startswith("  timeseries")
     assert ", column " in others[0]
     assert any(line.startswith("  proc/") and ": line " in line for line in others)
+    assert any(
+        re.match(r"  proc\.parquet: row \d+ \(t_ns=\d+, file=\w+\), column text, line \d+: \w", line) for line in others
+    )
     assert others[-1].startswith("  manifest.json: ")
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reproduction.cases import machine_of, write_inputs
 
 from numa_sim.cli.app import main
 from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
 from numa_sim.reproduction import reproduce
-from numa_sim.results import open_run, verify_run
+from numa_sim.results import open_run, verify_run, write_run
 from numa_sim.results.canonical import canonical_json, seal
 from numa_sim.results.formats import _NEXT, FORMAT_VERSION, manifest_as_now
 
@@ -52,16 +53,44 @@ def test_it_reads_as_if_it_had_been_written_today() -> None:
     assert (manifest["streams_version"], manifest["beyond_config"]) == (1, [])
 
 
-def test_it_can_be_made_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_another_model_is_refused_and_so_is_one_without_its_input() -> None:
+    manifest = open_run(V1).manifest
+    assert manifest["model_version"] == "3"
+    if manifest["model_version"] != MODEL_VERSION:
+        with pytest.raises(RunFolderError, match="was made with model 3, streams 1"):
+            reproduce(V1)
+    with pytest.raises(RunFolderError, match=r"the input 'traces/short.txt' .* cannot be found"):
+        reproduce(V1, anyway=True)
+
+
+def as_version_1(folder: Path) -> None:
+    """Make a folder of today what version 1 would have written."""
+    document = json.loads((folder / "manifest.json").read_bytes())
+    for key in ("self_sha256", "beyond_config", "streams_version"):
+        del document[key]
+    document["inputs"] = [{key: entry[key] for key in ("name", "size_bytes", "sha256")} for entry in document["inputs"]]
+    for name in [name for name in document["files"] if name == "topology.json" or name.startswith("inputs/")]:
+        del document["files"][name]
+        (folder / name).unlink()
+    shutil.rmtree(folder / "inputs")
+    del document["config"]["run"]["keep_inputs"]
+    (folder / "manifest.json").write_bytes(canonical_json(seal({**document, "format_version": 1})))
+    around = json.loads((folder / "environment.json").read_bytes())
+    for key in ("self_sha256", "checkout", "config_folder", "started_utc", "ended_utc"):
+        del around[key]
+    (folder / "environment.json").write_bytes(canonical_json(seal({**around, "format_version": 1})))
+
+
+def test_a_folder_of_version_1_can_be_made_again(tmp_path: Path) -> None:
     """Its input was not kept then, and the configuration has keys now that it had not."""
-    if open_run(V1).manifest["model_version"] != MODEL_VERSION:
-        pytest.skip("the model is another now")
-    again = reproduce(V1, inputs=[V1.parent])
+    write_inputs(tmp_path / "in")
+    folder = write_run(machine_of("text trace", tmp_path / "in").run_to_end(), tmp_path / "run", picture=False)
+    as_version_1(folder)
+    assert verify_run(folder) == []
+    again = reproduce(folder, inputs=[tmp_path / "in"])
     assert again.same, again
     assert not again.alike
     assert str(again).startswith("the same, in all that the older numa_sim wrote (")
-    with pytest.raises(RunFolderError, match=r"the input 'traces/short.txt' .* cannot be found"):
-        reproduce(V1)
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 999, 0, -1, "2", None, True, 1.0])
