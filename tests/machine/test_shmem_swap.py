@@ -32,6 +32,7 @@ def found(machine: Machine, region: Any) -> list[int]:
     return [page_contents(k, vma, vpn) for vpn in range(region.start_vpn, region.end_vpn)]
 
 
+@pytest.mark.row("S3-060")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_shared_memory_larger_than_memory_keeps_its_contents(profile: str) -> None:
     """A child reads what its parent wrote, and writes; parent and child see each other's stores through swap."""

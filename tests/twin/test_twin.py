@@ -112,6 +112,7 @@ def families(number: int) -> list[Config]:
     return list(islice(several, number))
 
 
+@pytest.mark.row("X-11")
 @pytest.mark.parametrize("config", families(max(20, SEEDS)), ids=lambda config: str(config.run.seed))
 def test_same_events_with_fork_vfork_clone_and_exec(config: Config) -> None:
     compare(config, random_topology(config))
