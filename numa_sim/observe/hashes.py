@@ -26,7 +26,7 @@ _FED_AS_ZERO: Final = {
     "tasks": ("fault_start_ns", "fault_kind"),
 }
 _SMALL: Final = (
-    "section_zone", "zones", "nodes", "zonelists", "node_order", "distance", "tasks", "mms", "vmas", "mappings",
+    "section_zone", "zones", "nodes", "zonelists", "node_order", "distance", "tasks", "mms", "mappings",
     "swap_info", "cpus", "tlb", "tlb_victim", "latency", "paths", "channels", "curves", "traffic", "vmstat",
     "time_parts", "costs", "files", "extents", "disks", "locks",
 )  # fmt: skip
@@ -53,6 +53,7 @@ def state_hash(k: Kernel) -> str:
     _feed(digest, "vm", k.vm)
     for name in _SMALL:
         _feed(digest, name, getattr(k, name))
+    _feed(digest, "vmas", k.vmas[: int(k.vm[0].vma_used)])
     has_files = bool(k.disks.blocks.any())
     for start, end in touched_frames(k):
         digest.update(f"frames {start} {end}\n".encode())

@@ -113,8 +113,7 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
             disk.make_folder(temporary / name)
         for name, content in contents.items():
             disk.write(temporary / name, content)
-            disk.sync(temporary / name)
-        for name in (*reversed(inner), "."):
+        for name in (*contents, *reversed(inner), "."):  # all at the end: the first one often takes the others along
             disk.sync(temporary / name)
         _refuse_existing(final)  # an empty folder made meanwhile would be replaced without a word
         disk.rename(temporary, final)
