@@ -140,7 +140,7 @@ INLINE: dict[str, Any] = {
                 {"op": "vfree", "on": "v"},
                 {"op": "churn", "of": "vmalloc", "requests": 5, "smallest": "4KiB", "largest": "1MiB", "live": 2},
                 {"op": "look_up", "names": 5, "first": 1},
-                {"op": "open", "file": "data", "as": "binary"},
+                {"op": "open", "file": "data", "as": "binary", "access": "read"},
                 {
                     "op": "exec",
                     "program": [{"op": "exit"}],
