@@ -383,6 +383,7 @@ class Twin(simpy.Environment):
             cost_ns = task.cost_ns
             self.attend()
             if cost_ns:
+                self.parts[KSWAPD, PART_DAEMON] += cost_ns
                 cpu.lend(cost_ns)
                 yield self.timeout(cost_ns)
             if status == RECLAIM_WAIT:
