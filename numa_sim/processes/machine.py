@@ -8,11 +8,9 @@ exact time order, and SimPy pays only for what sleeps or decides.
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-import numpy as np
 import simpy
 
 from numa_sim.compiled import entry
@@ -28,12 +26,10 @@ from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.page_io import end_page, end_request
 from numa_sim.kernel.resource import setrlimit
 from numa_sim.observe import proc_pid, procfs
-from numa_sim.observe.result import Disk, InputFile, RunResult, Snapshot, TaskRow
-from numa_sim.observe.sampler import TimeSeries
+from numa_sim.observe.result import InputFile, RunResult
 from numa_sim.policies import Policy
 from numa_sim.processes import build
-from numa_sim.processes.access_watch import AccessWatch
-from numa_sim.processes.block import BlockLayer, Request
+from numa_sim.processes.block import BlockLayer
 from numa_sim.processes.children import INHERITED, inherit
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
@@ -43,7 +39,9 @@ from numa_sim.processes.generation.v2_2 import Generation22
 from numa_sim.processes.generation.v2_4_0 import Generation240, LaunderingBdflush
 from numa_sim.processes.mmap_sem import MmapSems
 from numa_sim.processes.mount import make_files
+from numa_sim.processes.page_waits import PageWaits
 from numa_sim.processes.policy_reclaim import KernelReclaim, PolicyReclaim, Reclaim
+from numa_sim.processes.recording import Recording
 from numa_sim.processes.runnable import Runnable
 from numa_sim.processes.shown import machine_html
 from numa_sim.processes.signal import Signal
@@ -52,23 +50,16 @@ from numa_sim.processes.task import TaskProcess
 from numa_sim.processes.task_rows import TaskRows
 from numa_sim.processes.timeline import MachineTimeline
 from numa_sim.processes.watchdog import Watchdog
-from numa_sim.processes.watched import process_named, process_texts
+from numa_sim.processes.watched import process_named
 from numa_sim.state.constants import (
-    BUFFERS_BUSY,
-    IO_WRITE,
     KERNEL_2_2,
     KERNEL_2_4_0,
-    MAPPING_SWAP,
     NIL,
-    NR_ZONES,
-    PAGE_LOCK_WAIT_NS,
-    PAGE_LOCK_WAITS,
     PAGE_SIZE,
     RLIMITS,
     STOP_BUFFER,
     STOP_SLICE,
     TASK_RUNNING,
-    PG_locked,
 )
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
@@ -113,19 +104,12 @@ class Machine(simpy.Environment):
         self.config = config
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else topology_of(config)
-        self._given_policy = policy
-        policy = policy if policy is not None else build.reclaim_policy(config)
+        given, policy = policy, policy if policy is not None else build.reclaim_policy(config)
         self.kernel = build.build_kernel(config, self.topology, policy)
         self.file_mappings = make_files(self.kernel, config)
         self.swap = SwapAreas(self.kernel, config, self.file_mappings)
         self.vm = row(self.kernel.vm, 0)
         self.costs = row(self.kernel.costs, 0)
-        self._page_flags = memoryview(self.kernel.pages["flags"].view(np.ndarray))
-        self._page_buffers = memoryview(self.kernel.pages["buffers"].view(np.ndarray))
-        self._section_zone = memoryview(self.kernel.section_zone.view(np.ndarray))
-        self._section_shift = int(self.vm.section_shift)
-        self._vmstat = memoryview(self.kernel.vmstat.view(np.ndarray))
-        self._page_mapping = memoryview(self.kernel.pages["mapping"].view(np.ndarray))
         self.time_slice_ns = int(config.kernel.time_slice)
         self.switches = config.kernel.switches
         self.check_level = config.run.check
@@ -136,17 +120,17 @@ class Machine(simpy.Environment):
         self.tasks: list[TaskProcess] = []
         self.warnings: list[str] = []
         self.inputs: list[InputFile] = [*self.swap.inputs]
-        self._snapshots: list[Snapshot] = []
         self.cores: list[CoreDump] = []
         self.watchdog: Watchdog | None = None
         self.on_hardware = 0
-        self._pages_awaited: dict[int, list[tuple[Signal, int]]] = {}
         self.kmap_waiting: list[Signal] = []
         table = config.run.timeline
         self.timeline = None if table is None else MachineTimeline(self, table)
-        self.block = BlockLayer(
-            self, self.kernel, config.machine.placing().drives, config.kernel.switches.plugging, self._end_io
-        )
+        waits = PageWaits(self)
+        self.page_event = waits.event
+        self.is_swap_page = waits.is_swap_page
+        drives = config.machine.placing().drives
+        self.block = BlockLayer(self, self.kernel, drives, config.kernel.switches.plugging, waits.end_io)
         self.mmap_sems = MmapSems(self)
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
         self.reclaim: Reclaim = KernelReclaim(self.kernel)
@@ -168,13 +152,8 @@ class Machine(simpy.Environment):
         else:
             self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
         self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
-        self.timeseries = TimeSeries(
-            self.kernel, disks=len(config.machine.placing().drives), buddy="buddy" in config.run.observe
-        )
-        self.access_watch: AccessWatch | None = None
-        if "access_map" in config.run.observe:
-            self.access_watch = AccessWatch(self, config.run.access_map)
-            self.process(self.access_watch.watch())
+        self._recording = Recording(self, None if given is None else given.name)
+        self.access_watch = self._recording.access_watch
         build.add_workloads(self, config)
 
     @classmethod
@@ -305,55 +284,6 @@ class Machine(simpy.Environment):
             for task in self.rows.sharing(victim.record.mm):
                 task.kill("out of memory")
 
-    def _end_io(self, number: int, request: Request) -> None:
-        """The interrupt of disk `number`: pages become readable or clean, whoever waits for them wakes."""
-        if self.timeline is not None:
-            self.timeline.completed(number, request, self._pages_awaited)
-        cpu = self.cpu_for_daemon(0)
-        self.enter_kernel(0, cpu.number)
-        if len(request.pfns) == 1:
-            _end_page.call(self.kernel, request.op, request.pfns[0])
-        else:
-            _end_request.call(self.kernel, request.op, np.array(request.pfns, np.int64))
-        if request.op == IO_WRITE:
-            self.reclaim.after_write()
-        cpu.lend(self.costs.end_io_ns * len(request.pfns))
-        woken: list[Signal] = []
-        for pfn in request.pfns:
-            if pfn in self._pages_awaited:
-                woken += self._end_waits(pfn)
-        if len(woken) == 1 and self.let_pass(0):
-            woken[0].come()
-        else:
-            for signal in woken:
-                signal.come_in(0)
-
-    def page_event(self, pfn: int, signal: Signal) -> Signal | None:
-        """`signal`, which will come at the end of I/O on a page; None if there is none.
-
-        Who waits pulls the plugs of all disks (sync_page: run_task_queue(&tq_disk)).
-        """
-        if not self._page_flags[pfn] & PG_locked and self._page_buffers[pfn] < BUFFERS_BUSY:
-            return None
-        if self.block.plugged:
-            self.block.run_tq_disk()
-        self._pages_awaited.setdefault(pfn, []).append((signal, self.now_ns))
-        return signal.armed()
-
-    def _end_waits(self, pfn: int) -> list[Signal]:
-        """The signals of those who wait for a page, whose waits are counted now."""
-        woken = []
-        node, now_ns, counters = self._section_zone[pfn >> self._section_shift] // NR_ZONES, self.now_ns, self._vmstat
-        for signal, since_ns in self._pages_awaited.pop(pfn):
-            counters[node, PAGE_LOCK_WAITS] += 1
-            counters[node, PAGE_LOCK_WAIT_NS] += now_ns - since_ns
-            woken.append(signal)
-        return woken
-
-    def is_swap_page(self, pfn: int) -> bool:
-        """Whether a page belongs to the swap cache."""
-        return self._page_mapping[pfn] == MAPPING_SWAP
-
     # Who runs where --------------------------------------------------------------------------------------------------
 
     def choose_cpu(self, task: Runnable) -> Cpu:
@@ -473,15 +403,11 @@ class Machine(simpy.Environment):
         progress : callable, optional
             Called with the machine at every sample.
         """
-        started, self._started_unix_s = time.perf_counter(), time.time()
         if self.config.run.budget != Budget():
             self.watchdog = Watchdog(self, self.config.run.budget)
         if not self.tasks:
             raise SimulationError("nothing to run: no workload was given")
-        self.timeseries.sample(self.now_ns)
-        self.process(self._sample(progress))
-        if self.config.run.snapshot is not None:
-            self.process(self._snapshot(int(self.config.run.snapshot)))
+        self._recording.begin(progress)
         everybody = self._all_ended
         limit = self.config.run.until
         rest_ns = max(0, int(limit) - self.now_ns) if limit is not None else 0
@@ -491,13 +417,12 @@ class Machine(simpy.Environment):
             super().run(until=end)
         finally:
             gc.unfreeze()
-        self._close_accounts()
-        self.block.settle()
-        self.timeseries.sample(self.now_ns)
-        if self.access_watch is not None:
-            self.access_watch.finish()
+        for task in self.tasks:
+            if task.process.is_alive:
+                task.close_account()
+        self._recording.end()
         self.check()
-        return self._result(not any(task.process.is_alive for task in self.tasks), time.perf_counter() - started)
+        return self._recording.result()
 
     def _task_ended(self, process: simpy.Event) -> None:
         """With the last task, those included that others have made, the run ends; an error ends it at once."""
@@ -512,60 +437,3 @@ class Machine(simpy.Environment):
         """Run up to `time_ns` and no further, to look at the machine as it is then (`procfs`, ``kernel``)."""
         if time_ns > self.now_ns:
             super().run(until=time_ns)
-
-    def _sample(self, progress: Callable[[Machine], None] | None) -> Any:
-        while True:
-            yield self.timeout(int(self.config.run.sample))
-            self.block.settle()
-            self.timeseries.sample(self.now_ns)
-            self.check()
-            if progress is not None:
-                progress(self)
-
-    def _snapshot(self, interval_ns: int) -> Any:
-        while True:
-            yield self.timeout(interval_ns)
-            texts = procfs.texts(self.kernel, self.swap.names_by_index())
-            self._snapshots.append(Snapshot(self.now_ns, texts | process_texts(self)))
-
-    def _close_accounts(self) -> None:
-        """Tasks still alive: their accounts end at the instant up to which their time is charged."""
-        for task in self.tasks:
-            if task.process.is_alive:
-                task.close_account()
-
-    def _result(self, all_ended: bool, wall_seconds: float) -> RunResult:
-        killed = any(task.outcome == "out of memory" for task in self.tasks)
-        config = self.config
-        return RunResult(
-            config=config.resolved(),
-            config_sha256=config.sha256,
-            seed=self.seed,
-            kernel=self.kernel,
-            tasks=tuple(TaskRow(task.name, task.index, task.kind) for task in self.tasks),
-            timeseries=self.timeseries,
-            end_ns=self.now_ns,
-            exit_state="oom" if killed else "ok" if all_ended else "until",
-            machine_name=self.topology.name,
-            swap_areas=self.swap.described(),
-            disks=tuple(Disk(drive.name, drive.model.device) for drive in config.machine.placing().drives),
-            warnings=tuple(self.warnings),
-            inputs=tuple(self.inputs),
-            wall_seconds=wall_seconds,
-            check_level=config.run.check,
-            snapshots=tuple(self._snapshots),
-            cores=tuple(self.cores),
-            access_map=self.access_watch.map if self.access_watch is not None else None,
-            timeline=None if self.timeline is None else self.timeline.finish(),
-            topology=self.topology,
-            beyond_config=self._beyond_config(),
-            base=config.base,
-            started_unix_s=self._started_unix_s,
-        )
-
-    def _beyond_config(self) -> tuple[str, ...]:
-        """What this run has that its configuration does not say: nobody can repeat it from that alone."""
-        configured = sum(workload.count for workload in self.config.workload)
-        added = [task.name for task in self.tasks if task.kind != "child"][configured:]
-        programs = tuple(f"program of task {name}" for name in added)
-        return (*programs, f"policy {self._given_policy.name}") if self._given_policy is not None else programs

@@ -80,7 +80,7 @@ def test_times_never_go_back_and_names_filter(machine: Machine) -> None:
 
 @pytest.fixture(scope="module")
 def folder(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_run(machine._result(True, 0.0), tmp_path_factory.mktemp("runs") / "run", picture=False)
+    return write_run(machine._recording.result(), tmp_path_factory.mktemp("runs") / "run", picture=False)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, list[str], str]:
