@@ -95,12 +95,12 @@ def facets(
 
 
 def chosen_factors(rows: Rows, x: str | None, by: str | None) -> tuple[str, str | None]:
-    """The factors to draw: the named ones, else the first ones that have several values."""
+    """The factors to draw: the named ones, else the first ones that have several values and are not zipped."""
     many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by)]
     if x is None:
         x = many.pop(0) if many else (rows.factors[0] if rows.factors else "point")
-    if by is None and many:
-        by = many.pop(0)
+    if by is None and x in rows.columns:
+        by = next((name for name in many if not rows.follows(name, x)), None)
     return x, by
 
 

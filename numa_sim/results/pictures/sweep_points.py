@@ -83,9 +83,16 @@ class Rows:
             if name is not None:
                 self.column(name, what)
         for name in self.factors:
-            if name not in (x, by) and len(values := _distinct(self.columns[name])) > 1:
+            if name not in (x, by) and not self.follows(name, x, by):
+                values = _distinct(self.columns[name])
                 message = f"has several values: draw it as x or by, or choose one with where={{{name!r}: ...}}"
                 raise ConfigError("sweep", name, message, values)
+
+    def follows(self, name: str, x: str, by: str | None = None) -> bool:
+        """Whether a factor has one value at each value of x and by, such as one that is zipped with x."""
+        places = zip(self.columns[x], self.columns[by or x], strict=True)
+        pairs = set(zip(map(str, places), map(str, self.columns[name]), strict=True))
+        return len(pairs) == len({place for place, _ in pairs})
 
     def values(self, factor: str | None) -> list[Any]:
         """Distinct values of a factor in the order of the design; one None if there is no factor."""
