@@ -72,7 +72,9 @@ def _zipped_with(design: SweepDesign, factor: str) -> set[str]:
     sweep = design.config.get("sweep") or {}
     lists = [part.get("zip") or {} for part in (sweep, *sweep.get("groups", ()))]
     names = {name for together in lists if factor in together for name in together} - {factor}
-    values = {name: {(str(run.factors.get(factor)), str(run.factors.get(name))) for run in design.runs} for name in names}
+    values = {
+        name: {(str(run.factors.get(factor)), str(run.factors.get(name))) for run in design.runs} for name in names
+    }
     return {name for name, pairs in values.items() if len(pairs) == len({value for value, _ in pairs})}
 
 

@@ -219,3 +219,17 @@ def test_the_difference_of_two_runs_is_b_less_a_at_common_times():
 def test_unknown_series_are_named(options, said):
     with pytest.raises(ConfigError, match=said):
         two_runs.plot((plain(), plain()), **options)
+
+
+def test_factors_that_are_zipped_are_one():
+    rows = [
+        {"replica": replica, "size": f"{size}MiB", "label": f"of {size}", "device": device, "pgmajfault": size + replica}
+        for size in (8, 12)
+        for device in ("hdd", "nvme")
+        for replica in range(3)
+    ]
+    axes = facets.plot(rows, metric="pgmajfault")
+    assert axes.get_xlabel() == "size, MiB"
+    assert len(axes.containers) == 2  # a line per device, none per label
+    with pytest.raises(ConfigError, match="has several values"):
+        facets.plot(rows, metric="pgmajfault", x="size", by="label")
