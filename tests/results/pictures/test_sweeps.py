@@ -223,7 +223,13 @@ def test_unknown_series_are_named(options, said):
 
 def test_factors_that_are_zipped_are_one():
     rows = [
-        {"replica": replica, "size": f"{size}MiB", "label": f"of {size}", "device": device, "pgmajfault": size + replica}
+        {
+            "replica": replica,
+            "size": f"{size}MiB",
+            "label": f"of {size}",
+            "device": device,
+            "pgmajfault": size + replica,
+        }
         for size in (8, 12)
         for device in ("hdd", "nvme")
         for replica in range(3)
