@@ -15,7 +15,7 @@ import pytest
 import simpy
 
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import ANON_WRITE_FAULTS, PGSTEAL_DIRECT, PGSTEAL_KSWAPD, PSWPOUT
+from numa_sim.state.counters import ANON_WRITE_FAULTS, PGSTEAL_DIRECT, PGSTEAL_KSWAPD, PSWPOUT
 from numa_sim.state.kernel import bytes_per_frame
 from numa_sim.units import parse_bytes
 from numa_sim.workloads.patterns import sequential, uniform, zipf

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.bench_engine import Phase, machine, measure
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import COW_FAULTS, COW_REUSES, FORK_PTES, FORKS
+from numa_sim.state.counters import COW_FAULTS, COW_REUSES, FORK_PTES, FORKS
 from numa_sim.workloads.patterns import sequential
 
 GIB_PAGES = 1 << 18

@@ -4,10 +4,8 @@ import numpy as np
 
 from numa_sim.observe.result import InputFile, RunResult, SwapArea, TaskRow
 from numa_sim.observe.sampler import TimeSeries
-from numa_sim.state.constants import (
-    EV_OOM_KILL,
-    EV_RMQUEUE,
-    NR_ZONES,
+from numa_sim.state.constants import NR_ZONES, SI_KERNEL, SIGKILL, TASK_DEAD, TASK_RUNNING, ZONE_NORMAL
+from numa_sim.state.counters import (
     PART_COMPUTE,
     PART_LOCAL,
     PART_MINOR_FAULT,
@@ -22,12 +20,8 @@ from numa_sim.state.constants import (
     PGSTEAL_KSWAPD,
     PSWPIN,
     PSWPOUT,
-    SI_KERNEL,
-    SIGKILL,
-    TASK_DEAD,
-    TASK_RUNNING,
-    ZONE_NORMAL,
 )
+from numa_sim.state.event_codes import EV_OOM_KILL, EV_RMQUEUE
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 

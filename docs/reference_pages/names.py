@@ -11,7 +11,8 @@ from numa_sim.observe.sampler import CPU_COLUMNS, DISK_COLUMNS, NODE_COLUMNS, SW
 from numa_sim.results.pictures import ALL
 from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
 from numa_sim.results.tables import MEAN_COLUMNS
-from numa_sim.state.constants import EVENTS, TIME_PARTS, VMSTAT
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
+from numa_sim.state.event_codes import EVENTS
 
 _COUNTERS = """# Counters, times and events
 

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numa_sim.state.constants import PSWPIN, PSWPOUT
+from numa_sim.state.counters import PSWPIN, PSWPOUT
 from numa_sim.statistics import mean_interval
 
 HERE = Path(__file__).parent

@@ -22,12 +22,9 @@ from numa_sim.hardware.use_order import note_uses
 from numa_sim.kernel.fault_latency import begin_fault, end_fault
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.mmap_sem import fault_with_mmap_sem
-from numa_sim.state.constants import (
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    NIL,
-    NR_ZONES,
-    PAGE_SHIFT,
+from numa_sim.state.answers import FAULT_MAJOR, FAULT_MINOR, STOP_BUFFER, STOP_FAULT, STOP_KICK, STOP_SLICE
+from numa_sim.state.constants import NIL, NR_ZONES, PAGE_SHIFT, PTE_DIRTY, TRACK_USES
+from numa_sim.state.counters import (
     PART_COMPUTE,
     PART_LOCAL,
     PART_LOCK_WAIT,
@@ -36,12 +33,6 @@ from numa_sim.state.constants import (
     PART_QUEUEING,
     PART_REMOTE,
     PART_TLB_WALK,
-    PTE_DIRTY,
-    STOP_BUFFER,
-    STOP_FAULT,
-    STOP_KICK,
-    STOP_SLICE,
-    TRACK_USES,
 )
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.prefetch import prefetch

@@ -24,21 +24,16 @@ from numa_sim.kernel.filemap import clear_page_dirty, move_to_page_list, node_of
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_target, nr_free_pages, nr_inactive_clean_pages
 from numa_sim.kernel.vmscan import writepage
+from numa_sim.state.answers import FLUSH_AGAIN, FLUSH_SLEEP
 from numa_sim.state.constants import (
-    BALANCE_DIRTY_WRITES,
-    BDFLUSH_WRITES,
     BUF_DIRTY,
     BUFFERS_DIRTY,
     DIRTY_PAGES,
-    EV_BALANCE_DIRTY,
-    FLUSH_AGAIN,
-    FLUSH_SLEEP,
     GFP_USER,
     GFP_ZONEMASK,
     KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
-    KUPDATE_WRITES,
     LOCKED_PAGES,
     NIL,
     NR_ZONES,
@@ -46,6 +41,8 @@ from numa_sim.state.constants import (
     WMARK_HIGH,
     PG_dirty,
 )
+from numa_sim.state.counters import BALANCE_DIRTY_WRITES, BDFLUSH_WRITES, KUPDATE_WRITES
+from numa_sim.state.event_codes import EV_BALANCE_DIRTY
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

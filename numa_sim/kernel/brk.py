@@ -9,11 +9,8 @@ from numa_sim.kernel.overcommit import vm_enough_memory
 from numa_sim.kernel.user_space import page_align, task_size
 from numa_sim.kernel.vma_index.areas import find_vma_intersection
 from numa_sim.kernel.vma_merge import grow_heap, merge_mapping
+from numa_sim.state.answers import EAGAIN, EINVAL, ENOMEM
 from numa_sim.state.constants import (
-    EAGAIN,
-    EINVAL,
-    ENOMEM,
-    EV_BRK,
     KERNEL_2_2,
     KERNEL_2_4_0,
     KERNEL_6_1,
@@ -29,6 +26,7 @@ from numa_sim.state.constants import (
     VM_LOCKED,
     VM_MAYALL,
 )
+from numa_sim.state.event_codes import EV_BRK
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

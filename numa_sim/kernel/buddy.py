@@ -19,15 +19,12 @@ from numa_sim.kernel.v2_2.buddy import insert_block as insert_block_2_2
 from numa_sim.kernel.v2_4_0.pressure import page_was_freed
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_BAD_PAGE,
     KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_NONE,
     MAX_ORDER,
     NIL,
     PF_FREE_PAGES,
-    PGALLOC,
-    PGFREE,
     PG_active,
     PG_buddy,
     PG_dirty,
@@ -38,6 +35,8 @@ from numa_sim.state.constants import (
     PG_referenced,
     PG_reserved,
 )
+from numa_sim.state.counters import PGALLOC, PGFREE
+from numa_sim.state.event_codes import EV_BAD_PAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.prefetch import prefetch

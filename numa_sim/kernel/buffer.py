@@ -30,23 +30,21 @@ from numa_sim.state.constants import (
     BUFFERS_DIRTY,
     BUFFERS_NONE,
     BUFFERS_REDIRTIED,
-    EV_END_BUFFER_READ,
-    EV_END_BUFFER_WRITE,
-    EV_READPAGE,
-    EV_TRY_TO_RELEASE_PAGE,
-    EV_WRITE_BUFFER,
-    FILE_NOSPACE,
-    FILE_WRITEPAGES,
     GFP_IO_BIT,
     IO_READ,
     IO_WRITE,
     NIL,
     NODEV,
-    NR_DIRTY,
-    NR_WRITEBACK,
-    RECLAIM_BUFFER_WRITES,
     PG_error,
     PG_uptodate,
+)
+from numa_sim.state.counters import FILE_NOSPACE, FILE_WRITEPAGES, NR_DIRTY, NR_WRITEBACK, RECLAIM_BUFFER_WRITES
+from numa_sim.state.event_codes import (
+    EV_END_BUFFER_READ,
+    EV_END_BUFFER_WRITE,
+    EV_READPAGE,
+    EV_TRY_TO_RELEASE_PAGE,
+    EV_WRITE_BUFFER,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel

@@ -15,14 +15,8 @@ from numa_sim.kernel.rmap import page_add_rmap, page_move_anon_rmap, page_remove
 from numa_sim.kernel.swap import lru_cache_add
 from numa_sim.kernel.swap_state import can_share_swap_page, delete_from_swap_cache
 from numa_sim.kernel.tlb import flush_tlb_page
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_MINOR, FAULT_OOM, FAULT_RECLAIM
 from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    COW_FAULTS,
-    COW_REUSES,
-    EV_DO_WP_PAGE,
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_RECLAIM,
     GFP_HIGHUSER,
     KERNEL_2_2,
     KERNEL_2_4_0,
@@ -30,9 +24,10 @@ from numa_sim.state.constants import (
     PTE_ACCESSED,
     PTE_DIRTY,
     PTE_RW,
-    ZERO_PAGE_COW,
     PG_locked,
 )
+from numa_sim.state.counters import COW_FAULTS, COW_REUSES, ZERO_PAGE_COW
+from numa_sim.state.event_codes import EV_DO_WP_PAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -19,7 +19,6 @@ from numa_sim.kernel.shmem_swap import shmem_contents
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.swapper_space import find_swap_cache
 from numa_sim.state.constants import (
-    EV_ELF_CORE_DUMP,
     KERNEL_2_2,
     KERNEL_2_4_0,
     KERNEL_2_4_37,
@@ -40,6 +39,7 @@ from numa_sim.state.constants import (
     VM_WRITE,
     PG_uptodate,
 )
+from numa_sim.state.event_codes import EV_ELF_CORE_DUMP
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -19,13 +19,9 @@ from numa_sim.kernel.costs import charge
 from numa_sim.kernel.slab.grow import kmem_cache_alloc
 from numa_sim.kernel.slab.kernel_caches import DENTRY_CACHE, INODE_CACHE
 from numa_sim.kernel.slab.objects import kmem_cache_free
-from numa_sim.state.constants import (
-    DENTRIES_PRUNED,
-    EV_SHRINK_DCACHE,
-    EV_SHRINK_ICACHE,
-    INODES_PRUNED,
-    NIL,
-)
+from numa_sim.state.constants import NIL
+from numa_sim.state.counters import DENTRIES_PRUNED, INODES_PRUNED
+from numa_sim.state.event_codes import EV_SHRINK_DCACHE, EV_SHRINK_ICACHE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

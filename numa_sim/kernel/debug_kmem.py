@@ -8,14 +8,8 @@ import numpy as np
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.slab.objects import BUFCTL_ACTIVE, BUFCTL_END, BUFCTL_IN_ARRAY
-from numa_sim.state.constants import (
-    NIL,
-    NR_SLAB,
-    SLABS_FREE,
-    SLABS_FULL,
-    PG_kernel,
-    PG_slab,
-)
+from numa_sim.state.constants import NIL, SLABS_FREE, SLABS_FULL, PG_kernel, PG_slab
+from numa_sim.state.counters import NR_SLAB
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.kmem_layout import MAX_OBJECTS
 

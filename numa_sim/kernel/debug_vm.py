@@ -30,8 +30,6 @@ from numa_sim.state.constants import (
     MAX_ORDER,
     NIL,
     NR_BUFFER_LISTS,
-    NR_DIRTY,
-    NR_FILE_PAGES,
     NR_PAGE_LISTS,
     SWAP_MAP_BAD,
     SWP_USED,
@@ -46,6 +44,7 @@ from numa_sim.state.constants import (
     PG_reserved,
     PG_table,
 )
+from numa_sim.state.counters import NR_DIRTY, NR_FILE_PAGES
 from numa_sim.state.kernel import Kernel
 
 PROBLEMS: Final = (

@@ -44,17 +44,19 @@ from numa_sim.state.constants import (
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
+    PTE_MAPPED,
+    VM_LOCKED,
+    WRITEPAGE_SHMEM,
+    PG_dirty,
+    PG_locked,
+)
+from numa_sim.state.counters import (
     PGSCAN_DIRECT,
     PGSCAN_KSWAPD,
     PGSTEAL_DIRECT,
     PGSTEAL_KSWAPD,
     POLICY_FILE_VICTIMS,
-    PTE_MAPPED,
     RECLAIM_BUFFER_WRITES,
-    VM_LOCKED,
-    WRITEPAGE_SHMEM,
-    PG_dirty,
-    PG_locked,
 )
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel

@@ -18,19 +18,9 @@ from numa_sim.kernel.pgtable import alloc_for_task, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.user_space import elf_base
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    EV_EXEC,
-    GFP_HIGHUSER,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    PTE_DIRTY,
-    PTE_RW,
-    VM_EXEC,
-    VM_READ,
-    VM_WRITE,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_HIGHUSER, PAGE_SHIFT, PAGE_SIZE, PTE_DIRTY, PTE_RW, VM_EXEC, VM_READ, VM_WRITE
+from numa_sim.state.event_codes import EV_EXEC
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -20,17 +20,9 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.stack import expand_stack
 from numa_sim.kernel.vmalloc import kernel_fault
+from numa_sim.state.answers import FAULT_FIXUP, FAULT_INVALID_OPCODE, FAULT_OOPS, FAULT_SEGV
 from numa_sim.state.constants import (
-    EV_FIXUP,
-    EV_OOPS,
-    EV_SEGV,
-    FAULT_FIXUP,
-    FAULT_INVALID_OPCODE,
-    FAULT_OOPS,
-    FAULT_SEGV,
-    FIXUPS,
     NIL,
-    OOPS,
     PAGE_SHIFT,
     PTE_MAPPED,
     SEGV_ACCERR,
@@ -40,6 +32,8 @@ from numa_sim.state.constants import (
     VM_READ,
     VM_WRITE,
 )
+from numa_sim.state.counters import FIXUPS, OOPS
+from numa_sim.state.event_codes import EV_FIXUP, EV_OOPS, EV_SEGV
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -28,7 +28,7 @@ from numa_sim.kernel.read_write import (
 )
 from numa_sim.kernel.readahead import file_ra_begin
 from numa_sim.kernel.truncate import must_zero_rest, truncate_step
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     FILE_DONE,
     FILE_FAILED,
     FILE_FSYNC,
@@ -37,9 +37,8 @@ from numa_sim.state.constants import (
     FILE_TRUNCATE,
     FILE_WRITE,
     FILE_YIELD,
-    NIL,
-    PAGE_SIZE,
 )
+from numa_sim.state.constants import NIL, PAGE_SIZE
 from numa_sim.state.kernel import Kernel
 
 

@@ -19,16 +19,12 @@ from numa_sim.state.constants import (
     BUFFERS_NONE,
     CLEAN_PAGES,
     DIRTY_PAGES,
-    EV_FREED,
-    EV_SET_PAGE_DIRTY,
     KERNEL_2_2,
     KERNEL_2_4_0,
     KIND_INODE,
     KIND_SWAP,
     MAPPING_NONE,
     NIL,
-    NR_DIRTY,
-    NR_FILE_PAGES,
     NR_PAGE_LISTS,
     TRACK_NOTHING,
     PG_arch_1,
@@ -40,6 +36,8 @@ from numa_sim.state.constants import (
     PG_referenced,
     PG_uptodate,
 )
+from numa_sim.state.counters import NR_DIRTY, NR_FILE_PAGES
+from numa_sim.state.event_codes import EV_FREED, EV_SET_PAGE_DIRTY
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -25,16 +25,8 @@ from numa_sim.kernel.swapfile import swap_duplicate
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.vma import link_file_behind, new_vma
 from numa_sim.kernel.vma_index.areas import link_area
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_RECLAIM, FORK_DONE, FORK_NO_MEMORY, FORK_RECLAIM
 from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    EV_FORK,
-    FAULT_RECLAIM,
-    FORK_COPIES,
-    FORK_DONE,
-    FORK_NO_MEMORY,
-    FORK_PTES,
-    FORK_RECLAIM,
-    FORKS,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,
@@ -46,6 +38,8 @@ from numa_sim.state.constants import (
     VM_LOCKED,
     VM_SHARED,
 )
+from numa_sim.state.counters import FORK_COPIES, FORK_PTES, FORKS
+from numa_sim.state.event_codes import EV_FORK
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -11,18 +11,10 @@ from numa_sim.kernel.bdflush import NRSYNC, filemap_fdatasync_some
 from numa_sim.kernel.buffer import write_buffer
 from numa_sim.kernel.filemap import move_to_page_list, node_of
 from numa_sim.kernel.read_write import GO_ON, wait_on_page
-from numa_sim.state.constants import (
-    BUFFERS_BUSY,
-    BUFFERS_DIRTY,
-    CLEAN_PAGES,
-    DIRTY_PAGES,
-    EV_FSYNC,
-    FILE_DONE,
-    FSYNC_WRITES,
-    LOCKED_PAGES,
-    NIL,
-    PG_locked,
-)
+from numa_sim.state.answers import FILE_DONE
+from numa_sim.state.constants import BUFFERS_BUSY, BUFFERS_DIRTY, CLEAN_PAGES, DIRTY_PAGES, LOCKED_PAGES, NIL, PG_locked
+from numa_sim.state.counters import FSYNC_WRITES
+from numa_sim.state.event_codes import EV_FSYNC
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

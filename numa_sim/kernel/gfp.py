@@ -13,13 +13,8 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.numa import alloc_pages
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    GFP_HIGHMEM_BIT,
-    NIL,
-    PG_kernel,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_HIGHMEM_BIT, NIL, PG_kernel
 from numa_sim.state.kernel import Kernel
 
 

@@ -14,16 +14,9 @@ from typing import Final
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import page_zone
 from numa_sim.kernel.tlb import flush_tlb_all
-from numa_sim.state.constants import (
-    EV_FLUSH_ALL_ZERO_PKMAPS,
-    EV_KMAP_HIGH,
-    KMAP_FLUSHES,
-    KMAP_MAPS,
-    KMAP_WAITS,
-    NIL,
-    NR_ZONES,
-    ZONE_HIGHMEM,
-)
+from numa_sim.state.constants import NIL, NR_ZONES, ZONE_HIGHMEM
+from numa_sim.state.counters import KMAP_FLUSHES, KMAP_MAPS, KMAP_WAITS
+from numa_sim.state.event_codes import EV_FLUSH_ALL_ZERO_PKMAPS, EV_KMAP_HIGH
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import node_of
-from numa_sim.state.constants import IO_READ, PGPGIN, PGPGOUT
+from numa_sim.state.constants import IO_READ
+from numa_sim.state.counters import PGPGIN, PGPGOUT
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

@@ -6,7 +6,8 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.vma import carve_out
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.kernel.vma_merge import merge_changed
-from numa_sim.state.constants import ENOMEM, NIL
+from numa_sim.state.answers import ENOMEM
+from numa_sim.state.constants import NIL
 from numa_sim.state.kernel import Kernel
 
 

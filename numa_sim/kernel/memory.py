@@ -31,46 +31,52 @@ from numa_sim.kernel.v2_2.memory import do_swap_page as do_swap_page_2_2
 from numa_sim.kernel.v2_4_0.memory import do_swap_page as do_swap_page_2_4_0
 from numa_sim.kernel.v2_4_0.memory import drop_readahead
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_RECLAIM,
-    ANON_WRITE_FAULTS,
-    EV_DO_ANONYMOUS_PAGE,
-    EV_DO_NO_PAGE,
-    EV_DO_SWAP_PAGE,
-    EV_SIGBUS,
-    EV_SWAP_CACHE_HIT,
-    EV_ZERO_PAGE,
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_SIGBUS,
     FAULT_WAIT,
-    FILE_FAULTS,
-    FILE_FAULTS_READ,
+)
+from numa_sim.state.constants import (
     KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_SWAP,
     NIL,
     PAGE_SHIFT,
-    PAGECACHE_HIT,
-    PAGECACHE_MISS,
-    PGFAULT,
-    PGMAJFAULT,
     PTE_ACCESSED,
     PTE_DIRTY,
     PTE_MAPPED,
     PTE_RW,
-    SWAP_CACHE_HIT,
-    SWAP_CACHE_MISS,
-    SWAP_FAULTS,
     TRACK_NOTHING,
     VM_EXEC,
     VM_READ,
     VM_SHARED,
     VM_WRITE,
-    ZERO_PAGE_MAPS,
     PG_locked,
+)
+from numa_sim.state.counters import (
+    ANON_WRITE_FAULTS,
+    FILE_FAULTS,
+    FILE_FAULTS_READ,
+    PAGECACHE_HIT,
+    PAGECACHE_MISS,
+    PGFAULT,
+    PGMAJFAULT,
+    SWAP_CACHE_HIT,
+    SWAP_CACHE_MISS,
+    SWAP_FAULTS,
+    ZERO_PAGE_MAPS,
+)
+from numa_sim.state.event_codes import (
+    EV_DO_ANONYMOUS_PAGE,
+    EV_DO_NO_PAGE,
+    EV_DO_SWAP_PAGE,
+    EV_SIGBUS,
+    EV_SWAP_CACHE_HIT,
+    EV_ZERO_PAGE,
 )
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel

@@ -12,15 +12,8 @@ from numa_sim.kernel.user_space import page_align
 from numa_sim.kernel.vma import carve_out
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.kernel.vma_merge import merge_changed
+from numa_sim.state.answers import EINVAL, ENOMEM, EPERM, FAULT_MAJOR, FAULT_MINOR, FAULT_SEGV
 from numa_sim.state.constants import (
-    EINVAL,
-    ENOMEM,
-    EPERM,
-    EV_MAKE_PAGES_PRESENT,
-    EV_MLOCK,
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_SEGV,
     MCL_CURRENT,
     MCL_FUTURE,
     NIL,
@@ -31,6 +24,7 @@ from numa_sim.state.constants import (
     VM_LOCKED,
     VM_WRITE,
 )
+from numa_sim.state.event_codes import EV_MAKE_PAGES_PRESENT, EV_MLOCK
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

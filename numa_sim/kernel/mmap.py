@@ -23,15 +23,8 @@ from numa_sim.kernel.unmapped_area import get_unmapped_area
 from numa_sim.kernel.user_space import elf_base, page_align, task_size
 from numa_sim.kernel.vma import free_vma, insert_vma, new_vma
 from numa_sim.kernel.vma_merge import merge_mapping, merge_segments
+from numa_sim.state.answers import EACCES, EAGAIN, EINVAL, ENOMEM, EPERM, ETXTBSY
 from numa_sim.state.constants import (
-    EACCES,
-    EAGAIN,
-    EINVAL,
-    ENOMEM,
-    EPERM,
-    ETXTBSY,
-    EV_MAKE_PAGES_PRESENT,
-    EV_MMAP,
     FMODE_READ,
     FMODE_WRITE,
     KERNEL_2_2,
@@ -66,6 +59,7 @@ from numa_sim.state.constants import (
     VM_STACK_FLAGS,
     VM_WRITE,
 )
+from numa_sim.state.event_codes import EV_MAKE_PAGES_PRESENT, EV_MMAP
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.locks import mmap_sem_lock, spin_lock, spin_unlock
 from numa_sim.kernel.memory import handle_mm_fault
-from numa_sim.state.constants import FAULT_LOCKED, MMAP_SEM_BLOCKS
+from numa_sim.state.answers import FAULT_LOCKED
+from numa_sim.state.constants import MMAP_SEM_BLOCKS
 from numa_sim.state.kernel import Kernel
 
 

@@ -16,11 +16,8 @@ from numa_sim.kernel.user_space import page_align
 from numa_sim.kernel.vma import carve_out
 from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev
 from numa_sim.kernel.vma_merge import absorb_behind, join_before, merge_changed, merges_late
+from numa_sim.state.answers import EACCES, EINVAL, ENOMEM
 from numa_sim.state.constants import (
-    EACCES,
-    EINVAL,
-    ENOMEM,
-    EV_MPROTECT,
     NIL,
     PAGE_SHIFT,
     PAGE_SIZE,
@@ -31,6 +28,7 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_MAPPED,
 )
+from numa_sim.state.event_codes import EV_MPROTECT
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

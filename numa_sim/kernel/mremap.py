@@ -17,13 +17,8 @@ from numa_sim.kernel.unmapped_area import get_unmapped_area
 from numa_sim.kernel.user_space import page_align, task_size
 from numa_sim.kernel.vma import insert_vma, new_vma, open_vma
 from numa_sim.kernel.vma_index.areas import find_vma
+from numa_sim.state.answers import ALLOC_RECLAIM, EAGAIN, EFAULT, EINVAL, ENOMEM
 from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    EAGAIN,
-    EFAULT,
-    EINVAL,
-    ENOMEM,
-    EV_MREMAP,
     MM_RECLAIM,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
@@ -35,6 +30,7 @@ from numa_sim.state.constants import (
     VM_SHARED,
     VM_WRITE,
 )
+from numa_sim.state.event_codes import EV_MREMAP
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -10,19 +10,9 @@ from numa_sim.kernel.user_space import page_align, task_size
 from numa_sim.kernel.vma import close_vma, cut_off, insert_vma, new_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma_prev, unlink_area
 from numa_sim.kernel.zap import zap_page_range
-from numa_sim.state.constants import (
-    EINVAL,
-    ENOMEM,
-    EV_CLEAR_PAGE_TABLES,
-    EV_MUNMAP,
-    KERNEL_2_2,
-    KERNEL_2_4_0,
-    KERNEL_2_4_37,
-    NIL,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    VM_LOCKED,
-)
+from numa_sim.state.answers import EINVAL, ENOMEM
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_2_4_37, NIL, PAGE_SHIFT, PAGE_SIZE, VM_LOCKED
+from numa_sim.state.event_codes import EV_CLEAR_PAGE_TABLES, EV_MUNMAP
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -17,19 +17,9 @@ from numa_sim.kernel.inode import size_pages
 from numa_sim.kernel.msync import filemap_sync
 from numa_sim.kernel.readahead import page_cache_read, read_cluster
 from numa_sim.kernel.shmem_swap import shmem_swap_in, shmem_swp_entry
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    FAULT_OOM,
-    FAULT_RECLAIM,
-    FAULT_SIGBUS,
-    FAULT_WAIT,
-    MMAP_READAHEAD_PAGES,
-    NIL,
-    VM_RAND_READ,
-    VM_SEQ_READ,
-    PG_uptodate,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, FAULT_OOM, FAULT_RECLAIM, FAULT_SIGBUS, FAULT_WAIT
+from numa_sim.state.constants import NIL, VM_RAND_READ, VM_SEQ_READ, PG_uptodate
+from numa_sim.state.counters import MMAP_READAHEAD_PAGES
 from numa_sim.state.kernel import Kernel
 
 _READING = 1

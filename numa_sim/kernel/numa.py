@@ -18,20 +18,9 @@ from numa_sim.kernel.v2_4_0.page_alloc import alloc_attempt as alloc_attempt_2_4
 from numa_sim.kernel.v2_4_0.page_alloc import attempt_continue as attempt_continue_2_4_0
 from numa_sim.kernel.v2_4_22.page_alloc import alloc_attempt as alloc_attempt_2_4_22
 from numa_sim.kernel.v2_4_22.page_alloc import attempt_after_reclaim as attempt_after_reclaim_2_4_22
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    KERNEL_2_2,
-    KERNEL_2_4_0,
-    KERNEL_2_4_22,
-    LOCAL_NODE,
-    MAX_ORDER,
-    NIL,
-    NUMA_FOREIGN,
-    NUMA_HIT,
-    NUMA_MISS,
-    OTHER_NODE,
-    PGALLOC_FAIL,
-)
+from numa_sim.state.answers import ALLOC_FAIL
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_2_4_22, MAX_ORDER, NIL
+from numa_sim.state.counters import LOCAL_NODE, NUMA_FOREIGN, NUMA_HIT, NUMA_MISS, OTHER_NODE, PGALLOC_FAIL
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

@@ -9,18 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
-from numa_sim.state.constants import (
-    EV_OOM_KILL,
-    NIL,
-    OOM_KILL,
-    PART_RUN_QUEUE,
-    PART_SLEEP,
-    PART_SWAP_WAIT,
-    PF_MEMALLOC,
-    PF_MEMDIE,
-    TASK_DEAD,
-    TASK_UNUSED,
-)
+from numa_sim.state.constants import NIL, PF_MEMALLOC, PF_MEMDIE, TASK_DEAD, TASK_UNUSED
+from numa_sim.state.counters import OOM_KILL, PART_RUN_QUEUE, PART_SLEEP, PART_SWAP_WAIT
+from numa_sim.state.event_codes import EV_OOM_KILL
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

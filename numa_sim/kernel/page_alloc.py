@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import free_pages_ok, page_zone, rmqueue
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    EV_ALLOC_FAILED,
-    EV_RMQUEUE,
-    EV_WAKEUP_KSWAPD,
     GFP_WAIT_BIT,
     GFP_ZONEMASK,
-    KSWAPD_WAKEUP,
     NIL,
     PF_FREE_PAGES,
     PF_MEMALLOC,
@@ -26,6 +21,8 @@ from numa_sim.state.constants import (
     WMARK_LOW,
     WMARK_MIN,
 )
+from numa_sim.state.counters import KSWAPD_WAKEUP
+from numa_sim.state.event_codes import EV_ALLOC_FAILED, EV_RMQUEUE, EV_WAKEUP_KSWAPD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -21,18 +21,14 @@ from numa_sim.kernel.swapfile import slot_index, swp_offset, swp_type
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
     BUFFERS_NONE,
-    EV_END_SWAP_READ,
-    EV_END_SWAP_WRITE,
-    EV_SWAP_READPAGE,
-    EV_SWAP_WRITEPAGE,
     IO_READ,
     KERNEL_2_2,
-    PSWPIN,
-    PSWPOUT,
     WRITEPAGE_SYNC,
     PG_decr_after,
     PG_uptodate,
 )
+from numa_sim.state.counters import PSWPIN, PSWPOUT
+from numa_sim.state.event_codes import EV_END_SWAP_READ, EV_END_SWAP_WRITE, EV_SWAP_READPAGE, EV_SWAP_WRITEPAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

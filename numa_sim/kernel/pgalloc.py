@@ -14,21 +14,9 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
-from numa_sim.state.constants import (
-    EV_PTE_FREE,
-    KERNEL_2_4_0,
-    NIL,
-    NR_ZONES,
-    PGD_QUICKLIST,
-    PGT_CACHE_FREED,
-    PGT_CACHE_HIT,
-    PGT_CACHE_KEPT,
-    PMD_QUICKLIST,
-    PTE_QUICKLIST,
-    TABLE_PAGES_FREED,
-    UPDATE_MMU_CACHE,
-    PG_table,
-)
+from numa_sim.state.constants import KERNEL_2_4_0, NIL, NR_ZONES, PGD_QUICKLIST, PMD_QUICKLIST, PTE_QUICKLIST, PG_table
+from numa_sim.state.counters import PGT_CACHE_FREED, PGT_CACHE_HIT, PGT_CACHE_KEPT, TABLE_PAGES_FREED, UPDATE_MMU_CACHE
+from numa_sim.state.event_codes import EV_PTE_FREE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

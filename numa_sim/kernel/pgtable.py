@@ -13,22 +13,19 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.pgalloc import check_pgt_cache, pte_alloc_one_fast, pte_free, user_ptrs_per_pgd
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    EV_BAD_PMD,
-    EV_PTE_ALLOC,
     GFP_KERNEL,
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
-    PMD_BAD,
     PTE_KERNEL_TABLE,
     PTE_TABLE,
     PTE_USER,
-    TABLE_PAGES,
     PG_table,
 )
+from numa_sim.state.counters import PMD_BAD, TABLE_PAGES
+from numa_sim.state.event_codes import EV_BAD_PMD, EV_PTE_ALLOC
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -29,25 +29,10 @@ from numa_sim.kernel.filemap import (
 )
 from numa_sim.kernel.pgtable import alloc_for_task
 from numa_sim.kernel.readahead import file_readahead, read_ahead_go_on
-from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    ENOMEM,
-    ENOSPC,
-    EV_FILE_READ,
-    EV_FILE_WRITE,
-    FILE_DONE,
-    FILE_FAILED,
-    FILE_RECLAIM,
-    FILE_WAIT,
-    GFP_HIGHUSER,
-    NIL,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    PAGECACHE_HIT,
-    PAGECACHE_MISS,
-    PG_locked,
-    PG_uptodate,
-)
+from numa_sim.state.answers import ALLOC_RECLAIM, ENOMEM, ENOSPC, FILE_DONE, FILE_FAILED, FILE_RECLAIM, FILE_WAIT
+from numa_sim.state.constants import GFP_HIGHUSER, NIL, PAGE_SHIFT, PAGE_SIZE, PG_locked, PG_uptodate
+from numa_sim.state.counters import PAGECACHE_HIT, PAGECACHE_MISS
+from numa_sim.state.event_codes import EV_FILE_READ, EV_FILE_WRITE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

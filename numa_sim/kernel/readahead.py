@@ -15,20 +15,10 @@ from numa_sim.kernel.buffer import block_read_full_page
 from numa_sim.kernel.filemap import add_to_page_cache, find_page, node_of
 from numa_sim.kernel.pgtable import alloc_for_task
 from numa_sim.kernel.v2_4_0.swap import deactivate_page
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    DROP_BEHIND,
-    EV_DROP_BEHIND,
-    EV_READAHEAD,
-    GFP_HIGHUSER,
-    KERNEL_2_4_0,
-    NIL,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    READAHEAD_PAGES,
-    PG_locked,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_HIGHUSER, KERNEL_2_4_0, NIL, PAGE_SHIFT, PAGE_SIZE, PG_locked
+from numa_sim.state.counters import DROP_BEHIND, READAHEAD_PAGES
+from numa_sim.state.event_codes import EV_DROP_BEHIND, EV_READAHEAD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -28,13 +28,11 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_PROTNONE,
-    RMAP_PAGES,
-    RMAP_UNMAPPED,
-    RMAP_WALKED_AREAS,
     VM_LOCKED,
     VM_SEQ_READ,
     VM_SHARED,
 )
+from numa_sim.state.counters import RMAP_PAGES, RMAP_UNMAPPED, RMAP_WALKED_AREAS
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

@@ -30,21 +30,10 @@ from numa_sim.kernel.swapin import READ_AHEAD_GIVEN_UP, swapin_readahead
 from numa_sim.kernel.swapper_space import add_to_swap_cache, find_swap_cache, leave_swap_cache
 from numa_sim.kernel.v2_4_0.memory import read_swap_cache
 from numa_sim.kernel.v2_4_0.swap import move_to_active
-from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    EV_MOVE_FROM_SWAP_CACHE,
-    EV_MOVE_TO_SWAP_CACHE,
-    FAULT_OOM,
-    FAULT_RECLAIM,
-    FAULT_WAIT,
-    KERNEL_2_4_0,
-    NIL,
-    SHMEM_SWAPIN,
-    SHMEM_SWAPOUT,
-    PG_dirty,
-    PG_referenced,
-    PG_uptodate,
-)
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_OOM, FAULT_RECLAIM, FAULT_WAIT
+from numa_sim.state.constants import KERNEL_2_4_0, NIL, PG_dirty, PG_referenced, PG_uptodate
+from numa_sim.state.counters import SHMEM_SWAPIN, SHMEM_SWAPOUT
+from numa_sim.state.event_codes import EV_MOVE_FROM_SWAP_CACHE, EV_MOVE_TO_SWAP_CACHE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -12,8 +12,6 @@ from typing import Final
 
 from numa_sim.compiled import entry
 from numa_sim.state.constants import (
-    EV_DO_SIGNAL,
-    EV_SEND_SIG,
     SI_USER,
     SIGABRT,
     SIGBUS,
@@ -28,6 +26,7 @@ from numa_sim.state.constants import (
     TASK_DEAD,
     TASK_ZOMBIE,
 )
+from numa_sim.state.event_codes import EV_DO_SIGNAL, EV_SEND_SIG
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -8,17 +8,10 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.vma import wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.state.constants import (
-    ENOMEM,
-    EV_EXPAND_STACK,
-    EV_MAKE_PAGES_PRESENT,
-    KERNEL_2_4_0,
-    NIL,
-    PAGE_SHIFT,
-    STACK_PAGES_GROWN,
-    VM_GROWSDOWN,
-    VM_LOCKED,
-)
+from numa_sim.state.answers import ENOMEM
+from numa_sim.state.constants import KERNEL_2_4_0, NIL, PAGE_SHIFT, VM_GROWSDOWN, VM_LOCKED
+from numa_sim.state.counters import STACK_PAGES_GROWN
+from numa_sim.state.event_codes import EV_EXPAND_STACK, EV_MAKE_PAGES_PRESENT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

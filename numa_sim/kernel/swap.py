@@ -14,7 +14,8 @@ from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
 from numa_sim.kernel.lru_counters import delta_nr_active_pages, delta_nr_inactive_pages
 from numa_sim.kernel.v2_4_0.swap import lru_cache_add as lru_cache_add_2_4_0
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del as lru_cache_del_2_4_0
-from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, PGACTIVATE, PG_active, PG_lru, PG_referenced
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, PG_active, PG_lru, PG_referenced
+from numa_sim.state.counters import PGACTIVATE
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del

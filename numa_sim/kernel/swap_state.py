@@ -28,8 +28,8 @@ from numa_sim.kernel.swapfile import (
 )
 from numa_sim.kernel.swapper_space import add_to_swap_cache, find_swap_cache, leave_swap_cache, lookup_swap_cache
 from numa_sim.kernel.v2_4_0.page_io import rw_swap_page as rw_swap_page_2_4_0
+from numa_sim.state.answers import ALLOC_FAIL
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
     BUFFERS_NONE,
     GFP_HIGHUSER,
     IO_READ,

@@ -8,7 +8,9 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import free_pages, page_zone
 from numa_sim.kernel.swap_state import find_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import valid_swaphandles
-from numa_sim.state.constants import ALLOC_RECLAIM, FAULT_RECLAIM, NIL, NR_ZONES, SWAP_RA
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_RECLAIM
+from numa_sim.state.constants import NIL, NR_ZONES
+from numa_sim.state.counters import SWAP_RA
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

@@ -30,9 +30,15 @@ from numa_sim.kernel.swap_state import delete_from_swap_cache, read_swap_cache_a
 from numa_sim.kernel.swapfile import slot_index, swap_entry_free, swap_free, swp_entry, swp_offset, swp_type
 from numa_sim.kernel.v2_2.memory import read_swap_cache as read_swap_cache_2_2
 from numa_sim.kernel.v2_4_0.memory import read_swap_cache
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_RECLAIM,
-    EV_TRY_TO_UNUSE,
+    SWAPOFF_DONE,
+    SWAPOFF_NO_MEMORY,
+    SWAPOFF_RECLAIM,
+    SWAPOFF_WAIT,
+    SWAPOFF_YIELD,
+)
+from numa_sim.state.constants import (
     KERNEL_2_2,
     KERNEL_2_4_0,
     MAPPING_SWAP,
@@ -43,14 +49,10 @@ from numa_sim.state.constants import (
     PTE_MAPPED,
     SWAP_MAP_BAD,
     SWAP_MAP_MAX,
-    SWAPOFF_DONE,
-    SWAPOFF_NO_MEMORY,
-    SWAPOFF_PAGES,
-    SWAPOFF_RECLAIM,
-    SWAPOFF_WAIT,
-    SWAPOFF_YIELD,
     PG_locked,
 )
+from numa_sim.state.counters import SWAPOFF_PAGES
+from numa_sim.state.event_codes import EV_TRY_TO_UNUSE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -10,18 +10,9 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.filemap import add_to_page_cache, add_to_page_cache_locked, remove_inode_page
 from numa_sim.kernel.swapfile import slot_index, swap_duplicate, swap_free
 from numa_sim.kernel.v2_4_0.swap import BUG_IN_A_CACHE, report_bug
-from numa_sim.state.constants import (
-    EV_LEAVE_SWAP_CACHE,
-    KERNEL_2_4_0,
-    MAPPING_NONE,
-    MAPPING_SWAP,
-    NIL,
-    SWAP_CACHE_ADD,
-    SWAP_CACHE_DEL,
-    PG_arch_1,
-    PG_error,
-    PG_uptodate,
-)
+from numa_sim.state.constants import KERNEL_2_4_0, MAPPING_NONE, MAPPING_SWAP, NIL, PG_arch_1, PG_error, PG_uptodate
+from numa_sim.state.counters import SWAP_CACHE_ADD, SWAP_CACHE_DEL
+from numa_sim.state.event_codes import EV_LEAVE_SWAP_CACHE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -11,14 +11,9 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.locks import TLBSTATE_LOCK
-from numa_sim.state.constants import (
-    EV_FLUSH_TLB_ALL,
-    EV_FLUSH_TLB_MM,
-    EV_FLUSH_TLB_PAGE,
-    NIL,
-    PART_SHOOTDOWN,
-    PTE_GLOBAL,
-)
+from numa_sim.state.constants import NIL, PTE_GLOBAL
+from numa_sim.state.counters import PART_SHOOTDOWN
+from numa_sim.state.event_codes import EV_FLUSH_TLB_ALL, EV_FLUSH_TLB_MM, EV_FLUSH_TLB_PAGE
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

@@ -22,19 +22,18 @@ from numa_sim.kernel.read_write import generic_file_write_step, wait_on_page
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.tlb import flush_tlb_mm
 from numa_sim.kernel.zap import zap_page_range
+from numa_sim.state.answers import FILE_DONE
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     BUFFERS_NONE,
     CLEAN_PAGES,
-    EV_TRUNCATE,
-    EV_ZAP_FILE_PAGE,
-    FILE_DONE,
     NIL,
     NR_PAGE_LISTS,
     PAGE_SHIFT,
     PAGE_SIZE,
     PG_uptodate,
 )
+from numa_sim.state.event_codes import EV_TRUNCATE, EV_ZAP_FILE_PAGE
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel
 

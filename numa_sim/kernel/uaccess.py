@@ -14,17 +14,8 @@ from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.pgtable import leaf_row
 from numa_sim.kernel.read_write import written
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.state.constants import (
-    FAULT_OOM,
-    FAULT_SIGBUS,
-    NIL,
-    PAGE_SHIFT,
-    PTE_ACCESSED,
-    PTE_DIRTY,
-    PTE_PRESENT,
-    PTE_RW,
-    SEGV_ACCERR,
-)
+from numa_sim.state.answers import FAULT_OOM, FAULT_SIGBUS
+from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, PTE_RW, SEGV_ACCERR
 from numa_sim.state.kernel import Kernel
 
 USER_COPY_DONE: Final = -1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.user_space import page_align, task_size, unmapped_base
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.state.constants import ENOMEM, KERNEL_2_4_0, KERNEL_6_1, NIL, PAGE_SHIFT
+from numa_sim.state.answers import ENOMEM
+from numa_sim.state.constants import KERNEL_2_4_0, KERNEL_6_1, NIL, PAGE_SHIFT
 from numa_sim.state.kernel import Kernel
 
 

@@ -12,13 +12,8 @@ from numa_sim.kernel.file_table import fput, get_file
 from numa_sim.kernel.locks import i_shared_lock, spin_for
 from numa_sim.kernel.pte import protection
 from numa_sim.kernel.vma_index.areas import link_area
-from numa_sim.state.constants import (
-    KERNEL_2_2,
-    NIL,
-    VM_DENYWRITE,
-    VM_SHARED,
-    VMA_SPLITS,
-)
+from numa_sim.state.constants import KERNEL_2_2, NIL, VM_DENYWRITE, VM_SHARED
+from numa_sim.state.counters import VMA_SPLITS
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

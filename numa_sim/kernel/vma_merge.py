@@ -12,7 +12,8 @@ from numa_sim.kernel.anon_vma import anon_vma_clone
 from numa_sim.kernel.vma import close_vma, unlink_file, wrap_pgoff
 from numa_sim.kernel.vma_index.areas import find_vma, find_vma_prev, neighbours, unlink_area
 from numa_sim.kernel.vma_merge_modern import continues, expand_neighbour
-from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_6_1, NIL, VM_SHARED, VMA_MERGES
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, KERNEL_6_1, NIL, VM_SHARED
+from numa_sim.state.counters import VMA_MERGES
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

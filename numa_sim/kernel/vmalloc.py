@@ -20,21 +20,13 @@ from numa_sim.kernel.costs import charge
 from numa_sim.kernel.geometry import geometry_of
 from numa_sim.kernel.pgtable import alloc_for_task, get_pte, leaf_row, new_table, pte_alloc, set_pte
 from numa_sim.kernel.tlb import flush_tlb_all
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_MINOR, FAULT_OOM, FAULT_RECLAIM, FAULT_SEGV
 from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    EV_VFREE,
-    EV_VMALLOC,
-    EV_VMALLOC_FAULT,
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_RECLAIM,
-    FAULT_SEGV,
     GFP_HIGHMEM_BIT,
     GFP_KERNEL,
     KERNEL_2_2,
     KERNEL_2_4_0,
     NIL,
-    NR_VMALLOC,
     NR_ZONES,
     PAGE_SHIFT,
     PAGE_SIZE,
@@ -44,10 +36,10 @@ from numa_sim.state.constants import (
     PLACE_WORST,
     PROT_KERNEL,
     PTE_GLOBAL,
-    VMALLOC_FAIL,
-    VMALLOC_FAULTS,
     ZONE_HIGHMEM,
 )
+from numa_sim.state.counters import NR_VMALLOC, VMALLOC_FAIL, VMALLOC_FAULTS
+from numa_sim.state.event_codes import EV_VFREE, EV_VMALLOC, EV_VMALLOC_FAULT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -43,12 +43,9 @@ from numa_sim.kernel.swap import (
 from numa_sim.kernel.swap_out import memclass, swap_out
 from numa_sim.kernel.swap_state import leave_swap_cache, swap_writepage
 from numa_sim.kernel.swapfile import swap_free
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_LEAVE_PAGE_CACHE,
-    EV_WAIT_ON_PAGE,
-    EV_WRITEPAGE,
-    EV_YIELD,
     GFP_FS_BIT,
     GFP_HIGHIO_BIT,
     GFP_IO_BIT,
@@ -59,16 +56,6 @@ from numa_sim.state.constants import (
     NR_ZONES,
     PF_MEMDIE,
     PF_NOIO,
-    PGDEACTIVATE,
-    PGREFILL,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
-    PGSTEAL_DIRECT,
-    PGSTEAL_KSWAPD,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
     SWAP_CLUSTER_MAX,
     WMARK_HIGH,
     WRITEPAGE_FILE,
@@ -81,6 +68,8 @@ from numa_sim.state.constants import (
     PG_launder,
     PG_referenced,
 )
+from numa_sim.state.counters import PGDEACTIVATE, PGREFILL, PGSCAN_DIRECT, PGSCAN_KSWAPD, PGSTEAL_DIRECT, PGSTEAL_KSWAPD
+from numa_sim.state.event_codes import EV_LEAVE_PAGE_CACHE, EV_WAIT_ON_PAGE, EV_WRITEPAGE, EV_YIELD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del

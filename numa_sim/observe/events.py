@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from numa_sim.errors import SimulationError
-from numa_sim.state.constants import EVENTS
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.state.kernel import Kernel
 
 __all__ = ["OPERANDS", "Event", "recorded_events"]

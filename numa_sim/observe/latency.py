@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from numa_sim.errors import InvariantViolation
-from numa_sim.state.constants import TASK_DEAD, TIME_PARTS
+from numa_sim.state.constants import TASK_DEAD
+from numa_sim.state.counters import TIME_PARTS
 from numa_sim.state.kernel import Kernel
 
 __all__ = ["check_sums", "pair_rows", "run_ns", "task_parts"]

@@ -26,11 +26,10 @@ from typing import Final
 
 from numa_sim.kernel.slab.cache import cache_name, chain
 from numa_sim.observe import proc_pid, procfs
-from numa_sim.state.constants import (
-    NIL,
+from numa_sim.state.constants import NIL, PAGE_SIZE, TASK_DEAD, TASK_RUNNING, TASK_ZOMBIE
+from numa_sim.state.counters import (
     NR_DIRTY,
     NR_WRITEBACK,
-    PAGE_SIZE,
     PART_COMPUTE,
     PART_LOCAL,
     PART_QUEUEING,
@@ -38,9 +37,6 @@ from numa_sim.state.constants import (
     PART_TLB_WALK,
     TABLE_PAGES,
     TABLE_PAGES_FREED,
-    TASK_DEAD,
-    TASK_RUNNING,
-    TASK_ZOMBIE,
     TIME_PARTS,
 )
 from numa_sim.state.kernel import Kernel

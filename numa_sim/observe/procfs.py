@@ -24,20 +24,15 @@ from numa_sim.state.constants import (
     KERNEL_2_4_0,
     KIND_INODE,
     NIL,
-    NR_DIRTY,
-    NR_FILE_PAGES,
-    NR_WRITEBACK,
     NR_ZONES,
     PAGE_SIZE,
     SWAP_MAP_BAD,
-    TABLE_PAGES,
-    TABLE_PAGES_FREED,
-    VMSTAT,
     WMARK_HIGH,
     WMARK_LOW,
     WMARK_MIN,
     ZONE_HIGHMEM,
 )
+from numa_sim.state.counters import NR_DIRTY, NR_FILE_PAGES, NR_WRITEBACK, TABLE_PAGES, TABLE_PAGES_FREED, VMSTAT
 from numa_sim.state.kernel import Kernel
 
 _inactive_target = entry(inactive_target)

@@ -13,7 +13,8 @@ import numpy as np
 
 from numa_sim.errors import InvariantViolation
 from numa_sim.kernel.v2_2.buddy import blocks_by_zone
-from numa_sim.state.constants import KERNEL_2_2, MAX_ORDER, NR_ZONES, VMSTAT
+from numa_sim.state.constants import KERNEL_2_2, MAX_ORDER, NR_ZONES
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel
 
 __all__ = [

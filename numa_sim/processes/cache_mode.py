@@ -7,7 +7,7 @@ from os import strerror
 from typing import TYPE_CHECKING
 
 from numa_sim.kernel.cache_mode import set_cache_mode
-from numa_sim.state.constants import PART_SYSCALL
+from numa_sim.state.counters import PART_SYSCALL
 from numa_sim.workloads.cache_mode import CacheMode
 
 if TYPE_CHECKING:

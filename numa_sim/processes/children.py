@@ -23,21 +23,10 @@ from numa_sim.kernel.signal import Disposition, sigaction
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.processes.delivery import deliver, post
 from numa_sim.processes.mmap_sem import holding_mmap_sem
-from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    CLONE_VFORK,
-    CLONE_VM,
-    EV_WAIT,
-    FORK_DONE,
-    FORK_RECLAIM,
-    PAGE_SIZE,
-    PART_SLEEP,
-    PART_SYSCALL,
-    SIGCHLD,
-    TASK_DEAD,
-    TASK_SLEEPING,
-    TASK_ZOMBIE,
-)
+from numa_sim.state.answers import ALLOC_RECLAIM, CLONE_VFORK, CLONE_VM, FORK_DONE, FORK_RECLAIM
+from numa_sim.state.constants import PAGE_SIZE, SIGCHLD, TASK_DEAD, TASK_SLEEPING, TASK_ZOMBIE
+from numa_sim.state.counters import PART_SLEEP, PART_SYSCALL
+from numa_sim.state.event_codes import EV_WAIT
 from numa_sim.state.events import log_event
 from numa_sim.workloads.children import Ended, Exec, Fork, Image, Wait
 from numa_sim.workloads.program import Region

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.processes.run_queue import RunQueue, load_balance
-from numa_sim.state.constants import EV_CONTEXT_SWITCH, NIL, PART_DAEMON
+from numa_sim.state.constants import NIL
+from numa_sim.state.counters import PART_DAEMON
+from numa_sim.state.event_codes import EV_CONTEXT_SWITCH
 from numa_sim.state.events import log_event
 from numa_sim.state.rows import row
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from simpy import Event
 
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import PART_DAEMON, PF_KTHREAD, PF_MEMALLOC, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.answers import RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.constants import PF_KTHREAD, PF_MEMALLOC
+from numa_sim.state.counters import PART_DAEMON
 from numa_sim.state.rows import row
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from numa_sim.kernel.signal import (
     sigaction,
     unblock,
 )
-from numa_sim.state.constants import (
+from numa_sim.state.constants import SI_USER, SIGBUS, SIGKILL, SIGNALS, SIGSEGV, TASK_DEAD
+from numa_sim.state.counters import (
     PART_COMPUTE,
     PART_DIRECT_RECLAIM,
     PART_FILE_SYSCALL,
@@ -35,12 +36,6 @@ from numa_sim.state.constants import (
     PART_REMOTE,
     PART_SYSCALL,
     PART_TLB_WALK,
-    SI_USER,
-    SIGBUS,
-    SIGKILL,
-    SIGNALS,
-    SIGSEGV,
-    TASK_DEAD,
 )
 from numa_sim.workloads.signals import Kill, Prctl, Setrlimit, SignalAction
 

@@ -13,10 +13,9 @@ from numa_sim.kernel.eviction import swap_in_ahead
 from numa_sim.kernel.fault_latency import end_fault
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.processes.delivery import post_fault
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
-    BUS_ADRERR,
     FAULT_INVALID_OPCODE,
     FAULT_LOCKED,
     FAULT_MAJOR,
@@ -26,17 +25,9 @@ from numa_sim.state.constants import (
     FAULT_SEGV,
     FAULT_SIGBUS,
     FAULT_WAIT,
-    ILL_ILLOPN,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    PART_FILE_WAIT,
-    PART_MAJOR_FAULT,
-    PART_MINOR_FAULT,
-    PART_SWAP_WAIT,
-    SIGBUS,
-    SIGILL,
-    SIGSEGV,
 )
+from numa_sim.state.constants import BUS_ADRERR, ILL_ILLOPN, PAGE_SHIFT, PAGE_SIZE, SIGBUS, SIGILL, SIGSEGV
+from numa_sim.state.counters import PART_FILE_WAIT, PART_MAJOR_FAULT, PART_MINOR_FAULT, PART_SWAP_WAIT
 
 if TYPE_CHECKING:
     from numa_sim.processes.mmap_sem import MmapSem

@@ -24,17 +24,9 @@ from numa_sim.kernel.mmap import madvise
 from numa_sim.kernel.msync import filemap_sync
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.processes.user_copy import copy_user
-from numa_sim.state.constants import (
-    FILE_FAILED,
-    FILE_RECLAIM,
-    FILE_WAIT,
-    FILE_YIELD,
-    FMODE_READ,
-    FMODE_WRITE,
-    NIL,
-    PART_FILE_SYSCALL,
-    PART_FILE_WAIT,
-)
+from numa_sim.state.answers import FILE_FAILED, FILE_RECLAIM, FILE_WAIT, FILE_YIELD
+from numa_sim.state.constants import FMODE_READ, FMODE_WRITE, NIL
+from numa_sim.state.counters import PART_FILE_SYSCALL, PART_FILE_WAIT
 from numa_sim.workloads.files import Close, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 
 if TYPE_CHECKING:

@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.bdflush import bdflush_step, kupdate_step
 from numa_sim.processes.daemon import Daemon
-from numa_sim.state.constants import (
-    BDFLUSH_WAKEUP,
-    EV_WAKEUP_BDFLUSH,
-    FLUSH_AGAIN,
-    TASK_BDFLUSH,
-    TASK_KUPDATE,
-)
+from numa_sim.state.answers import FLUSH_AGAIN
+from numa_sim.state.constants import TASK_BDFLUSH, TASK_KUPDATE
+from numa_sim.state.counters import BDFLUSH_WAKEUP
+from numa_sim.state.event_codes import EV_WAKEUP_BDFLUSH
 from numa_sim.state.events import log_event
 
 if TYPE_CHECKING:

@@ -29,16 +29,9 @@ from numa_sim.kernel.vmalloc import (
     vmalloc_begin,
 )
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    GFP_KERNEL,
-    NIL,
-    PAGE_SHIFT,
-    PART_SLEEP,
-    PART_SYSCALL,
-    PTE_PRESENT,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_KERNEL, NIL, PAGE_SHIFT, PTE_PRESENT
+from numa_sim.state.counters import PART_SLEEP, PART_SYSCALL
 from numa_sim.workloads.kernel_memory import (
     FreePages,
     GetFreePages,

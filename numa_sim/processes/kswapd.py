@@ -13,15 +13,10 @@ from numa_sim.kernel import profiles
 from numa_sim.kernel.mmzone import pgdat_order
 from numa_sim.kernel.vmscan import check_classzone_need_balance
 from numa_sim.processes.daemon import Daemon
-from numa_sim.state.constants import (
-    EV_KSWAPD_SLEEP,
-    EV_KSWAPD_WAKE,
-    GFP_KSWAPD,
-    KSWAPD,
-    NR_ZONES,
-    PAGEOUTRUN,
-    RECLAIM_DONE,
-)
+from numa_sim.state.answers import RECLAIM_DONE
+from numa_sim.state.constants import GFP_KSWAPD, KSWAPD, NR_ZONES
+from numa_sim.state.counters import PAGEOUTRUN
+from numa_sim.state.event_codes import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE
 from numa_sim.state.events import log_event
 
 if TYPE_CHECKING:

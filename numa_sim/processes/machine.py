@@ -51,16 +51,8 @@ from numa_sim.processes.task_rows import TaskRows
 from numa_sim.processes.timeline import MachineTimeline
 from numa_sim.processes.watchdog import Watchdog
 from numa_sim.processes.watched import process_named
-from numa_sim.state.constants import (
-    KERNEL_2_2,
-    KERNEL_2_4_0,
-    NIL,
-    PAGE_SIZE,
-    RLIMITS,
-    STOP_BUFFER,
-    STOP_SLICE,
-    TASK_RUNNING,
-)
+from numa_sim.state.answers import STOP_BUFFER, STOP_SLICE
+from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, NIL, PAGE_SIZE, RLIMITS, TASK_RUNNING
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
 from numa_sim.units import format_bytes, format_ns

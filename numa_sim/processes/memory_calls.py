@@ -16,11 +16,8 @@ from numa_sim.kernel.mmap import do_mmap_pgoff
 from numa_sim.kernel.mprotect import sys_mprotect
 from numa_sim.kernel.mremap import sys_mremap
 from numa_sim.kernel.munmap import sys_munmap
+from numa_sim.state.answers import ENOMEM, FAULT_MINOR, FAULT_RECLAIM, FAULT_WAIT
 from numa_sim.state.constants import (
-    ENOMEM,
-    FAULT_MINOR,
-    FAULT_RECLAIM,
-    FAULT_WAIT,
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
@@ -28,15 +25,13 @@ from numa_sim.state.constants import (
     MM_RECLAIM,
     NIL,
     PAGE_SHIFT,
-    PART_FILE_WAIT,
-    PART_SWAP_WAIT,
-    PART_SYSCALL,
     PROT_EXEC,
     PROT_READ,
     PROT_WRITE,
     VM_LOCKED,
     VM_SHARED,
 )
+from numa_sim.state.counters import PART_FILE_WAIT, PART_SWAP_WAIT, PART_SYSCALL
 from numa_sim.workloads.memory import Brk, Mlock, Mlockall, Mprotect, Mremap
 from numa_sim.workloads.program import Mmap, Munmap, Region
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from numa_sim.kernel.locks import mmap_sem_lock
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import KERNEL_2_4_0, MMAP_SEM_BLOCKS, MMAP_SEM_SHARED, NIL, PART_LOCK_WAIT
+from numa_sim.state.constants import KERNEL_2_4_0, MMAP_SEM_BLOCKS, MMAP_SEM_SHARED, NIL
+from numa_sim.state.counters import PART_LOCK_WAIT
 from numa_sim.state.rows import row
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.numa import alloc_pages
-from numa_sim.state.constants import GFP_ATOMIC, PART_SLEEP, TASK_SLEEPING, PG_packet
+from numa_sim.state.constants import GFP_ATOMIC, TASK_SLEEPING, PG_packet
+from numa_sim.state.counters import PART_SLEEP
 from numa_sim.workloads.network import Receive
 
 if TYPE_CHECKING:

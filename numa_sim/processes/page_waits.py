@@ -10,15 +10,8 @@ from numa_sim.compiled import entry
 from numa_sim.kernel.page_io import end_page, end_request
 from numa_sim.processes.block import Request
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import (
-    BUFFERS_BUSY,
-    IO_WRITE,
-    MAPPING_SWAP,
-    NR_ZONES,
-    PAGE_LOCK_WAIT_NS,
-    PAGE_LOCK_WAITS,
-    PG_locked,
-)
+from numa_sim.state.constants import BUFFERS_BUSY, IO_WRITE, MAPPING_SWAP, NR_ZONES, PG_locked
+from numa_sim.state.counters import PAGE_LOCK_WAIT_NS, PAGE_LOCK_WAITS
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine

@@ -38,24 +38,20 @@ from numa_sim.kernel.filemap import page_cache_release
 from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.policies import PROCESS_SHIFT, Policy
 from numa_sim.processes.page_watch import PageWatch
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     GFP_KSWAPD,
     KSWAPD,
     NIL,
     NR_ZONES,
-    POLICY_RESCUES,
-    POLICY_VICTIMS,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
     SWAP_CLUSTER_MAX,
     TRACK_MAPPED,
     TRACK_USES,
     WMARK_HIGH,
     PG_locked,
 )
+from numa_sim.state.counters import POLICY_RESCUES, POLICY_VICTIMS
 from numa_sim.state.rows import row
 from numa_sim.workloads.streams import stream
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from numa_sim.compiled import entry
 from numa_sim.config.kernel import Balance
-from numa_sim.state.constants import EV_MIGRATE_TASK, MIGRATIONS_ACROSS_NODES, MIGRATIONS_WITHIN_NODE
+from numa_sim.state.counters import MIGRATIONS_ACROSS_NODES, MIGRATIONS_WITHIN_NODE
+from numa_sim.state.event_codes import EV_MIGRATE_TASK
 from numa_sim.state.events import count, log_event
 
 if TYPE_CHECKING:

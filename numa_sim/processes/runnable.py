@@ -15,16 +15,9 @@ from simpy import Event, Interrupt
 from numa_sim.compiled import entry
 from numa_sim.processes.run_queue import slice_ns
 from numa_sim.processes.signal import Signal
-from numa_sim.state.constants import (
-    EV_SLICE_END,
-    EV_TASK_WAKE,
-    PART_CONTEXT_SWITCH,
-    PART_LOCK_WAIT,
-    PART_RUN_QUEUE,
-    PART_SLEEP,
-    TASK_RUNNING,
-    TASK_SLEEPING,
-)
+from numa_sim.state.constants import TASK_RUNNING, TASK_SLEEPING
+from numa_sim.state.counters import PART_CONTEXT_SWITCH, PART_LOCK_WAIT, PART_RUN_QUEUE, PART_SLEEP
+from numa_sim.state.event_codes import EV_SLICE_END, EV_TASK_WAKE
 from numa_sim.state.events import log_event
 from numa_sim.state.rows import row
 

@@ -7,7 +7,7 @@ from os import strerror
 from typing import TYPE_CHECKING, Final
 
 from numa_sim.processes.run_queue import slice_ns
-from numa_sim.state.constants import PART_SYSCALL
+from numa_sim.state.counters import PART_SYSCALL
 from numa_sim.workloads.scheduling import Nice, SchedYield
 
 if TYPE_CHECKING:

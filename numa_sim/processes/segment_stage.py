@@ -18,14 +18,9 @@ from numa_sim.compiled import entry
 from numa_sim.hardware.segments import Descriptor, DescriptorTables, SegmentFault, Selector
 from numa_sim.kernel.desc import USER_DS, default_ldt
 from numa_sim.processes.delivery import post_fault
-from numa_sim.state.constants import (
-    EV_GENERAL_PROTECTION,
-    PAGE_SHIFT,
-    PART_SYSCALL,
-    SEGMENT_FAULTS,
-    SI_KERNEL,
-    SIGSEGV,
-)
+from numa_sim.state.constants import PAGE_SHIFT, SI_KERNEL, SIGSEGV
+from numa_sim.state.counters import PART_SYSCALL, SEGMENT_FAULTS
+from numa_sim.state.event_codes import EV_GENERAL_PROTECTION
 from numa_sim.state.events import count, log_event
 from numa_sim.workloads.segments import LoadSegment, ModifyLdt
 

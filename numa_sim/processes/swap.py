@@ -15,16 +15,9 @@ from numa_sim.errors import SwapError
 from numa_sim.kernel.swapfile import swapoff_begin, swapoff_end, swapoff_fail
 from numa_sim.kernel.swapoff import try_to_unuse, unuse_begin
 from numa_sim.kernel.swapon import adding_swap
-from numa_sim.state.constants import (
-    EV_SWAPOFF,
-    EV_SWAPON,
-    PART_SWAP_WAIT,
-    PART_SYSCALL,
-    SWAPOFF_DONE,
-    SWAPOFF_NO_MEMORY,
-    SWAPOFF_RECLAIM,
-    SWAPOFF_WAIT,
-)
+from numa_sim.state.answers import SWAPOFF_DONE, SWAPOFF_NO_MEMORY, SWAPOFF_RECLAIM, SWAPOFF_WAIT
+from numa_sim.state.counters import PART_SWAP_WAIT, PART_SYSCALL
+from numa_sim.state.event_codes import EV_SWAPOFF, EV_SWAPON
 from numa_sim.state.events import log_event
 from numa_sim.workloads.swap import Swapoff, Swapon
 

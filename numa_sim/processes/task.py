@@ -27,20 +27,10 @@ from numa_sim.processes.runnable import Runnable, Steps
 from numa_sim.processes.scheduling import SCHEDULING_OPERATIONS, scheduling_call
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap import swap_call
-from numa_sim.state.constants import (
-    EV_TASK_EXIT,
-    EV_TASK_START,
-    NIL,
-    PART_COMPUTE,
-    PART_SLEEP,
-    PART_SYSCALL,
-    SI_KERNEL,
-    SIGKILL,
-    STOP_BUFFER,
-    STOP_FAULT,
-    STOP_SLICE,
-    TASK_SLEEPING,
-)
+from numa_sim.state.answers import STOP_BUFFER, STOP_FAULT, STOP_SLICE
+from numa_sim.state.constants import NIL, SI_KERNEL, SIGKILL, TASK_SLEEPING
+from numa_sim.state.counters import PART_COMPUTE, PART_SLEEP, PART_SYSCALL
+from numa_sim.state.event_codes import EV_TASK_EXIT, EV_TASK_START
 from numa_sim.state.events import log_event
 from numa_sim.workloads.cache_mode import CacheMode
 from numa_sim.workloads.children import Exec, Exit

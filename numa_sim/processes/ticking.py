@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.processes.daemon import Daemon
-from numa_sim.state.constants import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, KSWAPD
+from numa_sim.state.constants import KSWAPD
+from numa_sim.state.event_codes import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE
 from numa_sim.state.events import log_event
 
 if TYPE_CHECKING:

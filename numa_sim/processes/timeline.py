@@ -17,22 +17,17 @@ from numa_sim.hardware.loop import HORIZON, run_hardware
 from numa_sim.observe.timeline.from_events import LOG_EVENTS, EventReader, Fault
 from numa_sim.observe.timeline.recorder import Recorder
 from numa_sim.observe.timeline.spans import AT, DETAIL, FAULTS, Kind, Timeline
+from numa_sim.state.answers import FAULT_MAJOR, FAULT_MINOR
 from numa_sim.state.constants import (
-    FAULT_MAJOR,
-    FAULT_MINOR,
     IO_READ,
     KSWAPD,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
-    PGSTEAL_DIRECT,
-    PGSTEAL_KSWAPD,
     TASK_BDFLUSH,
     TASK_KRECLAIMD,
     TASK_KUPDATE,
     TASK_RUNNING,
     TASK_SLEEPING,
-    TIME_PARTS,
 )
+from numa_sim.state.counters import PGSCAN_DIRECT, PGSCAN_KSWAPD, PGSTEAL_DIRECT, PGSTEAL_KSWAPD, TIME_PARTS
 
 if TYPE_CHECKING:
     from numa_sim.processes.block import Request

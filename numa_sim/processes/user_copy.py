@@ -7,20 +7,9 @@ from typing import TYPE_CHECKING
 from numa_sim.compiled import entry
 from numa_sim.kernel.uaccess import USER_COPY_DONE, copy_user_page
 from numa_sim.processes.delivery import post_fault
-from numa_sim.state.constants import (
-    BUS_ADRERR,
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_RECLAIM,
-    FAULT_SIGBUS,
-    FAULT_WAIT,
-    PAGE_SHIFT,
-    PAGE_SIZE,
-    PART_FILE_SYSCALL,
-    PART_FILE_WAIT,
-    PART_SWAP_WAIT,
-    SIGBUS,
-)
+from numa_sim.state.answers import FAULT_MAJOR, FAULT_MINOR, FAULT_RECLAIM, FAULT_SIGBUS, FAULT_WAIT
+from numa_sim.state.constants import BUS_ADRERR, PAGE_SHIFT, PAGE_SIZE, SIGBUS
+from numa_sim.state.counters import PART_FILE_SYSCALL, PART_FILE_WAIT, PART_SWAP_WAIT
 
 if TYPE_CHECKING:
     from numa_sim.processes.runnable import Steps

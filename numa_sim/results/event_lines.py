@@ -8,7 +8,7 @@ from typing import Final
 from numa_sim.errors import ConfigError
 from numa_sim.observe.events import OPERANDS
 from numa_sim.results.run import Run
-from numa_sim.state.constants import EVENTS
+from numa_sim.state.event_codes import EVENTS
 
 __all__ = ["ftrace_lines"]
 

@@ -23,9 +23,8 @@ from numa_sim.state.constants import (
     TASK_DEAD,
     TASK_KRECLAIMD,
     TASK_KUPDATE,
-    TIME_PARTS,
-    VMSTAT,
 )
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 from numa_sim.state.kernel import Kernel
 
 __all__ = ["EXITED", "FORMAT_VERSION", "KILLED", "RUNNING", "summarise"]

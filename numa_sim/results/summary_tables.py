@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
 from numa_sim.results.summary import EXITED, RUNNING
 from numa_sim.results.text_tables import TextTable, percent, share, text_table
-from numa_sim.state.constants import PAGE_SIZE, TIME_PARTS
+from numa_sim.state.constants import PAGE_SIZE
+from numa_sim.state.counters import TIME_PARTS
 
 if TYPE_CHECKING:
     from rich.console import Console

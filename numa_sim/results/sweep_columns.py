@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from numa_sim.observe.meanings import COUNTERS, PARTS
-from numa_sim.state.constants import TIME_PARTS, VMSTAT
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 
 __all__ = ["DESIGN_COLUMNS", "METRIC_COLUMNS", "NODE_FIGURES", "TASK_FIGURES", "Figure", "metrics_of"]
 

@@ -13,7 +13,8 @@ from numa_sim.observe.fault_rows import fault_histogram
 from numa_sim.observe.result import RunResult, Snapshot
 from numa_sim.observe.sampler import Column, Series, TimeSeries
 from numa_sim.observe.timeline import COLUMNS, DETAILS, KINDS, Timeline
-from numa_sim.state.constants import EVENTS, PAGE_SIZE
+from numa_sim.state.constants import PAGE_SIZE
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.state.kernel import Kernel
 
 __all__ = [

@@ -22,7 +22,8 @@ from numba.np.arrayobj import basic_indexing, load_item, make_array, make_view, 
 
 from numa_sim import rule_cache
 from numa_sim.rule_calls import declared_types
-from numa_sim.state.constants import ACCESS_BUFFER, TIME_PARTS, VMSTAT
+from numa_sim.state.constants import ACCESS_BUFFER
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 from numa_sim.state.kernel import ARRAYS, Kernel, Sizes, new_kernel
 
 _SLOTS = 4

@@ -28,11 +28,10 @@ from numa_sim.state.constants import (
     SECTION_SHIFT,
     STACK_LIMIT_BYTES,
     SWAPFILE_CLUSTER,
-    TIME_PARTS,
     VMA_RBTREE,
-    VMSTAT,
     WRITEPAGE_SWAP,
 )
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 
 _LAZY_BYTES = 1 << 22
 MAX_SLABS = 1 << 18

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import CLONE_VFORK, CLONE_VM
+from numa_sim.state.answers import CLONE_VFORK, CLONE_VM
 from numa_sim.workloads.files import OpenFile
 from numa_sim.workloads.patterns.source import require
 

@@ -6,7 +6,8 @@ import pytest
 
 import numa_sim
 from numa_sim.config.schema import json_schema
-from numa_sim.state.constants import EVENTS, TIME_PARTS, VMSTAT
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
+from numa_sim.state.event_codes import EVENTS
 from reference_pages import all_pages, configuration, names, write_pages
 
 

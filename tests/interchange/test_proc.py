@@ -12,7 +12,8 @@ from interchange import proc_reader as read
 from numa_sim import Machine
 from numa_sim.cli.app import main
 from numa_sim.processes.watched import proc_files
-from numa_sim.state.constants import NR_ZONES, VMSTAT
+from numa_sim.state.constants import NR_ZONES
+from numa_sim.state.counters import VMSTAT
 
 REAL = Path(__file__).parents[1] / "data" / "proc"
 PROFILES = ["linux-2.2", "linux-2.4.0", "linux-2.4.22", "linux-2.4.37"]

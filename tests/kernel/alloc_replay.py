@@ -12,18 +12,9 @@ from numa_sim.kernel.bootmem import hand_over_range
 from numa_sim.kernel.buddy import free_lists
 from numa_sim.kernel.mmzone import build_zonelists, free_area_init_node
 from numa_sim.kernel.profiles import get
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_YIELD,
-    EV_ALLOC_FAILED,
-    EV_RMQUEUE,
-    EV_WAKEUP_KSWAPD,
-    EV_YIELD,
-    NIL,
-    PF_MEMALLOC,
-    PF_MEMDIE,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_YIELD
+from numa_sim.state.constants import NIL, PF_MEMALLOC, PF_MEMDIE
+from numa_sim.state.event_codes import EV_ALLOC_FAILED, EV_RMQUEUE, EV_WAKEUP_KSWAPD, EV_YIELD
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 TASK = 2

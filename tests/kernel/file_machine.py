@@ -17,27 +17,22 @@ from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.mmap import mm_alloc
 from numa_sim.kernel.numa import alloc_after_reclaim
 from numa_sim.kernel.swapon import swapon
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
-    BUFFERS_BUSY,
-    EV_FILE_READ,
     FAULT_RECLAIM,
     FAULT_WAIT,
     FILE_DONE,
     FILE_FAILED,
     FILE_RECLAIM,
     FILE_WAIT,
-    NIL,
-    PAGE_SHIFT,
-    PTE_PRESENT,
     RECLAIM_DONE,
     RECLAIM_FAILED,
     RECLAIM_WAIT,
-    TASK_RUNNING,
-    VMSTAT,
-    PG_locked,
 )
+from numa_sim.state.constants import BUFFERS_BUSY, NIL, PAGE_SHIFT, PTE_PRESENT, TASK_RUNNING, PG_locked
+from numa_sim.state.counters import VMSTAT
+from numa_sim.state.event_codes import EV_FILE_READ
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 TASK = 2

@@ -9,10 +9,10 @@ from golden_traces import Command
 from numa_sim.compiled import entry
 from numa_sim.kernel import buddy, filemap, free_list, lru_counters, swap, swap_out, swapfile, vmscan
 from numa_sim.kernel.swapon import swapon
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_WAIT
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
     BUFFERS_NONE,
-    EVENTS,
     GFP_WAIT_BIT,
     KIND_FILE,
     KIND_SWAP,
@@ -25,8 +25,6 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_TABLE,
-    RECLAIM_DONE,
-    RECLAIM_WAIT,
     WMARK_HIGH,
     WRITEPAGE_ASYNC,
     WRITEPAGE_NONE,
@@ -40,6 +38,7 @@ from numa_sim.state.constants import (
     PG_referenced,
     PG_reserved,
 )
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 TASK = 2

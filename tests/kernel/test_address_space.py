@@ -15,10 +15,8 @@ from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.vma_index import areas
 from numa_sim.kernel.vma_index.rbtree import BLACK, RED
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import ENOMEM, FAULT_MINOR, FAULT_SEGV
 from numa_sim.state.constants import (
-    ENOMEM,
-    FAULT_MINOR,
-    FAULT_SEGV,
     KERNEL_2_2,
     KERNEL_2_4_0,
     KERNEL_2_4_37,

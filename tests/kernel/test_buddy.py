@@ -20,14 +20,11 @@ from numa_sim.kernel.mmzone import free_area_init_node
 from numa_sim.kernel.profiles import get
 from numa_sim.kernel.swap import lru_cache_add
 from numa_sim.state.constants import (
-    EV_BAD_PAGE,
     KERNEL_2_4_0,
     KERNEL_2_4_37,
     MAX_ORDER,
     NIL,
     PF_FREE_PAGES,
-    PGALLOC,
-    PGFREE,
     PG_active,
     PG_dirty,
     PG_locked,
@@ -35,6 +32,8 @@ from numa_sim.state.constants import (
     PG_referenced,
     PG_reserved,
 )
+from numa_sim.state.counters import PGALLOC, PGFREE
+from numa_sim.state.event_codes import EV_BAD_PAGE
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 rmqueue = entry(buddy.rmqueue)

@@ -8,6 +8,7 @@ from kernel.file_machine import PAGE, TASK, FileMachine, bdflush_step, kupdate_s
 from numa_sim.compiled import entry
 from numa_sim.kernel import bdflush, buffer
 from numa_sim.kernel.inode import extents_of
+from numa_sim.state.answers import ENOSPC, FILE_DONE, FILE_FAILED, FLUSH_AGAIN, FLUSH_SLEEP
 from numa_sim.state.constants import (
     BUF_DIRTY,
     BUFFERS_BUSY,
@@ -15,11 +16,6 @@ from numa_sim.state.constants import (
     BUFFERS_DIRTY,
     BUFFERS_NONE,
     BUFFERS_REDIRTIED,
-    ENOSPC,
-    FILE_DONE,
-    FILE_FAILED,
-    FLUSH_AGAIN,
-    FLUSH_SLEEP,
     GFP_HIGHUSER,
     NR_ZONES,
     WMARK_HIGH,

@@ -19,12 +19,8 @@ from kernel.file_machine import (
 from numa_sim.compiled import entry
 from numa_sim.kernel.mmap import do_mmap, do_munmap
 from numa_sim.kernel.page_io import end_request
+from numa_sim.state.answers import FAULT_MAJOR, FAULT_MINOR, FAULT_SIGBUS, FILE_DONE, FLUSH_AGAIN
 from numa_sim.state.constants import (
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_SIGBUS,
-    FILE_DONE,
-    FLUSH_AGAIN,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,

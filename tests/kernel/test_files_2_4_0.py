@@ -8,7 +8,8 @@ from kernel.file_machine import PAGE, FileMachine
 from numa_sim.compiled import entry
 from numa_sim.kernel import bdflush
 from numa_sim.kernel.v2_4_0 import pressure
-from numa_sim.state.constants import FILE_DONE, PG_active, PG_inactive_dirty
+from numa_sim.state.answers import FILE_DONE
+from numa_sim.state.constants import PG_active, PG_inactive_dirty
 
 _state = entry(bdflush.balance_dirty_state)
 _pages = entry(bdflush.nr_free_buffer_pages)

@@ -15,12 +15,8 @@ from kernel.kmem_machine import (
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import numa, vmscan
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_WAIT_KSWAPD, ALLOC_YIELD
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_WAIT_KSWAPD,
-    ALLOC_YIELD,
-    EV_RMQUEUE,
     GFP_ATOMIC,
     GFP_DMA_BIT,
     GFP_HIGH_BIT,
@@ -34,6 +30,7 @@ from numa_sim.state.constants import (
     ZONE_NORMAL,
     PG_kernel,
 )
+from numa_sim.state.event_codes import EV_RMQUEUE
 from numa_sim.state.kernel import Kernel
 
 alloc_pages = entry(numa.alloc_pages)

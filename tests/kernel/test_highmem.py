@@ -7,7 +7,8 @@ from kernel.kmem_machine import booted
 from numa_sim.compiled import entry
 from numa_sim.kernel import highmem
 from numa_sim.kernel.highmem import KMAP_LINEAR, KMAP_WAIT
-from numa_sim.state.constants import KMAP_FLUSHES, KMAP_WAITS, LAST_PKMAP
+from numa_sim.state.constants import LAST_PKMAP
+from numa_sim.state.counters import KMAP_FLUSHES, KMAP_WAITS
 
 kmap = entry(highmem.kmap)
 kunmap = entry(highmem.kunmap)

@@ -6,11 +6,8 @@ import pytest
 from kernel.file_machine import PAGE, TASK, FileMachine, filemap_sync, invalidate
 
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mmput
+from numa_sim.state.answers import FAULT_MAJOR, FAULT_MINOR, FAULT_SIGBUS, FILE_DONE
 from numa_sim.state.constants import (
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_SIGBUS,
-    FILE_DONE,
     NIL,
     PAGE_SHIFT,
     PTE_DIRTY,

@@ -4,7 +4,8 @@ import pytest
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import oom_kill
-from numa_sim.state.constants import NIL, OOM_KILL, PART_COMPUTE, PART_SWAP_WAIT, PF_MEMDIE, TASK_RUNNING
+from numa_sim.state.constants import NIL, PF_MEMDIE, TASK_RUNNING
+from numa_sim.state.counters import OOM_KILL, PART_COMPUTE, PART_SWAP_WAIT
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 _int_sqrt = entry(oom_kill.int_sqrt)

@@ -9,21 +9,15 @@ from kernel.alloc_replay import TASK, alloc_after_reclaim, alloc_pages, events, 
 from numa_sim.compiled import entry
 from numa_sim.kernel import numa
 from numa_sim.kernel.bootmem import boot
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    GFP_ATOMIC,
-    GFP_HIGHUSER,
-    GFP_KERNEL,
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_ATOMIC, GFP_HIGHUSER, GFP_KERNEL, NIL, PF_FREE_PAGES, PF_MEMALLOC
+from numa_sim.state.counters import (
     KSWAPD_WAKEUP,
     LOCAL_NODE,
-    NIL,
     NUMA_FOREIGN,
     NUMA_HIT,
     NUMA_MISS,
     OTHER_NODE,
-    PF_FREE_PAGES,
-    PF_MEMALLOC,
     PGALLOC_FAIL,
 )
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel

@@ -13,10 +13,8 @@ from numa_sim.kernel import memory, pgtable
 from numa_sim.kernel.debug_vm import check_frames
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import FAULT_MINOR, FAULT_OOM, FAULT_SEGV
 from numa_sim.state.constants import (
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_SEGV,
     KERNEL_2_4_0,
     NIL,
     PAGE_SHIFT,
@@ -31,8 +29,8 @@ from numa_sim.state.constants import (
     PTE_RW,
     PTE_USER,
     TASK_RUNNING,
-    VMSTAT,
 )
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel
 from numa_sim.workloads.program import Region
 

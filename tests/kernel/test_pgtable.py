@@ -15,20 +15,9 @@ from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import (
-    ENOMEM,
-    FAULT_MINOR,
-    FAULT_SEGV,
-    NIL,
-    PAGE_SHIFT,
-    PTE_DIRTY,
-    PTE_PRESENT,
-    PTE_RW,
-    TABLE_PAGES,
-    TABLE_PAGES_FREED,
-    TASK_RUNNING,
-    PG_table,
-)
+from numa_sim.state.answers import ENOMEM, FAULT_MINOR, FAULT_SEGV
+from numa_sim.state.constants import NIL, PAGE_SHIFT, PTE_DIRTY, PTE_PRESENT, PTE_RW, TASK_RUNNING, PG_table
+from numa_sim.state.counters import TABLE_PAGES, TABLE_PAGES_FREED
 from numa_sim.state.kernel import Kernel
 
 _fault = entry(memory.handle_mm_fault)

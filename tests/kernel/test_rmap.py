@@ -24,8 +24,8 @@ from numa_sim.kernel import fork as kernel_fork
 from numa_sim.kernel import mprotect, mremap, pgtable, rmap, swap_out
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
+from numa_sim.state.answers import FORK_DONE
 from numa_sim.state.constants import (
-    FORK_DONE,
     KERNEL_6_1,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,

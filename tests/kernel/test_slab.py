@@ -34,13 +34,11 @@ from numa_sim.kernel.slab.cache import (
     kmem_cache_shrink,
 )
 from numa_sim.kernel.slab.grow import stop_growing
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
     GFP_ATOMIC,
     GFP_DMA_BIT,
     GFP_KERNEL,
-    NR_SLAB,
     SLAB_CACHE_DMA,
     SLAB_HWCACHE_ALIGN,
     SLAB_NO_REAP,
@@ -49,6 +47,7 @@ from numa_sim.state.constants import (
     SLABS_PARTIAL,
     PG_slab,
 )
+from numa_sim.state.counters import NR_SLAB
 from numa_sim.state.kernel import Kernel
 
 PAGE = 4096

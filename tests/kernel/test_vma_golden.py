@@ -11,9 +11,6 @@ from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.user_space import task_size
 from numa_sim.kernel.vma_index import areas
 from numa_sim.state.constants import (
-    EV_CLEAR_PAGE_TABLES,
-    EV_MAKE_PAGES_PRESENT,
-    EV_MUNMAP,
     FMODE_READ,
     FMODE_WRITE,
     KERNEL_2_2,
@@ -30,6 +27,7 @@ from numa_sim.state.constants import (
     VMA_RBTREE,
     VMA_VMACACHE,
 )
+from numa_sim.state.event_codes import EV_CLEAR_PAGE_TABLES, EV_MAKE_PAGES_PRESENT, EV_MUNMAP
 from numa_sim.state.kernel import Sizes, new_kernel
 
 TASK = 2

@@ -11,9 +11,8 @@ import pytest
 from numa_sim.compiled import entry
 from numa_sim.kernel import brk, madvise, memory, mlock, mmap, mprotect, mremap, munmap, vma
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import ENOMEM, FAULT_MINOR
 from numa_sim.state.constants import (
-    ENOMEM,
-    FAULT_MINOR,
     KERNEL_6_1,
     MAP_FIXED,
     MAP_NORESERVE,

@@ -16,23 +16,10 @@ from numa_sim.kernel import memory, vmalloc
 from numa_sim.kernel.mmap import mm_alloc
 from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.vmalloc import VFREE_NONEXISTENT, VFREE_UNALIGNED, areas
-from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    EV_OOPS,
-    FAULT_MINOR,
-    FAULT_OOPS,
-    FAULT_SEGV,
-    KERNEL_2_2,
-    NIL,
-    NR_VMALLOC,
-    NUMA_HIT,
-    OOPS,
-    PLACE_BEST,
-    PLACE_FIRST,
-    PLACE_WORST,
-    PROT_KERNEL,
-    VMALLOC_FAULTS,
-)
+from numa_sim.state.answers import ALLOC_RECLAIM, FAULT_MINOR, FAULT_OOPS, FAULT_SEGV
+from numa_sim.state.constants import KERNEL_2_2, NIL, PLACE_BEST, PLACE_FIRST, PLACE_WORST, PROT_KERNEL
+from numa_sim.state.counters import NR_VMALLOC, NUMA_HIT, OOPS, VMALLOC_FAULTS
+from numa_sim.state.event_codes import EV_OOPS
 from numa_sim.state.kernel import Kernel
 
 PAGE = 4096

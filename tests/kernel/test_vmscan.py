@@ -9,22 +9,18 @@ from kernel.reclaim_replay import TASK, TASK_SIZE_VPN, Replay, bare_node, take_p
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import page_io, swap_state, vmscan
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     GFP_HIGHUSER,
     IO_WRITE,
     NIL,
     PAGE_SHIFT,
-    PSWPOUT,
     PTE_PRESENT,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
-    SWAP_OUT_PTES,
     WRITEPAGE_SWAP,
     WRITEPAGE_SYNC,
     PG_locked,
 )
+from numa_sim.state.counters import PSWPOUT, SWAP_OUT_PTES
 from numa_sim.state.kernel import Kernel
 
 _begin = entry(vmscan.reclaim_begin)

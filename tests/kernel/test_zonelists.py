@@ -8,18 +8,9 @@ from numa_sim.compiled import entry
 from numa_sim.kernel import numa
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.mmzone import pgdat_order
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    GFP_DMA_BIT,
-    GFP_HIGHMEM_BIT,
-    GFP_HIGHUSER,
-    GFP_KERNEL,
-    NIL,
-    NUMA_FOREIGN,
-    NUMA_HIT,
-    NUMA_MISS,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import GFP_DMA_BIT, GFP_HIGHMEM_BIT, GFP_HIGHUSER, GFP_KERNEL, NIL
+from numa_sim.state.counters import NUMA_FOREIGN, NUMA_HIT, NUMA_MISS
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 MIB = 256

@@ -10,7 +10,7 @@ import numpy as np
 from numa_sim.observe.latency import check_sums
 from numa_sim.observe.result import RunResult
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import TIME_PARTS, VMSTAT
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 from numa_sim.workloads.patterns import from_arrays
 
 PAGE = 4096

@@ -11,7 +11,8 @@ from machine.small import MIB_PAGES, PAGE, counters, finish, small
 
 from numa_sim.errors import SimulationError
 from numa_sim.observe.hashes import event_hash
-from numa_sim.state.constants import EINVAL, ENOMEM, NIL, PAGE_SHIFT
+from numa_sim.state.answers import EINVAL, ENOMEM
+from numa_sim.state.constants import NIL, PAGE_SHIFT
 from numa_sim.workloads.malloc import THRESHOLD_BYTES, Malloc
 from numa_sim.workloads.patterns import from_arrays
 

@@ -26,7 +26,8 @@ from numa_sim.hardware.loop import stored
 from numa_sim.kernel.inode import get_block
 from numa_sim.processes.machine import Machine
 from numa_sim.processes.task_rows import FIRST_USER_TASK
-from numa_sim.state.constants import EV_FILE_READ, EV_FILE_WRITE, EV_TRUNCATE, KIND_INODE, NIL, PG_uptodate
+from numa_sim.state.constants import KIND_INODE, NIL, PG_uptodate
+from numa_sim.state.event_codes import EV_FILE_READ, EV_FILE_WRITE, EV_TRUNCATE
 from numa_sim.workloads.patterns import from_arrays, uniform
 from numa_sim.workloads.streams import stream
 

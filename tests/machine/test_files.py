@@ -11,7 +11,7 @@ from machine.small import MIB_PAGES, PAGE, counters, finish, parts, small
 from numa_sim.errors import ConfigError, SimulationError
 from numa_sim.kernel.inode import extents_of
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import EV_FILE_READ, EV_FILE_WRITE
+from numa_sim.state.event_codes import EV_FILE_READ, EV_FILE_WRITE
 from numa_sim.workloads.patterns import uniform, zipf
 
 NVME_DISK = {"name": "nvme0n1", "device": "nvme", "size": "1GiB"}

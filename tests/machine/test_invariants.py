@@ -13,17 +13,8 @@ from numa_sim.hardware.loop import stored
 from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import (
-    GFP_HIGHUSER,
-    GFP_KSWAPD,
-    NIL,
-    PAGE_SHIFT,
-    PTE_PRESENT,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    PG_table,
-    PG_uptodate,
-)
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED
+from numa_sim.state.constants import GFP_HIGHUSER, GFP_KSWAPD, NIL, PAGE_SHIFT, PTE_PRESENT, PG_table, PG_uptodate
 from numa_sim.workloads.patterns import from_arrays
 
 _stored = entry(stored)

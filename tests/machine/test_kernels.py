@@ -16,7 +16,8 @@ from numa_sim.kernel.v2_4_0.reclaim_page import reclaim_page
 from numa_sim.kernel.v2_4_0.vmscan import GFP_KSWAPD_2_4_0, reclaim_run, try_to_free_pages_begin
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import NIL, RECLAIM_DONE, RECLAIM_FAILED
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED
+from numa_sim.state.constants import NIL
 
 KERNELS = ("linux-2.2", "linux-2.4.0", "linux-2.4.22", "linux-2.4.37")
 SWITCHES = {

@@ -15,7 +15,7 @@ from numa_sim.observe import procfs
 from numa_sim.processes.machine import Machine
 from numa_sim.processes.ticking import SECOND_NS
 from numa_sim.results import Run
-from numa_sim.state.constants import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE
+from numa_sim.state.event_codes import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE
 from numa_sim.workloads.patterns import from_arrays
 
 PRESSURE = 6 * MIB_PAGES

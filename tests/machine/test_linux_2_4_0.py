@@ -17,13 +17,8 @@ from numa_sim.kernel.pgtable import get_pte
 from numa_sim.processes.generation.v2_4_0 import SECOND_NS, Generation240, kill_a_process
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import (
-    EV_KSWAPD_DONE,
-    EV_KSWAPD_SLEEP,
-    EV_KSWAPD_WAKE,
-    EV_PAGE_LAUNDER,
     GFP_ATOMIC,
     PAGE_SHIFT,
-    PART_DAEMON,
     PTE_PRESENT,
     WMARK_MIN,
     PG_active,
@@ -31,6 +26,8 @@ from numa_sim.state.constants import (
     PG_inactive_dirty,
     PG_uptodate,
 )
+from numa_sim.state.counters import PART_DAEMON
+from numa_sim.state.event_codes import EV_KSWAPD_DONE, EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_PAGE_LAUNDER
 from numa_sim.workloads.patterns import from_arrays
 
 _alloc_pages = entry(alloc_pages)

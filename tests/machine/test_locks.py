@@ -20,13 +20,8 @@ from numa_sim.kernel.locks import (
 from numa_sim.observe.lock_rows import lock_rows
 from numa_sim.processes.machine import Machine
 from numa_sim.results.summary import summarise
-from numa_sim.state.constants import (
-    DIRTY_PAGES,
-    KIND_INODE,
-    NIL,
-    PART_DIRECT_RECLAIM,
-    PART_MINOR_FAULT,
-)
+from numa_sim.state.constants import DIRTY_PAGES, KIND_INODE, NIL
+from numa_sim.state.counters import PART_DIRECT_RECLAIM, PART_MINOR_FAULT
 
 CPUS = 8
 PAGES = 100

@@ -45,7 +45,7 @@ def test_kswapd_wakes_as_often_as_the_counter_says() -> None:
     machine = small(kernel={}, run={"record_events": 100_000})
     machine.add(sweep(PRESSURE))
     finish(machine)
-    from numa_sim.state.constants import EV_WAKEUP_KSWAPD
+    from numa_sim.state.event_codes import EV_WAKEUP_KSWAPD
 
     events = machine.kernel.events["code"][: machine.vm.events_used]
     assert counters(machine)["kswapd_wakeup"] == np.count_nonzero(events == EV_WAKEUP_KSWAPD) > 0

@@ -15,12 +15,8 @@ from numa_sim.kernel.pgtable import get_pte
 from numa_sim.kernel.uaccess import do_page_fault
 from numa_sim.observe.events import recorded_events
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import FAULT_FIXUP, FAULT_INVALID_OPCODE, FAULT_MINOR, FAULT_OOPS, FAULT_SEGV
 from numa_sim.state.constants import (
-    FAULT_FIXUP,
-    FAULT_INVALID_OPCODE,
-    FAULT_MINOR,
-    FAULT_OOPS,
-    FAULT_SEGV,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,

@@ -13,7 +13,7 @@ from numa_sim.errors import InvariantViolation
 from numa_sim.hardware.loop import stored
 from numa_sim.kernel.coredump import page_contents
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import EVENTS
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.workloads.patterns import from_arrays
 
 PAGES = 2 * MIB_PAGES

@@ -13,7 +13,8 @@ from machine.test_invariants import Shadow, contents
 from numa_sim.errors import ConfigError, NumaSimError, SimulationError
 from numa_sim.kernel.swap_header import encode, for_area
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import EV_SWAPOFF, SWAP_MAP_MAX, SWP_WRITEOK
+from numa_sim.state.constants import SWAP_MAP_MAX, SWP_WRITEOK
+from numa_sim.state.event_codes import EV_SWAPOFF
 
 A = {"device": "nvme", "size": "2MiB", "priority": 5, "name": "a"}
 B = {"device": "nvme", "size": "8MiB", "priority": 1, "name": "b"}

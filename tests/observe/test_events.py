@@ -12,7 +12,8 @@ from numa_sim.errors import SimulationError
 from numa_sim.observe.events import OPERANDS, recorded_events
 from numa_sim.processes.machine import Machine
 from numa_sim.results import open_run, write_run
-from numa_sim.state.constants import EVENTS, WMARK_LOW, WMARK_MIN
+from numa_sim.state.constants import WMARK_LOW, WMARK_MIN
+from numa_sim.state.event_codes import EVENTS
 
 TASK = 2
 

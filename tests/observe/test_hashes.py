@@ -10,7 +10,8 @@ import pytest
 from synthetic_run import FRAMES, small_kernel
 
 from numa_sim.observe.hashes import event_hash, state_hash, touched_frames
-from numa_sim.state.constants import EV_RMQUEUE, NR_ZONES, ZONE_NORMAL
+from numa_sim.state.constants import NR_ZONES, ZONE_NORMAL
+from numa_sim.state.event_codes import EV_RMQUEUE
 from numa_sim.state.events import log_event
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 

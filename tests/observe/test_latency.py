@@ -7,7 +7,8 @@ from synthetic_run import small_kernel
 
 from numa_sim.errors import InvariantViolation
 from numa_sim.observe.latency import check_sums, pair_rows, run_ns, task_parts
-from numa_sim.state.constants import TASK_DEAD, TASK_RUNNING, TIME_PARTS
+from numa_sim.state.constants import TASK_DEAD, TASK_RUNNING
+from numa_sim.state.counters import TIME_PARTS
 
 K = small_kernel()
 

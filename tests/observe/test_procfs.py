@@ -11,7 +11,8 @@ from numa_sim.errors import SimulationError
 from numa_sim.kernel.bootmem import boot
 from numa_sim.observe import proc_pid, procfs
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import KERNEL_2_4_0, NUMA_HIT, NUMA_MISS, VMSTAT
+from numa_sim.state.constants import KERNEL_2_4_0
+from numa_sim.state.counters import NUMA_HIT, NUMA_MISS, VMSTAT
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 MIB = 256

@@ -9,7 +9,8 @@ from synthetic_run import FRAMES, play, small_kernel
 from numa_sim.errors import InvariantViolation
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.observe.sampler import CPU_COLUMNS, NODE_COLUMNS, SWAP_COLUMNS, TimeSeries
-from numa_sim.state.constants import NR_ZONES, PGFAULT, VMSTAT, ZONE_HIGHMEM, ZONE_NORMAL
+from numa_sim.state.constants import NR_ZONES, ZONE_HIGHMEM, ZONE_NORMAL
+from numa_sim.state.counters import PGFAULT, VMSTAT
 from numa_sim.state.kernel import ARRAYS
 
 

@@ -14,7 +14,8 @@ from numa_sim.kernel import desc, memory, pgtable
 from numa_sim.kernel.geometry import GEOMETRIES, LEVELS
 from numa_sim.kernel.mmap import do_mmap, mm_alloc
 from numa_sim.observe.walk import translate, walk
-from numa_sim.state.constants import FAULT_MINOR, NIL, PROT_NONE
+from numa_sim.state.answers import FAULT_MINOR
+from numa_sim.state.constants import NIL, PROT_NONE
 from numa_sim.state.kernel import Kernel
 
 _fault = entry(memory.handle_mm_fault)

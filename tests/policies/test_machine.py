@@ -17,7 +17,8 @@ from numa_sim.observe.hashes import event_hash
 from numa_sim.policies import names, replay
 from numa_sim.policies.lru import Lru
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import VMSTAT, PG_locked
+from numa_sim.state.constants import PG_locked
+from numa_sim.state.counters import VMSTAT
 from numa_sim.workloads.patterns import sequential
 
 EVICTING = tuple(name for name in names() if name not in ("none", "whole-process"))

@@ -10,7 +10,7 @@ from synthetic_run import kill, small_run
 
 from numa_sim.results import print_summary, summarise
 from numa_sim.results.canonical import canonical_json
-from numa_sim.state.constants import TIME_PARTS, VMSTAT
+from numa_sim.state.counters import TIME_PARTS, VMSTAT
 
 
 def printed(summary, width=100):

@@ -13,12 +13,8 @@ from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, mmput
 from numa_sim.kernel.swapon import swapon
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, FAULT_MAJOR, FAULT_MINOR, FAULT_SEGV
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_SEGV,
     GFP_ATOMIC,
     GFP_DMA_BIT,
     GFP_HIGHUSER,

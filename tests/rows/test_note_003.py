@@ -12,9 +12,8 @@ from numa_sim.errors import SwapError
 from numa_sim.kernel import memory, pgtable, swap_out, swapfile
 from numa_sim.kernel.mmap import do_mmap
 from numa_sim.kernel.swapon import swapon
+from numa_sim.state.answers import FAULT_MINOR, FAULT_OOM
 from numa_sim.state.constants import (
-    FAULT_MINOR,
-    FAULT_OOM,
     NIL,
     PAGE_SHIFT,
     PTE_ACCESSED,

@@ -13,11 +13,8 @@ from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.user_space import ELF_BASE_32
 from numa_sim.kernel.vma_index import areas
 from numa_sim.processes.machine import Machine
+from numa_sim.state.answers import EACCES, FAULT_MAJOR, FAULT_MINOR, FAULT_SEGV
 from numa_sim.state.constants import (
-    EACCES,
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_SEGV,
     FMODE_READ,
     FMODE_WRITE,
     MAP_FIXED,

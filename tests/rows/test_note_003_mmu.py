@@ -12,7 +12,7 @@ from machine.small import finish, small, sweep
 from numa_sim.compiled import entry
 from numa_sim.kernel import memory, tlb
 from numa_sim.kernel.mmap import do_mmap, mm_alloc
-from numa_sim.state.constants import FAULT_MINOR
+from numa_sim.state.answers import FAULT_MINOR
 
 _fault = entry(memory.handle_mm_fault)
 _invalidate_page = entry(tlb.invalidate_page)

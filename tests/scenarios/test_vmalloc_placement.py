@@ -11,7 +11,7 @@ from numa_sim.config import load
 from numa_sim.kernel.slab.cache import cache_name, chain
 from numa_sim.kernel.vmalloc import areas, room
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import VMSTAT
+from numa_sim.state.counters import VMSTAT
 
 POLICIES = ("first", "best", "worst")
 

@@ -9,7 +9,8 @@ import pytest
 from shape.machines import PAGE, one_node, ptes_of
 
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import PGMAJFAULT, PTE_PRESENT, SWAP_FAULTS
+from numa_sim.state.constants import PTE_PRESENT
+from numa_sim.state.counters import PGMAJFAULT, SWAP_FAULTS
 from numa_sim.workloads.patterns import sequential, uniform
 
 

@@ -11,15 +11,9 @@ from numa_sim.compiled import entry
 from numa_sim.kernel.memory import handle_mm_fault
 from numa_sim.kernel.mmap_sem import fault_with_mmap_sem
 from numa_sim.kernel.signal import do_signal, force_sig
-from numa_sim.state.constants import (
-    EV_SLICE_END,
-    FAULT_LOCKED,
-    FAULT_MAJOR,
-    FAULT_MINOR,
-    FAULT_RECLAIM,
-    FAULT_SEGV,
-    FAULT_WAIT,
-    PAGE_SHIFT,
+from numa_sim.state.answers import FAULT_LOCKED, FAULT_MAJOR, FAULT_MINOR, FAULT_RECLAIM, FAULT_SEGV, FAULT_WAIT
+from numa_sim.state.constants import PAGE_SHIFT, PTE_PCD, PTE_PWT, SEGV_MAPERR, SIGSEGV
+from numa_sim.state.counters import (
     PART_COMPUTE,
     PART_LOCAL,
     PART_MAJOR_FAULT,
@@ -28,11 +22,8 @@ from numa_sim.state.constants import (
     PART_REMOTE,
     PART_SWAP_WAIT,
     PART_TLB_WALK,
-    PTE_PCD,
-    PTE_PWT,
-    SEGV_MAPERR,
-    SIGSEGV,
 )
+from numa_sim.state.event_codes import EV_SLICE_END
 from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
 

@@ -12,19 +12,10 @@ from numa_sim.kernel.exec import execed, put_dirty_page
 from numa_sim.kernel.fork import copy_areas, dup_mmap, forked, share_mm
 from numa_sim.kernel.mmap import mm_alloc, mmput, setup_arg_pages
 from numa_sim.kernel.tlb import switch_mm
-from numa_sim.state.constants import (
-    ALLOC_RECLAIM,
-    CLONE_VFORK,
-    CLONE_VM,
-    EV_WAIT,
-    FORK_DONE,
-    FORK_RECLAIM,
-    PART_SLEEP,
-    PART_SYSCALL,
-    TASK_DEAD,
-    TASK_SLEEPING,
-    TASK_ZOMBIE,
-)
+from numa_sim.state.answers import ALLOC_RECLAIM, CLONE_VFORK, CLONE_VM, FORK_DONE, FORK_RECLAIM
+from numa_sim.state.constants import TASK_DEAD, TASK_SLEEPING, TASK_ZOMBIE
+from numa_sim.state.counters import PART_SLEEP, PART_SYSCALL
+from numa_sim.state.event_codes import EV_WAIT
 from numa_sim.workloads.children import Ended, Exec, Fork, Wait
 
 if TYPE_CHECKING:

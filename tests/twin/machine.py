@@ -28,28 +28,17 @@ from numa_sim.config.model import Config
 from numa_sim.kernel.page_io import end_swap_read, end_swap_write
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
-from numa_sim.state.constants import (
-    BUFFERS_BUSY,
-    EV_CONTEXT_SWITCH,
-    EV_KSWAPD_SLEEP,
-    EV_KSWAPD_WAKE,
-    EV_MIGRATE_TASK,
-    GFP_KSWAPD,
-    IO_READ,
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.constants import BUFFERS_BUSY, GFP_KSWAPD, IO_READ, NIL, PF_KTHREAD, PF_MEMALLOC, PG_locked
+from numa_sim.state.counters import (
     MIGRATIONS_ACROSS_NODES,
     MIGRATIONS_WITHIN_NODE,
-    NIL,
     PAGE_LOCK_WAIT_NS,
     PAGE_LOCK_WAITS,
     PAGEOUTRUN,
     PART_DAEMON,
-    PF_KTHREAD,
-    PF_MEMALLOC,
-    RECLAIM_DONE,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
-    PG_locked,
 )
+from numa_sim.state.event_codes import EV_CONTEXT_SWITCH, EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_MIGRATE_TASK
 from numa_sim.state.events import log_event
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import simpy
 
 from numa_sim.kernel.locks import mmap_sem_lock
-from numa_sim.state.constants import MMAP_SEM_BLOCKS, MMAP_SEM_SHARED, PART_LOCK_WAIT
+from numa_sim.state.constants import MMAP_SEM_BLOCKS, MMAP_SEM_SHARED
+from numa_sim.state.counters import PART_LOCK_WAIT
 
 if TYPE_CHECKING:
     from twin.machine import Twin

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from numa_sim.state.constants import (
-    EV_SLICE_END,
-    NIL,
-    PART_COMPUTE,
-    PART_CONTEXT_SWITCH,
-    PART_LOCK_WAIT,
-    PART_RUN_QUEUE,
-    TASK_RUNNING,
-    TASK_SLEEPING,
-)
+from numa_sim.state.constants import NIL, TASK_RUNNING, TASK_SLEEPING
+from numa_sim.state.counters import PART_COMPUTE, PART_CONTEXT_SWITCH, PART_LOCK_WAIT, PART_RUN_QUEUE
+from numa_sim.state.event_codes import EV_SLICE_END
 from numa_sim.state.rows import row
 
 if TYPE_CHECKING:

@@ -15,21 +15,18 @@ from numa_sim.kernel.v2_4_0.vmscan import reclaim_begin as reclaim_begin_2_4_0
 from numa_sim.kernel.v2_4_0.vmscan import reclaim_run as reclaim_run_2_4_0
 from numa_sim.kernel.v2_4_0.vmscan import try_to_free_pages_begin
 from numa_sim.kernel.vmscan import reclaim_begin, reclaim_run
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
     ALLOC_WAIT_KSWAPD,
     ALLOC_YIELD,
-    ALLOCSTALL,
-    EV_TASK_WAKE,
-    NIL,
-    PART_DIRECT_RECLAIM,
-    PART_KSWAPD_WAIT,
-    PF_MEMALLOC,
     RECLAIM_DONE,
     RECLAIM_WAIT,
     RECLAIM_YIELD,
 )
+from numa_sim.state.constants import NIL, PF_MEMALLOC
+from numa_sim.state.counters import ALLOCSTALL, PART_DIRECT_RECLAIM, PART_KSWAPD_WAIT
+from numa_sim.state.event_codes import EV_TASK_WAKE
 
 _alloc_after_reclaim = entry(alloc_after_reclaim)
 _reclaim_begin = entry(reclaim_begin)

@@ -13,15 +13,9 @@ from numa_sim.compiled import entry
 from numa_sim.kernel.memory import abandon_fault
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
 from numa_sim.kernel.signal import do_signal, send_sig
-from numa_sim.state.constants import (
-    EV_TASK_EXIT,
-    EV_TASK_START,
-    NIL,
-    PART_SLEEP,
-    PART_SYSCALL,
-    SIGKILL,
-    TASK_SLEEPING,
-)
+from numa_sim.state.constants import NIL, SIGKILL, TASK_SLEEPING
+from numa_sim.state.counters import PART_SLEEP, PART_SYSCALL
+from numa_sim.state.event_codes import EV_TASK_EXIT, EV_TASK_START
 from numa_sim.workloads.children import Exec, Exit, Fork, Wait
 from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 

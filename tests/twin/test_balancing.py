@@ -9,7 +9,7 @@ from twin.random_machines import random_topology
 from twin.test_twin import compare
 
 from numa_sim.config.model import Config
-from numa_sim.state.constants import MIGRATIONS_ACROSS_NODES, MIGRATIONS_WITHIN_NODE
+from numa_sim.state.counters import MIGRATIONS_ACROSS_NODES, MIGRATIONS_WITHIN_NODE
 
 USE = {"op": "touch", "on": "heap", "pattern": {"kind": "uniform"}, "write": 0.5}
 

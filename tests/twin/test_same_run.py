@@ -16,7 +16,7 @@ from indexes import NegativeIndexError, WatchedNumbers, WatchedRecords
 from numa_sim.config.model import Config
 from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import VMSTAT
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Sizes, new_kernel
 
 ROOT = Path(__file__).parents[2]

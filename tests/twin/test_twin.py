@@ -15,9 +15,8 @@ from twin.random_machines import random_config, random_topology
 from numa_sim.config.model import Config
 from numa_sim.kernel.locks import mmap_sem_lock
 from numa_sim.processes.machine import Machine
-from numa_sim.state.constants import (
+from numa_sim.state.counters import (
     ALLOCSTALL,
-    EVENTS,
     PART_DAEMON,
     PART_QUEUEING,
     PGMAJFAULT,
@@ -27,6 +26,7 @@ from numa_sim.state.constants import (
     TIME_PARTS,
     VMSTAT,
 )
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.state.kernel import Kernel
 from numa_sim.topology import Topology
 

@@ -8,7 +8,8 @@ from twin import v2_4_0
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.v2_2.vmscan import GFP_KSWAPD_2_2, reclaim_run, try_to_free_pages_begin
-from numa_sim.state.constants import PAGEOUTRUN, PART_DAEMON, RECLAIM_DONE, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.counters import PAGEOUTRUN, PART_DAEMON
 
 KSWAPD = 1
 

@@ -18,20 +18,10 @@ from numa_sim.kernel.v2_4_0.vmscan import (
     refill_inactive_scan,
     try_to_free_pages_begin,
 )
-from numa_sim.state.constants import (
-    BDFLUSH_WAKEUP,
-    EV_KSWAPD_DONE,
-    EV_KSWAPD_SLEEP,
-    EV_KSWAPD_WAKE,
-    EV_WAKEUP_BDFLUSH,
-    GFP_KERNEL,
-    PAGEOUTRUN,
-    PART_DAEMON,
-    PF_KTHREAD,
-    PF_MEMALLOC,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
-)
+from numa_sim.state.answers import RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.constants import GFP_KERNEL, PF_KTHREAD, PF_MEMALLOC
+from numa_sim.state.counters import BDFLUSH_WAKEUP, PAGEOUTRUN, PART_DAEMON
+from numa_sim.state.event_codes import EV_KSWAPD_DONE, EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE, EV_WAKEUP_BDFLUSH
 from numa_sim.state.rows import row
 
 if TYPE_CHECKING:

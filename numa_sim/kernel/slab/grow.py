@@ -15,22 +15,10 @@ from numa_sim.kernel.gfp import alloc_block_for_task
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.slab.lists import add_slab_tail, del_slab
 from numa_sim.kernel.slab.objects import BUFCTL_END, give_object, object_address, object_number, take_object
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    CFLGS_OFF_SLAB,
-    EV_KMEM_CACHE_GROW,
-    EV_KMEM_SLAB_DESTROY,
-    GFP_WAIT_BIT,
-    NIL,
-    NR_SLAB,
-    NR_ZONES,
-    SLAB_GROWN,
-    SLAB_REAPED,
-    SLABS_FREE,
-    SLABS_PARTIAL,
-    PG_slab,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
+from numa_sim.state.constants import CFLGS_OFF_SLAB, GFP_WAIT_BIT, NIL, NR_ZONES, SLABS_FREE, SLABS_PARTIAL, PG_slab
+from numa_sim.state.counters import NR_SLAB, SLAB_GROWN, SLAB_REAPED
+from numa_sim.state.event_codes import EV_KMEM_CACHE_GROW, EV_KMEM_SLAB_DESTROY
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.slab.grow import kmem_cache_alloc
-from numa_sim.state.constants import ALLOC_FAIL, CACHE_CACHE, GFP_DMA_BIT
+from numa_sim.state.answers import ALLOC_FAIL
+from numa_sim.state.constants import CACHE_CACHE, GFP_DMA_BIT
 from numa_sim.state.kernel import Kernel
 
 KMALLOC_MIN_BYTES: Final = 32

@@ -8,7 +8,9 @@ from numa_sim.compiled import rule
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.slab.grow import kmem_slab_destroy
 from numa_sim.kernel.slab.objects import drain_array
-from numa_sim.state.constants import EV_KMEM_CACHE_REAP, NIL, SLAB_NO_REAP, SLABS_FREE, SLABS_SCANNED
+from numa_sim.state.constants import NIL, SLAB_NO_REAP, SLABS_FREE
+from numa_sim.state.counters import SLABS_SCANNED
+from numa_sim.state.event_codes import EV_KMEM_CACHE_REAP
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

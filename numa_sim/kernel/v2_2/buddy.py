@@ -14,7 +14,8 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.free_list import add_block, del_block
-from numa_sim.state.constants import MAX_ORDER, NIL, NR_ZONES, PGALLOC, ZONE_DMA
+from numa_sim.state.constants import MAX_ORDER, NIL, NR_ZONES, ZONE_DMA
+from numa_sim.state.counters import PGALLOC
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

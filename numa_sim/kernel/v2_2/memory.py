@@ -24,15 +24,8 @@ from numa_sim.kernel.swap_state import delete_from_swap_cache, is_page_shared
 from numa_sim.kernel.swapfile import swap_duplicate, swap_free, swp_offset, swp_type
 from numa_sim.kernel.swapper_space import add_to_swap_cache, find_swap_cache, lookup_swap_cache
 from numa_sim.kernel.v2_2.page_io import page_under_io, rw_swap_page, wait_for_slot
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, FAULT_MINOR, FAULT_OOM, FAULT_RECLAIM, FAULT_WAIT
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    EV_DO_SWAP_PAGE,
-    EV_SWAP_CACHE_HIT,
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_RECLAIM,
-    FAULT_WAIT,
     GFP_USER,
     IO_READ,
     MAPPING_SWAP,
@@ -41,14 +34,12 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PTE_DIRTY,
     PTE_RW,
-    SWAP_CACHE_HIT,
-    SWAP_CACHE_MISS,
-    SWAP_FAULTS,
     SWAP_MAP_BAD,
-    SWAP_RA,
     PG_locked,
     PG_referenced,
 )
+from numa_sim.state.counters import SWAP_CACHE_HIT, SWAP_CACHE_MISS, SWAP_FAULTS, SWAP_RA
+from numa_sim.state.event_codes import EV_DO_SWAP_PAGE, EV_SWAP_CACHE_HIT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

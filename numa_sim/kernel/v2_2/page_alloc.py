@@ -16,22 +16,10 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.v2_2.buddy import NR_MEM_LISTS, rmqueue
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_YIELD,
-    ALLOC_YIELDS,
-    EV_ALLOC_FAILED,
-    EV_RMQUEUE,
-    EV_WAKEUP_KSWAPD,
-    EV_YIELD,
-    GFP_DMA_BIT,
-    GFP_HIGH_BIT,
-    GFP_WAIT_BIT,
-    KSWAPD_WAKEUP,
-    NIL,
-    PF_MEMALLOC,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_YIELD
+from numa_sim.state.constants import GFP_DMA_BIT, GFP_HIGH_BIT, GFP_WAIT_BIT, NIL, PF_MEMALLOC
+from numa_sim.state.counters import ALLOC_YIELDS, KSWAPD_WAKEUP
+from numa_sim.state.event_codes import EV_ALLOC_FAILED, EV_RMQUEUE, EV_WAKEUP_KSWAPD, EV_YIELD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

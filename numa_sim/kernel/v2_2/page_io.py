@@ -12,7 +12,8 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.page_io import rw_swap_page as start_swap_io
 from numa_sim.kernel.swapfile import slot_index
-from numa_sim.state.constants import SWAP_LOCK_WAITS, PG_decr_after
+from numa_sim.state.constants import PG_decr_after
+from numa_sim.state.counters import SWAP_LOCK_WAITS
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

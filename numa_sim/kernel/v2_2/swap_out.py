@@ -30,7 +30,6 @@ from numa_sim.kernel.v2_2.page_io import rw_swap_page
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
-    EV_TRY_TO_SWAP_OUT,
     GFP_DMA_BIT,
     GFP_IO_BIT,
     IO_WRITE,
@@ -40,13 +39,14 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_PROTNONE,
-    SWAP_OUT_PTES,
     TASK_DEAD,
     TASK_UNUSED,
     VM_LOCKED,
     PG_locked,
     PG_referenced,
 )
+from numa_sim.state.counters import SWAP_OUT_PTES
+from numa_sim.state.event_codes import EV_TRY_TO_SWAP_OUT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

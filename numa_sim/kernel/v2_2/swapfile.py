@@ -8,7 +8,8 @@ before anybody has looked whether the slot was in use.
 from __future__ import annotations
 
 from numa_sim.compiled import part
-from numa_sim.state.constants import NIL, SWAP_LOCK_SKIPS, SWAP_MAP_MAX, SWP_USED
+from numa_sim.state.constants import NIL, SWAP_MAP_MAX, SWP_USED
+from numa_sim.state.counters import SWAP_LOCK_SKIPS
 from numa_sim.state.events import count
 from numa_sim.state.kernel import Kernel
 

@@ -39,6 +39,7 @@ from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.v2_2.buddy import can_dma
 from numa_sim.kernel.v2_2.swap_out import swap_out
 from numa_sim.kernel.vmscan import free_cached_page, writepage
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     BUF_CLEAN,
     BUF_DIRTY,
@@ -46,25 +47,18 @@ from numa_sim.state.constants import (
     BUF_NONE,
     BUFFERS_CLEAN,
     BUFFERS_NONE,
-    EV_TRY_TO_FREE_PAGES,
     GFP_DMA_BIT,
     GFP_IO_BIT,
     KSWAPD,
     NIL,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
-    PGSTEAL_DIRECT,
-    PGSTEAL_KSWAPD,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
     SWAP_CLUSTER_MAX,
     PG_dirty,
     PG_locked,
     PG_referenced,
     PG_reserved,
 )
+from numa_sim.state.counters import PGSCAN_DIRECT, PGSCAN_KSWAPD, PGSTEAL_DIRECT, PGSTEAL_KSWAPD
+from numa_sim.state.event_codes import EV_TRY_TO_FREE_PAGES
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

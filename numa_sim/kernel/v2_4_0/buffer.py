@@ -7,13 +7,9 @@ from typing import Final
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import drop_buffers, has_real_buffers, write_buffer
 from numa_sim.kernel.filemap import node_of
-from numa_sim.state.constants import (
-    BUFFERS_BUSY,
-    BUFFERS_CLEAN,
-    BUFFERS_DIRTY,
-    EV_TRY_TO_FREE_BUFFERS,
-    RECLAIM_BUFFER_WRITES,
-)
+from numa_sim.state.constants import BUFFERS_BUSY, BUFFERS_CLEAN, BUFFERS_DIRTY
+from numa_sim.state.counters import RECLAIM_BUFFER_WRITES
+from numa_sim.state.event_codes import EV_TRY_TO_FREE_BUFFERS
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -19,15 +19,8 @@ from numa_sim.kernel.swapfile import swap_duplicate, swap_free, valid_swaphandle
 from numa_sim.kernel.swapper_space import add_to_swap_cache, lookup_swap_cache
 from numa_sim.kernel.v2_4_0.page_io import max_async_pages, rw_swap_page
 from numa_sim.kernel.v2_4_0.swap import touch_found_page
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, FAULT_MINOR, FAULT_OOM, FAULT_RECLAIM, FAULT_WAIT
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    EV_DO_SWAP_PAGE,
-    EV_SWAP_CACHE_HIT,
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_RECLAIM,
-    FAULT_WAIT,
     GFP_USER,
     IO_READ,
     MAPPING_SWAP,
@@ -36,12 +29,10 @@ from numa_sim.state.constants import (
     PAGE_SHIFT,
     PTE_DIRTY,
     PTE_RW,
-    SWAP_CACHE_HIT,
-    SWAP_CACHE_MISS,
-    SWAP_FAULTS,
-    SWAP_RA,
     PG_locked,
 )
+from numa_sim.state.counters import SWAP_CACHE_HIT, SWAP_CACHE_MISS, SWAP_FAULTS, SWAP_RA
+from numa_sim.state.event_codes import EV_DO_SWAP_PAGE, EV_SWAP_CACHE_HIT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.oom_kill import OOM_NOBODY, select_bad_process
 from numa_sim.kernel.v2_4_0.pressure import nr_free_pages, nr_inactive_clean_pages
-from numa_sim.state.constants import EV_OOM_KILL, NIL, OOM_KILL, PF_MEMALLOC
+from numa_sim.state.constants import NIL, PF_MEMALLOC
+from numa_sim.state.counters import OOM_KILL
+from numa_sim.state.event_codes import EV_OOM_KILL
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -26,26 +26,20 @@ from numa_sim.kernel.v2_4_0.pressure import (
     wakeup_kswapd,
 )
 from numa_sim.kernel.v2_4_0.reclaim_page import reclaim_page
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_WAIT_KSWAPD, ALLOC_YIELD
 from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_WAIT_KSWAPD,
-    ALLOC_YIELD,
-    ALLOC_YIELDS,
-    EV_ALLOC_FAILED,
-    EV_RMQUEUE,
-    EV_YIELD,
     GFP_IO_BIT,
     GFP_WAIT_BIT,
     GFP_ZONEMASK,
     NIL,
     PAGE_AGE_START,
     PF_MEMALLOC,
-    RECLAIM_PAGE_DIRECT,
     WMARK_HIGH,
     WMARK_LOW,
     WMARK_MIN,
 )
+from numa_sim.state.counters import ALLOC_YIELDS, RECLAIM_PAGE_DIRECT
+from numa_sim.state.event_codes import EV_ALLOC_FAILED, EV_RMQUEUE, EV_YIELD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

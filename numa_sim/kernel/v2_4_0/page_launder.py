@@ -34,15 +34,9 @@ from numa_sim.kernel.v2_4_0.swap import (
 from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_WAIT_ON_PAGE,
-    EV_WRITEPAGE,
     GFP_IO_BIT,
     MAPPING_NONE,
     NIL,
-    PGLAUNDER_CLEAN,
-    PGLAUNDER_WRITE,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
     WRITEPAGE_NONE,
     WRITEPAGE_REFUSE,
     WRITEPAGE_SHMEM,
@@ -51,6 +45,8 @@ from numa_sim.state.constants import (
     PG_dirty,
     PG_locked,
 )
+from numa_sim.state.counters import PGLAUNDER_CLEAN, PGLAUNDER_WRITE, PGSCAN_DIRECT, PGSCAN_KSWAPD
+from numa_sim.state.event_codes import EV_WAIT_ON_PAGE, EV_WRITEPAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

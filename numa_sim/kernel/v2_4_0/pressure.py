@@ -12,16 +12,9 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import rule
-from numa_sim.state.constants import (
-    EV_WAKEUP_BDFLUSH,
-    EV_WAKEUP_KRECLAIMD,
-    EV_WAKEUP_KSWAPD,
-    KRECLAIMD_WAKEUP,
-    KSWAPD,
-    KSWAPD_WAIT,
-    KSWAPD_WAKEUP,
-    WMARK_MIN,
-)
+from numa_sim.state.constants import KSWAPD, WMARK_MIN
+from numa_sim.state.counters import KRECLAIMD_WAKEUP, KSWAPD_WAIT, KSWAPD_WAKEUP
+from numa_sim.state.event_codes import EV_WAKEUP_BDFLUSH, EV_WAKEUP_KRECLAIMD, EV_WAKEUP_KSWAPD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -17,23 +17,18 @@ from numa_sim.kernel.swapper_space import leave_swap_cache
 from numa_sim.kernel.v2_4_0.swap import lru_cache_del, move_to_active, move_to_inactive_dirty
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_LEAVE_PAGE_CACHE,
-    EV_RECLAIM_PAGE,
     MAPPING_NONE,
     NIL,
     NR_ZONES,
     PAGE_AGE_START,
     PF_KTHREAD,
-    PGSCAN_DIRECT,
-    PGSCAN_KSWAPD,
-    PGSTEAL_DIRECT,
-    PGSTEAL_KSWAPD,
-    RECLAIM_PAGE,
     WMARK_LOW,
     PG_dirty,
     PG_locked,
     PG_referenced,
 )
+from numa_sim.state.counters import PGSCAN_DIRECT, PGSCAN_KSWAPD, PGSTEAL_DIRECT, PGSTEAL_KSWAPD, RECLAIM_PAGE
+from numa_sim.state.event_codes import EV_LEAVE_PAGE_CACHE, EV_RECLAIM_PAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -16,14 +16,9 @@ from numa_sim.kernel.lru_counters import delta_nr_active_pages, delta_nr_inactiv
 from numa_sim.kernel.v2_4_0.pressure import kswapd_is_due, wakeup_kswapd
 from numa_sim.state.constants import (
     BUFFERS_NONE,
-    EV_BAD_PAGE,
     PAGE_AGE_ADV,
     PAGE_AGE_MAX,
     PAGE_AGE_START,
-    PGACTIVATE,
-    PGAGE_DOWN,
-    PGAGE_UP,
-    PGDEACTIVATE,
     PG_active,
     PG_inactive_clean,
     PG_inactive_dirty,
@@ -31,6 +26,8 @@ from numa_sim.state.constants import (
     PG_ramdisk,
     PG_referenced,
 )
+from numa_sim.state.counters import PGACTIVATE, PGAGE_DOWN, PGAGE_UP, PGDEACTIVATE
+from numa_sim.state.event_codes import EV_BAD_PAGE
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import (

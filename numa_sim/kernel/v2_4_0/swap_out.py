@@ -31,7 +31,6 @@ from numa_sim.kernel.tlb import flush_tlb_page
 from numa_sim.kernel.v2_4_0.swap import age_page_down_ageonly, age_page_up, deactivate_page
 from numa_sim.kernel.vma_index.areas import find_vma
 from numa_sim.state.constants import (
-    EV_TRY_TO_SWAP_OUT,
     MAPPING_NONE,
     NIL,
     PAGE_SHIFT,
@@ -39,12 +38,13 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_PROTNONE,
-    SWAP_OUT_PTES,
     VM_LOCKED,
     VM_RESERVED,
     PG_active,
     PG_dirty,
 )
+from numa_sim.state.counters import SWAP_OUT_PTES
+from numa_sim.state.event_codes import EV_TRY_TO_SWAP_OUT
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

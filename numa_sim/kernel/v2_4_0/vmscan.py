@@ -39,19 +39,10 @@ from numa_sim.kernel.v2_4_0.pressure import (
 )
 from numa_sim.kernel.v2_4_0.swap import age_page_down_ageonly, age_page_up, deactivate_page, move_to_active
 from numa_sim.kernel.v2_4_0.swap_out import swap_out
-from numa_sim.state.constants import (
-    BUFFERS_NONE,
-    EV_PAGE_LAUNDER,
-    GFP_IO_BIT,
-    NIL,
-    PGREFILL,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
-    PG_active,
-    PG_referenced,
-)
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.constants import BUFFERS_NONE, GFP_IO_BIT, NIL, PG_active, PG_referenced
+from numa_sim.state.counters import PGREFILL
+from numa_sim.state.event_codes import EV_PAGE_LAUNDER
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

@@ -12,20 +12,10 @@ from typing import Final
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import rmqueue
 from numa_sim.kernel.page_alloc import NO_MARK, alloc_failed, take_local_page, wakeup_kswapd, want_reclaim, zone_pass
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_YIELD,
-    ALLOC_YIELDS,
-    EV_RMQUEUE,
-    EV_YIELD,
-    GFP_WAIT_BIT,
-    GFP_ZONEMASK,
-    NIL,
-    PF_MEMALLOC,
-    PF_MEMDIE,
-    WMARK_LOW,
-    WMARK_MIN,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_YIELD
+from numa_sim.state.constants import GFP_WAIT_BIT, GFP_ZONEMASK, NIL, PF_MEMALLOC, PF_MEMDIE, WMARK_LOW, WMARK_MIN
+from numa_sim.state.counters import ALLOC_YIELDS
+from numa_sim.state.event_codes import EV_RMQUEUE, EV_YIELD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 

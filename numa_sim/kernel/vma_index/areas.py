@@ -9,15 +9,11 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.vma_index.avl import avl_insert, avl_remove, build_mmap_avl
 from numa_sim.kernel.vma_index.rbtree import rb_erase, rb_insert
 from numa_sim.kernel.vma_index.vmacache import vmacache_find, vmacache_update
-from numa_sim.state.constants import (
-    AVL_MIN_MAP_COUNT,
+from numa_sim.state.constants import AVL_MIN_MAP_COUNT, NIL, VMA_AVL, VMA_LIST, VMA_VMACACHE
+from numa_sim.state.counters import (
     FIND_VMA_STEPS,
     MMAP_CACHE_HIT,
     MMAP_CACHE_MISS,
-    NIL,
-    VMA_AVL,
-    VMA_LIST,
-    VMA_VMACACHE,
     VMACACHE_FIND_HITS,
     VMACACHE_FIND_MISSES,
 )

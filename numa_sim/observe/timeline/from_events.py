@@ -16,7 +16,8 @@ import numpy as np
 
 from numa_sim.observe.timeline.recorder import Recorder
 from numa_sim.observe.timeline.spans import AT, COLUMNS, DETAIL, Kind
-from numa_sim.state.constants import (
+from numa_sim.state.constants import KERNEL_2_4_0, NR_ZONES, PAGE_SHIFT
+from numa_sim.state.event_codes import (
     EV_DO_ANONYMOUS_PAGE,
     EV_DO_NO_PAGE,
     EV_DO_SWAP_PAGE,
@@ -24,9 +25,6 @@ from numa_sim.state.constants import (
     EV_SWAP_CACHE_HIT,
     EV_ZERO_PAGE,
     EVENTS,
-    KERNEL_2_4_0,
-    NR_ZONES,
-    PAGE_SHIFT,
 )
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.rows import row

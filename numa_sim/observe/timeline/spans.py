@@ -8,7 +8,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from numa_sim.observe.sampler import Column
-from numa_sim.state.constants import EVENTS, TIME_PARTS
+from numa_sim.state.counters import TIME_PARTS
+from numa_sim.state.event_codes import EVENTS
 from numa_sim.units import format_ns
 
 __all__ = ["COLUMNS", "DETAIL", "DETAILS", "KINDS", "Kind", "Timeline"]

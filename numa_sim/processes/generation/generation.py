@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.numa import alloc_after_reclaim
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_YIELD,
-    NIL,
-    PART_DIRECT_RECLAIM,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_YIELD, RECLAIM_WAIT, RECLAIM_YIELD
+from numa_sim.state.constants import NIL
+from numa_sim.state.counters import PART_DIRECT_RECLAIM
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.kswapd import Kswapd
-from numa_sim.state.constants import ALLOCSTALL, RECLAIM_DONE
+from numa_sim.state.answers import RECLAIM_DONE
+from numa_sim.state.counters import ALLOCSTALL
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine

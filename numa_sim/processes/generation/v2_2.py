@@ -15,12 +15,9 @@ from numa_sim.compiled import entry
 from numa_sim.kernel.v2_2.vmscan import GFP_KSWAPD_2_2, reclaim_run, try_to_free_pages_begin
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.ticking import TickingKswapd
-from numa_sim.state.constants import (
-    ALLOCSTALL,
-    KSWAPD,
-    PAGEOUTRUN,
-    RECLAIM_DONE,
-)
+from numa_sim.state.answers import RECLAIM_DONE
+from numa_sim.state.constants import KSWAPD
+from numa_sim.state.counters import ALLOCSTALL, PAGEOUTRUN
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine

@@ -32,17 +32,10 @@ from numa_sim.processes.flushing import Bdflush
 from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.ticking import SECOND_NS, TickingKswapd
-from numa_sim.state.constants import (
-    ALLOC_WAIT_KSWAPD,
-    ALLOCSTALL,
-    EV_KSWAPD_DONE,
-    GFP_KERNEL,
-    KSWAPD,
-    PAGEOUTRUN,
-    PART_KSWAPD_WAIT,
-    PF_MEMALLOC,
-    TASK_KRECLAIMD,
-)
+from numa_sim.state.answers import ALLOC_WAIT_KSWAPD
+from numa_sim.state.constants import GFP_KERNEL, KSWAPD, PF_MEMALLOC, TASK_KRECLAIMD
+from numa_sim.state.counters import ALLOCSTALL, PAGEOUTRUN, PART_KSWAPD_WAIT
+from numa_sim.state.event_codes import EV_KSWAPD_DONE
 from numa_sim.state.events import log_event
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from numa_sim.results.pictures.style import (
     YELLOW,
 )
 from numa_sim.results.readable import readable_ns
-from numa_sim.state.constants import TIME_PARTS
+from numa_sim.state.counters import TIME_PARTS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.errors import StatisticsError
 from numa_sim.results.text_tables import percent
-from numa_sim.state.constants import TIME_PARTS
+from numa_sim.state.counters import TIME_PARTS
 
 if TYPE_CHECKING:
     from numa_sim.results.run import Run

@@ -13,13 +13,18 @@ from numa_sim.kernel.inode import add_disk
 from numa_sim.kernel.mmap import do_mmap, mm_alloc
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.v2_2 import vmscan
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
     FAULT_MAJOR,
     FAULT_MINOR,
     FAULT_RECLAIM,
     FAULT_WAIT,
+    RECLAIM_DONE,
+    RECLAIM_FAILED,
+    RECLAIM_WAIT,
+)
+from numa_sim.state.constants import (
     KSWAPD,
     NIL,
     PAGE_SHIFT,
@@ -29,12 +34,9 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_RW,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    RECLAIM_WAIT,
     TASK_RUNNING,
-    VMSTAT,
 )
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 TASK = 2

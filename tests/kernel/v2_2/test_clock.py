@@ -16,16 +16,9 @@ from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.swapper_space import add_to_swap_cache
 from numa_sim.kernel.v2_2.vmscan import GFP_KSWAPD_2_2, shrink_mmap
-from numa_sim.state.constants import (
-    GFP_USER,
-    NIL,
-    RECLAIM_DONE,
-    RECLAIM_FAILED,
-    VMSTAT,
-    PG_locked,
-    PG_referenced,
-    PG_reserved,
-)
+from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED
+from numa_sim.state.constants import GFP_USER, NIL, PG_locked, PG_referenced, PG_reserved
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel
 
 _shrink_mmap = entry(shrink_mmap)

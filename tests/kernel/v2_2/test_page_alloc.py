@@ -7,15 +7,8 @@ from kernel.v2_2.small import TASK, Small
 from numa_sim.compiled import entry
 from numa_sim.kernel.buddy import free_pages as give_back
 from numa_sim.kernel.numa import alloc_after_reclaim, alloc_pages
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_YIELD,
-    GFP_ATOMIC,
-    GFP_KERNEL,
-    GFP_USER,
-    PF_MEMALLOC,
-)
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_YIELD
+from numa_sim.state.constants import GFP_ATOMIC, GFP_KERNEL, GFP_USER, PF_MEMALLOC
 
 _alloc_pages = entry(alloc_pages)
 _alloc_after_reclaim = entry(alloc_after_reclaim)

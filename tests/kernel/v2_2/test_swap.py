@@ -10,10 +10,8 @@ from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.swapfile import get_swap_page, swap_free
 from numa_sim.kernel.v2_2.page_io import rw_swap_page
 from numa_sim.kernel.v2_2.swap_out import swap_out, try_to_swap_out
+from numa_sim.state.answers import FAULT_MINOR, FAULT_OOM, FAULT_WAIT
 from numa_sim.state.constants import (
-    FAULT_MINOR,
-    FAULT_OOM,
-    FAULT_WAIT,
     GFP_DMA_BIT,
     GFP_USER,
     IO_WRITE,

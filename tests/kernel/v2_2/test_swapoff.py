@@ -13,17 +13,8 @@ from numa_sim.kernel import swapfile, swapoff
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.v2_2.swap_out import try_to_swap_out
-from numa_sim.state.constants import (
-    GFP_USER,
-    PF_MEMALLOC,
-    PTE_ACCESSED,
-    PTE_DIRTY,
-    PTE_PRESENT,
-    SWAPOFF_DONE,
-    SWAPOFF_NO_MEMORY,
-    SWAPOFF_RECLAIM,
-    SWAPOFF_WAIT,
-)
+from numa_sim.state.answers import SWAPOFF_DONE, SWAPOFF_NO_MEMORY, SWAPOFF_RECLAIM, SWAPOFF_WAIT
+from numa_sim.state.constants import GFP_USER, PF_MEMALLOC, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT
 
 PAGES = 40
 

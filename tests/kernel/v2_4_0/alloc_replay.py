@@ -17,10 +17,9 @@ from kernel.v2_4_0.reclaim_replay import ours
 from numa_sim.compiled import entry
 from numa_sim.kernel import buddy
 from numa_sim.kernel.v2_4_0 import page_alloc, pressure
-from numa_sim.state.constants import (
-    ALLOC_FAIL,
-    ALLOC_RECLAIM,
-    ALLOC_WAIT_KSWAPD,
+from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM, ALLOC_WAIT_KSWAPD
+from numa_sim.state.constants import KERNEL_2_4_0, MAX_ORDER, NIL, NR_ZONES, PF_MEMALLOC, PG_inactive_clean
+from numa_sim.state.event_codes import (
     EV_ALLOC_FAILED,
     EV_RECLAIM_PAGE,
     EV_RMQUEUE,
@@ -28,12 +27,6 @@ from numa_sim.state.constants import (
     EV_WAKEUP_KRECLAIMD,
     EV_WAKEUP_KSWAPD,
     EV_YIELD,
-    KERNEL_2_4_0,
-    MAX_ORDER,
-    NIL,
-    NR_ZONES,
-    PF_MEMALLOC,
-    PG_inactive_clean,
 )
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 

@@ -14,7 +14,6 @@ from numa_sim.kernel.v2_4_0 import pressure, reclaim_page, swap, swap_out, vmsca
 from numa_sim.state.constants import (
     BUFFERS_CLEAN,
     BUFFERS_NONE,
-    EVENTS,
     GFP_HIGH_BIT,
     GFP_IO_BIT,
     GFP_WAIT_BIT,
@@ -30,6 +29,7 @@ from numa_sim.state.constants import (
     PG_referenced,
     PG_reserved,
 )
+from numa_sim.state.event_codes import EVENTS
 
 _FLAGS = {
     "L": PG_locked, "R": PG_referenced, "D": PG_dirty, "A": PG_active, "I": PG_inactive_dirty, "C": PG_inactive_clean,

@@ -12,7 +12,7 @@ from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.mmap import do_mmap, mm_alloc
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.v2_4_0 import oom_kill, pressure, reclaim_page, vmscan
-from numa_sim.state.constants import (
+from numa_sim.state.answers import (
     ALLOC_FAIL,
     ALLOC_RECLAIM,
     ALLOC_WAIT_KSWAPD,
@@ -20,6 +20,10 @@ from numa_sim.state.constants import (
     FAULT_OOM,
     FAULT_RECLAIM,
     FAULT_WAIT,
+    RECLAIM_WAIT,
+    RECLAIM_YIELD,
+)
+from numa_sim.state.constants import (
     KSWAPD,
     NIL,
     PAGE_SHIFT,
@@ -29,12 +33,10 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_RW,
-    RECLAIM_WAIT,
-    RECLAIM_YIELD,
     TASK_RUNNING,
-    VMSTAT,
     PG_locked,
 )
+from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 TASK = 2

@@ -15,10 +15,6 @@ from numa_sim.state.constants import (
     BUFFERS_CLEAN,
     BUFFERS_NONE,
     KERNEL_2_4_0,
-    PGACTIVATE,
-    PGAGE_DOWN,
-    PGAGE_UP,
-    PGDEACTIVATE,
     PG_active,
     PG_inactive_clean,
     PG_inactive_dirty,
@@ -26,6 +22,7 @@ from numa_sim.state.constants import (
     PG_ramdisk,
     PG_referenced,
 )
+from numa_sim.state.counters import PGACTIVATE, PGAGE_DOWN, PGAGE_UP, PGDEACTIVATE
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 RULES = {

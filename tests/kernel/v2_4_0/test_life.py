@@ -10,8 +10,8 @@ from kernel.v2_4_0.small import BASE_VPN, MIB, TASK, Small
 from numa_sim.compiled import entry
 from numa_sim.kernel import buddy, memory, numa
 from numa_sim.kernel.v2_4_0 import reclaim_page, swap_out, vmscan
+from numa_sim.state.answers import FAULT_WAIT
 from numa_sim.state.constants import (
-    FAULT_WAIT,
     GFP_ATOMIC,
     GFP_IO_BIT,
     MAPPING_NONE,

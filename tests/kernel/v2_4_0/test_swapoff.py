@@ -10,16 +10,8 @@ from numa_sim.errors import SwapError
 from numa_sim.kernel import swapfile, swapoff
 from numa_sim.kernel.mmap import do_munmap
 from numa_sim.kernel.swapon import swapon
-from numa_sim.state.constants import (
-    NIL,
-    PTE_ACCESSED,
-    PTE_DIRTY,
-    PTE_PRESENT,
-    SWAP_MAP_MAX,
-    SWAPOFF_DONE,
-    SWAPOFF_RECLAIM,
-    SWAPOFF_WAIT,
-)
+from numa_sim.state.answers import SWAPOFF_DONE, SWAPOFF_RECLAIM, SWAPOFF_WAIT
+from numa_sim.state.constants import NIL, PTE_ACCESSED, PTE_DIRTY, PTE_PRESENT, SWAP_MAP_MAX
 
 KEPT = 64
 

@@ -19,7 +19,7 @@ from picture_runs import recorded
 from numa_sim.errors import ConfigError
 from numa_sim.results.pictures import ALL, Plots, drawing, latency_breakdown, node_fill, style
 from numa_sim.results.pictures.figure import Picture, save
-from numa_sim.state.constants import TIME_PARTS
+from numa_sim.state.counters import TIME_PARTS
 
 DEUTERANOPIA = np.array(
     # Machado, Oliveira, Fernandes 2009, severity 1.0; on linear RGB.

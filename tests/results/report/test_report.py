@@ -19,7 +19,7 @@ from numa_sim.results import open_sweep
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.report import default_name, write_report
 from numa_sim.results.report.trust import GIVEN_PARTS, MEASURED_PARTS, ORDINAL_PARTS
-from numa_sim.state.constants import TIME_PARTS
+from numa_sim.state.counters import TIME_PARTS
 
 MEMORY = "machine.memory_per_node"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
