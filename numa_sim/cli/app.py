@@ -121,7 +121,7 @@ def reproduce(
     anyway: Annotated[bool, typer.Option("--anyway", help="Also if RUN was made with another model version.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say something only if it differs.")] = False,
 ) -> None:
-    """Run RUN again, from its folder alone, and compare every byte; if one differs, name the first and exit with 1."""
+    """Run RUN again from its folder alone and compare every byte. If one differs, name the first and exit with 1."""
     from numa_sim.cli.reproducing import reproduce_run
 
     if not reproduce_run(folder, out, inputs or (), anyway=anyway, quiet=quiet):
@@ -139,11 +139,14 @@ def show(
     task: Annotated[str | None, typer.Option(help="Whose maps, smaps, numa_maps, status, statm, graph, walk.")] = None,
     pages: Annotated[int, typer.Option(min=1, max=1000, help="Most pages in the graph.")] = 12,
     output: Annotated[
-        Path | None, typer.Option(help="Picture of the graph to write: *.png, *.svg or *.pdf; else it is text.")
+        Path | None,
+        typer.Option(
+            "--out", "--output", help="Picture of the graph to write: *.png, *.svg or *.pdf; else it is text."
+        ),
     ] = None,
     address: Annotated[str | None, typer.Option(help="walk: the address to translate, like 0x40000000.")] = None,
 ) -> None:
-    """Show the machine of CONFIG as its kernel would, after boot or at a moment of the run, or the configuration."""
+    """Show the machine of CONFIG as its kernel would. After boot, or at a moment of the run; or the configuration."""
     from numa_sim.cli.showing import Moment, view_text
 
     moment = Moment.of(at, task, pages, output, address)
@@ -175,7 +178,7 @@ def plot(
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
 ) -> None:
-    """Check that a run folder, or all of a sweep folder, is exactly what was written."""
+    """Check that a run or sweep folder is exactly what was written."""
     from numa_sim.results.sweep_folder import SWEEP
     from numa_sim.results.verify import verify_run
     from numa_sim.results.verify_sweep import verify_sweep
@@ -196,7 +199,7 @@ def events(
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only events of this task.", show_default=False)] = None,
 ) -> None:
-    """Print the events of RUN one a line, as ftrace does; record them with run.record_events."""
+    """Print the events of RUN one a line, as ftrace does. Record them with run.record_events."""
     from numa_sim.cli.showing import event_lines
 
     for line in event_lines(folder, names or (), task):
@@ -226,7 +229,7 @@ def export(
     ] = ExportFormat.perfetto,
     out: Annotated[Path | None, typer.Option(help="File to write; else one here, named after RUN.")] = None,
 ) -> None:
-    """Write what RUN recorded for other tools: its timeline (run.timeline=true), or its access map (run.observe)."""
+    """Write what RUN recorded for other tools. Its timeline (run.timeline=true), or its access map (run.observe)."""
     from numa_sim.cli.exporting import export_run
 
     typer.echo(export_run(folder, form.value, out))
@@ -239,7 +242,7 @@ def proc_folder(
     overrides: Overrides = None,
     at: Annotated[str, typer.Option(help='Simulated time, like "5ms"; 0s: after boot.')] = "0s",
 ) -> None:
-    """Write /proc and /sys of the machine of CONFIG at a moment of the run, as files that other tools read."""
+    """Write /proc and /sys of the machine of CONFIG as files. Other tools read them as they read those of Linux."""
     from numa_sim.cli.exporting import write_proc
 
     typer.echo(write_proc(config, overrides or (), at, out))
@@ -259,7 +262,7 @@ def miss_ratio_curves(
     out: Annotated[Path | None, typer.Option(help="CSV file to write; else a table is printed.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For policies that draw.")] = 0,
 ) -> None:
-    """Which share of TRACE's requests misses, over the size of memory."""
+    """Print which share of TRACE's requests misses by size of memory."""
     from numa_sim.cli.exporting import miss_ratio_text
 
     typer.echo(miss_ratio_text(trace, form, policies or ["lru"], sizes, out, seed), nl=False)
@@ -284,7 +287,7 @@ def mkswap(
     label: Annotated[str, typer.Option(help="Volume label, version 2 only.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Write the header into a file that exists.")] = False,
 ) -> None:
-    """Write the header of a swap area to FILE, as mkswap does; a configuration can take it as an area's image."""
+    """Write the header of a swap area to FILE, as mkswap does. A configuration can take it as an area's image."""
     from numa_sim.cli.swap_image import make_swap
 
     typer.echo(make_swap(file, size, version, bad, label, force=force))
@@ -298,7 +301,7 @@ def report(
         list[str] | None, typer.Option(metavar="COLUMN", help="Of a sweep: what to report; may be repeated.")
     ] = None,
 ) -> None:
-    """Write a report: one HTML file with what was run, pictures, where time went, and how far to trust it."""
+    """Write a report on RUN or SWEEP, one HTML file. What was run, pictures, where time went, how far to trust it."""
     from numa_sim.results.report import write_report
 
     typer.echo(write_report(folder, out, tuple(metric or ())))
@@ -306,7 +309,7 @@ def report(
 
 @app.command("compile")
 def compile_rules() -> None:
-    """Compile everything now (once per version and user), so that no later run stops for it."""
+    """Compile everything now, so that no later run stops for it. Needed once per version and user."""
     from numa_sim.cli.compiling import compile_all
 
     compile_all()

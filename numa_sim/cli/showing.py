@@ -30,9 +30,9 @@ class Moment:
     def of(
         cls, at: str | None, task: str | None, pages: int, output: Path | None, address: str | None = None
     ) -> Moment:
-        """From the options ``--at``, ``--task``, ``--pages``, ``--output`` and ``--address``."""
+        """From the options ``--at``, ``--task``, ``--pages``, ``--out`` and ``--address``."""
         if output is not None and output.suffix not in PICTURES:
-            raise ConfigError("--output", "", f"{output.name} is no picture", PICTURES)
+            raise ConfigError("--out", "", f"{output.name} is no picture", PICTURES)
         try:
             at_ns = parse_ns(at) if at is not None else 0
         except ValueError as error:

@@ -27,7 +27,7 @@ class _RunByDefault(TyperGroup):
 
 sweep_app = typer.Typer(
     cls=_RunByDefault,
-    help="Many runs: sweep CONFIG [OPTIONS] makes those that are missing (the same as sweep run CONFIG).",
+    help="Make the runs of CONFIG's sweep, or look at them. sweep CONFIG is short for sweep run CONFIG.",
     no_args_is_help=True,
 )
 

@@ -90,10 +90,15 @@ def _validated(document: dict[str, Any], origin: str, overridden: dict[Path, str
         raise ConfigError(origin, "", "tables are nested too deep", ("at most 8 levels",)) from None
 
 
+def _is_there(file: FilePath) -> bool:
+    """Whether `file` can be opened; never raises."""
+    return os.path.exists(file) and not os.path.isdir(file)  # noqa: PTH110, PTH112 - Path's own raise if not permitted
+
+
 def read_document(file: FilePath) -> dict[str, Any]:
     """Tables of a TOML or JSON file, as plain Python values."""
     suffix = file.suffix.lower()
-    if suffix not in (".toml", ".json"):
+    if suffix not in (".toml", ".json") and _is_there(file):
         raise ConfigError(file, "", "a configuration file is told by its name", ("*.toml", "*.json"))
     try:
         with file.open("rb") as stream:

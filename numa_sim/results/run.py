@@ -18,6 +18,7 @@ from numa_sim.results.manifest import MANIFEST, SUMMARY, TOPOLOGY
 from numa_sim.results.readable import readable_count, readable_ns
 from numa_sim.results.summary import summarise
 from numa_sim.results.summary_tables import headline
+from numa_sim.results.sweep_folder import what_it_is
 from numa_sim.topology import Topology, from_document
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         document = json.loads((folder / name).read_bytes())
     except FileNotFoundError:
-        raise RunFolderError(folder, f"has no {name}: it is no run folder, or not a whole one") from None
+        raise RunFolderError(folder, f"has no {name}: {what_it_is(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(folder, f"{name} cannot be read: {error}") from error
     if not isinstance(document, dict):

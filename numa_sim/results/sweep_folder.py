@@ -20,7 +20,17 @@ from numa_sim.results.canonical import seal_is_broken
 from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import MANIFEST
 
-__all__ = ["FAILURES", "RESULTS", "RUNS", "SWEEP", "SWEEP_VERSIONS", "PlannedRun", "SweepDesign", "read_design"]
+__all__ = [
+    "FAILURES",
+    "RESULTS",
+    "RUNS",
+    "SWEEP",
+    "SWEEP_VERSIONS",
+    "PlannedRun",
+    "SweepDesign",
+    "read_design",
+    "what_it_is",
+]
 
 SWEEP: Final = "sweep.json"
 RUNS: Final = "runs"
@@ -125,11 +135,19 @@ def read_design(folder: Path | str) -> SweepDesign:
         raise RunFolderError(folder, f"{SWEEP} is not what a sweep writes: {error!r}") from error
 
 
+def what_it_is(folder: Path) -> str:
+    """What a folder without the files of a run is, for an error message."""
+    if (folder / SWEEP).is_file():
+        return "this is a sweep folder; its runs are in runs/"
+    return "this is no run folder, or not a whole one"
+
+
 def _sealed_document(file: Path, folder: Path | str) -> dict[str, Any]:
     try:
         document = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise RunFolderError(folder, f"has no {file.name}: it is no sweep folder") from None
+        what = "a run folder, not a sweep's" if (file.parent / MANIFEST).is_file() else "no sweep folder"
+        raise RunFolderError(folder, f"has no {file.name}: it is {what}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(folder, f"{file.name} cannot be read: {error}") from error
     if not isinstance(document, dict):

@@ -13,6 +13,7 @@ from numa_sim.results.durable import existing_folder
 from numa_sim.results.formats import unknown_version
 from numa_sim.results.manifest import ENVIRONMENT, MANIFEST, SUMMARY
 from numa_sim.results.run_folder import is_temporary
+from numa_sim.results.sweep_folder import what_it_is
 from numa_sim.results.tables import read_parquet
 
 __all__ = ["check_run", "verify_run"]
@@ -55,7 +56,7 @@ def _problems(folder: Path) -> list[str]:
     if is_temporary(folder):
         return ["the folder was never finished: its writer was stopped (it has the name of one being written)"]
     if not (folder / MANIFEST).is_file():
-        return [f"{MANIFEST} is missing: this is no run folder, or not a whole one"]
+        return [f"{MANIFEST} is missing: {what_it_is(folder)}"]
     problems: list[str] = []
     documents = {name: _document(folder, name, problems) for name in (MANIFEST, ENVIRONMENT)}
     listed: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -211,7 +212,7 @@ def test_show_graph(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     picture = tmp_path / "graph.svg"
     assert _run("show", "graph", str(config), "--at", "100us", "--pages", "3") == 0
     assert "--pfn_to_page-->" in capsys.readouterr().out
-    assert _run("show", "graph", str(config), "--at", "100us", "--output", str(picture)) == 0
+    assert _run("show", "graph", str(config), "--at", "100us", "--out", str(picture)) == 0
     assert "pg_data_t" in picture.read_text()
 
 
@@ -223,3 +224,40 @@ def test_a_graph_that_cannot_be_written(
 ) -> None:
     assert _run("show", "graph", str(config), "--at", "100us", "--output", str(tmp_path / output)) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_help_has_one_whole_line_for_each_command() -> None:
+    asked = subprocess.run(
+        [sys.executable, "-m", "numa_sim", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+    commands = asked.stdout.split("Commands:\n")[1].rstrip().splitlines()
+    assert len(commands) >= 15
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("command", [["run"], ["show", "config"], ["mrc"]])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_is_not_there_is_not_judged_by_its_name(
+    command: list[str], there: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    if there:
+        folder.mkdir()
+    assert _run(*command, str(folder)) == 2
+    said = capsys.readouterr().err
+    assert ("a folder" in said or "a directory" in said) if there else "no such file" in said.lower()
+    assert "byte" not in said
+    assert "allowed" not in said
+
+
+@pytest.mark.parametrize("command", ["events", "export", "reproduce"])
+def test_a_sweep_given_for_a_run_is_told_as_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    assert _run(command, str(tmp_path)) == 2
+    assert "this is a sweep folder; its runs are in runs/" in capsys.readouterr().err

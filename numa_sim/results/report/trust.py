@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.errors import StatisticsError
+from numa_sim.results.pictures.series import sample_ns
 from numa_sim.results.text_tables import percent
 from numa_sim.state.counters import TIME_PARTS
 
@@ -63,12 +64,18 @@ def by_request(config: Mapping[str, Any]) -> list[str]:
     return said
 
 
+FEW_SAMPLES: Final = 10
+"""Fewer than this say little about what happened in between."""
 _STEADY: Final = ("mean_latency_ns", "pgfault", "pgmajfault", "pswpout")
 
 
 def confidence_of(run: Run) -> list[str]:
     """What one run says about means over time: those with a steady part, and that one run has no replicas."""
     said = ["This is one run of one seed. How much chance matters, only replicas tell: sweep.replicas."]
+    if (n := len(sample_ns(run))) < FEW_SAMPLES:
+        said.append(
+            f"Pictures over time are drawn from {n} samples (the first at the start, the last at the end); for more, lower run.sample."
+        )
     counters = run.summary["totals"]["vmstat"]
     for column in _STEADY:
         if column in counters and not counters[column]:

@@ -68,7 +68,9 @@ def _format_errors(path: Path, where: str) -> Iterator[None]:
         with warnings.catch_warnings(action="ignore"):  # of Python, about a damaged header's text
             yield
     except FileNotFoundError:
-        raise TraceFormatError(path, where, "no such file") from None
+        raise TraceFormatError(path, "", "no such file") from None
+    except IsADirectoryError:
+        raise TraceFormatError(path, "", "is a folder, no trace") from None
     except Exception as problem:  # the zip, compression and header readers raise a dozen kinds
         text = str(problem) or type(problem).__name__
         raise TraceFormatError(path, where, f"damaged: {text[:200]}") from None

@@ -144,6 +144,18 @@ def test_names_of_a_configuration_are_text_not_html(run, tmp_path):
     assert "<b>hog</b>" in Page(file).cells
 
 
+def test_few_samples_are_warned_of_and_many_are_not(run, tmp_path):
+    from numa_sim import Config
+
+    rare = Machine(Config.of(**CONFIG | {"run": {"seed": 5, "sample": "1h"}})).run_to_end()
+    page = Page(write_report(write_run(rare, tmp_path / "rare"), tmp_path / "rare.html"))
+    assert (
+        "Pictures over time are drawn from 2 samples (the first at the start, the last at the end); for more, lower run.sample."
+        in page.text
+    )
+    assert "Pictures over time" not in Page(write_report(run, tmp_path / "report.html")).text
+
+
 def test_every_part_of_time_rests_on_measurement_request_or_guess():
     assert sorted((*MEASURED_PARTS, *GIVEN_PARTS, *ORDINAL_PARTS)) == sorted(TIME_PARTS)
 
