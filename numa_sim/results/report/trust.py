@@ -74,7 +74,7 @@ def confidence_of(run: Run) -> list[str]:
     said = ["This is one run of one seed. How much chance matters, only replicas tell: sweep.replicas."]
     if (n := len(sample_ns(run))) < FEW_SAMPLES:
         said.append(
-            f"Pictures over time are drawn from {n} samples, first and last moment included; for more, lower run.sample."
+            f"Pictures over time are drawn from {n} samples, start and end included; for more, lower run.sample."
         )
     counters = run.summary["totals"]["vmstat"]
     for column in _STEADY:

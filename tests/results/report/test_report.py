@@ -150,8 +150,7 @@ def test_few_samples_are_warned_of_and_many_are_not(run, tmp_path):
     rare = Machine(Config.of(**CONFIG | {"run": {"seed": 5, "sample": "1h"}})).run_to_end()
     page = Page(write_report(write_run(rare, tmp_path / "rare"), tmp_path / "rare.html"))
     assert (
-        "Pictures over time are drawn from 2 samples, first and last moment included; for more, lower run.sample."
-        in page.text
+        "Pictures over time are drawn from 2 samples, start and end included; for more, lower run.sample." in page.text
     )
     assert "Pictures over time" not in Page(write_report(run, tmp_path / "report.html")).text
 
