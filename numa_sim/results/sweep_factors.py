@@ -9,7 +9,16 @@ from typing import Any
 from numa_sim.errors import RunFolderError
 from numa_sim.results.sweep_folder import SweepDesign
 
-__all__ = ["factor_kind", "factor_values", "grouped_points", "is_grid", "point_factors", "selected_points"]
+__all__ = [
+    "factor_kind",
+    "factor_values",
+    "grouped_points",
+    "is_grid",
+    "point_factors",
+    "sampled_factors",
+    "selected_points",
+    "zipped_with",
+]
 
 
 def factor_kind(design: SweepDesign, name: str) -> str:
@@ -93,3 +102,25 @@ def _typed(value: Any, kind: str) -> Any:
     if value is None or kind in ("int", "bool") or (kind == "text" and isinstance(value, str)):
         return value
     return float(value) if kind == "float" else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def zipped_with(design: SweepDesign, factor: str) -> set[str]:
+    """Factors that stand in one ``zip`` with this one and change with it only: they are part of what is compared."""
+    lists = [part.get("zip") or {} for part in _parts(design)]
+    names = {name for together in lists if factor in together for name in together} - {factor}
+    values = {
+        name: {(str(run.factors.get(factor)), str(run.factors.get(name))) for run in design.runs} for name in names
+    }
+    return {name for name, pairs in values.items() if len(pairs) == len({value for value, _ in pairs})}
+
+
+def sampled_factors(design: SweepDesign) -> frozenset[str]:
+    """Factors of points that fill a space: no two of them differ in one factor only."""
+    samples = (part.get("sample") or {} for part in _parts(design))
+    return frozenset(name for sample in samples for name in sample.get("ranges", ()))
+
+
+def _parts(design: SweepDesign) -> list[Mapping[str, Any]]:
+    """Table ``[sweep]`` and its groups."""
+    sweep = design.config.get("sweep") or {}
+    return [sweep, *sweep.get("groups", ())]

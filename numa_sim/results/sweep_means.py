@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
-from numa_sim.results.sweep_factors import grouped_points, selected_points
+from numa_sim.results.sweep_factors import grouped_points, selected_points, zipped_with
 from numa_sim.results.sweep_folder import SweepDesign
 from numa_sim.statistics import Comparison, Interval, compare, mean_interval
 
@@ -52,7 +52,7 @@ def compared(
 ) -> Comparison:
     """Compare two values of a factor; see `numa_sim.results.sweep.Sweep.compare`."""
     values = _values(design, table, metric)
-    others = [name for name in design.factors if name != factor and name not in _zipped_with(design, factor)]
+    others = [name for name in design.factors if name != factor and name not in zipped_with(design, factor)]
     first, second = (
         grouped_points(design, selected_points(design, {**where, factor: value}), others) for value in pair
     )
@@ -65,17 +65,6 @@ def compared(
         raise RunFolderError(design.folder, f"no replica has {metric} for both {pair[0]} and {pair[1]}")
     names = (str(pair[0]), str(pair[1]))
     return compare([a[r] for r in replicas], [b[r] for r in replicas], names, prefer, confidence)
-
-
-def _zipped_with(design: SweepDesign, factor: str) -> set[str]:
-    """Factors that stand in one ``zip`` with this one and change with it only: they are part of what is compared."""
-    sweep = design.config.get("sweep") or {}
-    lists = [part.get("zip") or {} for part in (sweep, *sweep.get("groups", ()))]
-    names = {name for together in lists if factor in together for name in together} - {factor}
-    values = {
-        name: {(str(run.factors.get(factor)), str(run.factors.get(name))) for run in design.runs} for name in names
-    }
-    return {name for name, pairs in values.items() if len(pairs) == len({value for value, _ in pairs})}
 
 
 def _interval(samples: Mapping[int, float], confidence: float) -> Interval:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from numa_sim import Sweep, load, open_sweep, run_sweep
+from numa_sim.results.report.of_sweep import page_of_sweep
 from numa_sim.units import parse_bytes
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"
@@ -86,6 +87,8 @@ def test_a_heap_spills_where_its_node_ends_and_costs_latency_only(study: Study) 
     assert figures(sweep, "accesses_remote")[0] == 0
     assert sweep.compare("mean_latency_ns", "workload.0.program.0.size", "12MiB", "24MiB").better == "12MiB"
     assert figures(sweep, "pgmajfault") == [0, 0]
+    compared = next(section for section in page_of_sweep(sweep, ["end_ns"]).sections if section.title == "Comparisons")
+    assert len(compared.blocks) == 2  # what is compared, and one table: sizes and writes are zipped
 
 
 def test_pages_dealt_out_to_all_nodes_wait_less_than_pages_on_one(study: Study) -> None:
@@ -197,6 +200,12 @@ def test_what_matters_most_is_memory(study: Study) -> None:
     ranks = {name: abs(spearmanr(_numbers(table[name]), table["end_ns"]).statistic) for name in sweep.factors}
     assert max(ranks, key=ranks.__getitem__) == "machine.memory_per_node"
     assert ranks["machine.memory_per_node"] > 0.7
+    axes = sweep.plot.facets(metric="end_ns", x="kernel.sysctl.vm.page-cluster")
+    points = axes.containers[0].lines[0]
+    assert len(points.get_xdata()) == 16
+    assert points.get_linestyle() == "None"
+    report = page_of_sweep(sweep)
+    assert [section.title for section in report.sections][:3] == ["What was varied", "Pictures", "Means"]
 
 
 def _numbers(values: object) -> list[float]:

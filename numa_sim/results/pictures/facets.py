@@ -51,7 +51,8 @@ def plot(
     Returns
     -------
     Axes
-        Points with error bars; means over one replica have none.  Sizes and times stand at their values.
+        Points with error bars; means over one replica have none.  Sizes and times stand at their values.  Points of a
+        sample, which differ in all its factors, are not joined by lines.
 
     Raises
     ------
@@ -60,10 +61,13 @@ def plot(
     """
     rows = Rows.of(source).where(where or {})
     x, by = chosen_factors(rows, x, by)
-    rows.refuse_mixing(metric, x, by)
-    lines = rows.intervals(metric, x, by)
+    scattered = x in rows.sampled
+    if not scattered:
+        rows.refuse_mixing(metric, x, by)
+    lines = rows.points(metric, x, by) if scattered else rows.intervals(metric, x, by)
     axes = style.axes_of(ax, (4.6, 3.0))
-    draw_lines(axes, lines, scale_of(rows.values(x)), [] if by is None else [short(by, value) for value in lines])
+    names = [] if by is None else [short(by, value) for value in lines]
+    draw_lines(axes, lines, scale_of(rows.values(x)), names, joined=not scattered)
     axes.set_xlabel(with_unit(short_name(x), scale_of(rows.values(x)).unit))
     label = metric + style.unit_axis(axes.yaxis, rows.units.get(metric, ""))
     return style.finish(axes, metric if title is None else title, label)
@@ -99,22 +103,26 @@ def chosen_factors(rows: Rows, x: str | None, by: str | None) -> tuple[str, str 
     many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by)]
     if x is None:
         x = many.pop(0) if many else (rows.factors[0] if rows.factors else "point")
-    if by is None and x in rows.columns:
+    if by is None and x in rows.columns and x not in rows.sampled:
         by = next((name for name in many if not rows.follows(name, x)), None)
     return x, by
 
 
 def draw_lines(
-    axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], scale: Scale, names: Sequence[str]
+    axes: Axes,
+    lines: Mapping[Any, Sequence[tuple[Any, Interval]]],
+    scale: Scale,
+    names: Sequence[str],
+    joined: bool = True,
 ) -> None:
-    """Draw means with error bars, a line each; `names` are written at their ends."""
+    """Draw means with error bars, a line each or points that are not joined; `names` are written at their ends."""
     from matplotlib.transforms import offset_copy
 
     looks: list[dict[str, Any]] = []
     figure = style.root_figure(axes)
     for i, line in enumerate(lines.values()):
         aside = offset_copy(axes.transData, figure, x=_ASIDE_PT * (i - (len(lines) - 1) / 2), units="points")
-        looks.append(style.line(i))
+        looks.append(style.line(i) if joined else {**style.line(i), "linestyle": "none"})
         at = [scale.at[value] for value, _ in line]
         means = [interval.estimate for _, interval in line]
         half = [interval.half_width if np.isfinite(interval.half_width) else 0.0 for _, interval in line]
@@ -132,7 +140,7 @@ def draw_lines(
     if scale.categories:
         axes.set_xticks(list(scale.at.values()), [str(value) for value in scale.at])
         axes.margins(x=0.12)
-    else:
+    elif joined:
         if scale.spread:
             axes.set_xscale("log", base=2)
         axes.set_xticks(list(scale.at.values()), [f"{place:.4g}" for place in scale.at.values()])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from numa_sim.errors import ConfigError
 from numa_sim.results.readable import time_unit
+from numa_sim.results.sweep_factors import sampled_factors
 from numa_sim.statistics import Interval, mean_interval, paired
 from numa_sim.units import parse_bytes, parse_ns
 
@@ -31,11 +32,14 @@ class Rows:
         Names of the columns that are factors.
     units : dict of str to str
         Units of columns that have one.
+    sampled : frozenset of str
+        Factors of points that fill a space, which all differ from point to point.
     """
 
     columns: dict[str, list[Any]]
     factors: tuple[str, ...]
     units: dict[str, str]
+    sampled: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, source: Any) -> Rows:
@@ -54,7 +58,9 @@ class Rows:
         metadata = table.schema.metadata or {}
         factors = tuple(json.loads(metadata.get(b"factors", b"[]")))
         units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
-        return cls({name: table.column(name).to_pylist() for name in table.column_names}, factors, units)
+        design = getattr(source, "design", None)
+        sampled = frozenset() if design is None else sampled_factors(design)
+        return cls({name: table.column(name).to_pylist() for name in table.column_names}, factors, units, sampled)
 
     def column(self, name: str, what: str = "metric") -> list[Any]:
         """Values of one column, a row each; ConfigError naming the known ones if there is none."""
@@ -73,9 +79,8 @@ class Rows:
             if value not in values:
                 raise ConfigError("sweep", f"where.{name}", f"is never {value!r}", _distinct(values))
             kept = [i for i in kept if values[i] == value]
-        return Rows(
-            {name: [values[i] for i in kept] for name, values in self.columns.items()}, self.factors, self.units
-        )
+        columns = {name: [values[i] for i in kept] for name, values in self.columns.items()}
+        return replace(self, columns=columns)
 
     def refuse_mixing(self, metric: str, x: str, by: str | None) -> None:
         """Raise ConfigError if a column is unknown, or a factor not named has several values: a mean would mix them."""
@@ -110,6 +115,15 @@ class Rows:
                 if samples:
                     line.append((value, mean_interval(np.asarray(samples, float))))
             lines[group] = line
+        return lines
+
+    def points(self, metric: str, x: str, by: str | None = None) -> dict[Any, list[tuple[Any, Interval]]]:
+        """Mean and interval over replicas of every point on its own, by the value of `by`."""
+        lines: dict[Any, list[tuple[Any, Interval]]] = {}
+        for group in self.values(by):
+            chosen = self if by is None else self.where({by: group})
+            each = (chosen.where({"point": point}) for point in chosen.values("point"))
+            lines[group] = [pair for rows in each for pair in rows.intervals(metric, x)[None]]
         return lines
 
     def differences(self, metric: str, factor: str, a: Any, b: Any) -> dict[str, tuple[Interval, float]]:

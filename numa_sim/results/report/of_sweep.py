@@ -11,6 +11,7 @@ from numa_sim.results.readable import readable_interval
 from numa_sim.results.report.drawn import Drawn, figures
 from numa_sim.results.report.page import Block, Code, Notes, Page, Paragraph, Section, Table
 from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request
+from numa_sim.results.sweep_factors import sampled_factors, zipped_with
 from numa_sim.results.text_tables import TextTable, text_table
 
 if TYPE_CHECKING:
@@ -86,16 +87,23 @@ def _error(failure: dict[str, Any]) -> str:
 
 
 def _several(sweep: Sweep) -> list[str]:
-    return [name for name, values in sweep.factors.items() if len(values) > 1]
+    """Factors of several values, of those that are zipped together the first."""
+    several: list[str] = []
+    for name, values in sweep.factors.items():
+        if len(values) > 1 and not zipped_with(sweep.design, name).intersection(several):
+            several.append(name)
+    return several
 
 
 def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
-    """A metric against the first two factors; of more factors the first value is shown."""
+    """A metric against the first two factors; of more factors the first value is shown.  Of a sample, each factor."""
     from numa_sim.results.pictures import ALL
 
     several = _several(sweep)
     if not several or not sweep.design.finished():
         return []
+    if sampled := [name for name in several if name in sampled_factors(sweep.design)]:
+        return [_scatter(sweep, metrics[0], name) for name in sampled]
     rest = {name: sweep.factors[name][0] for name in several[2:]}
     told = "".join(f", at {name} = {value}" for name, value in rest.items())
     about = "Mean over replicas and 95 % interval of {metric}{told}."
@@ -111,6 +119,13 @@ def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
         shown = f"Major faults over the size of memory{told}."
         drawn.append(("memory_curve", shown, lambda: ALL["memory_curve"].plot(sweep, where=rest)))
     return drawn
+
+
+def _scatter(sweep: Sweep, metric: str, factor: str) -> Drawn:
+    from numa_sim.results.pictures import ALL
+
+    about = f"{metric} over {factor}, which is one of several that differ from point to point."
+    return f"facets-{metric}-{factor}", about, lambda: ALL["facets"].plot(sweep, metric=metric, x=factor)
 
 
 def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
@@ -130,12 +145,12 @@ def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
 
 
 def _comparisons(sweep: Sweep, metrics: Sequence[str]) -> list[Block]:
-    """Every value of each factor against the first one, paired by replica."""
+    """Every value of each factor against the first one, paired by replica; no two points of a sample differ so."""
     replicas = {run.replica for run in sweep.design.finished()}
     if len(replicas) < 2:
         return []
     blocks: list[Block] = []
-    for factor in _several(sweep):
+    for factor in [name for name in _several(sweep) if name not in sampled_factors(sweep.design)]:
         first, *others = sweep.factors[factor]
         table = text_table(f"{factor}, against {first}", "metric", factor, "difference", "clear?", left=2)
         for metric in metrics:
