@@ -173,6 +173,12 @@ def test_random_machines_reach_every_part() -> None:
     assert reclaiming >= SEEDS / 2
 
 
+def test_kswapd_of_2_4_0_gives_way_at_the_same_instants() -> None:
+    """Swap is full and clean pages are left: its rounds never end, and the only CPU's tasks need their turns."""
+    config = random_config(1007, accesses=500).varied(lambda document: document["run"].update(until="120ms"))
+    compare(config, random_topology(config))
+
+
 def test_out_of_memory() -> None:
     """Two tasks, too little swap: the victim dies at the same instant, and the other one goes on."""
     k, _ = compare(*machine_of(swap=[{"device": "nvme", "size": "64KiB"}], pages=(1100, 900)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
@@ -58,6 +58,9 @@ _bdflush_flush = entry(bdflush_flush)
 _bdflush_goes_on = entry(bdflush_goes_on)
 _log_event = entry(log_event)
 
+_LOOKS: Final = 6
+"""How often a kswapd that gives way looks for an idle CPU during the turn of one task."""
+
 
 def run_reclaim(k: Kernel) -> Callable[[int], int]:
     """What goes on with the reclaim of a task."""
@@ -77,6 +80,7 @@ class Kswapd(TickingKswapd):
         super().__init__(machine)
         self._waiting: list[Signal] = []
         self._decayed_ns = 0
+        self._turn_began_ns = 0
         machine.process(self._run())
 
     def wait_for_round(self, task: Runnable) -> Steps:
@@ -99,8 +103,26 @@ class Kswapd(TickingKswapd):
             if _free_shortage(k) and _inactive_shortage(k):
                 if _out_of_memory(k):
                     kill_a_process(self.machine)
+                yield from self._give_way()
             else:
                 yield from self.sleep_for_a_second()
+                self._turn_began_ns = self.busy_ns
+
+    def _give_way(self) -> Steps:
+        """need_resched: its time slice is used up, so each task of a busy CPU gets as long as it had, then it goes on.
+
+        It is a task like others, and refill_inactive calls schedule(); else round after round would leave a machine's
+        only CPU to nobody.  Simplified: only between rounds, and whether a CPU fell idle is seen a little later.
+        """
+        machine = self.machine
+        had_ns = self.busy_ns - self._turn_began_ns
+        if had_ns < machine.time_slice_ns:
+            return
+        turns_end_ns = machine.now_ns + self.cpu.load * had_ns
+        while self.cpu.current is not None and machine.now_ns < turns_end_ns:
+            yield machine.timeout(max(1, had_ns // _LOOKS))
+            self.enter()
+        self._turn_began_ns = self.busy_ns
 
     def _round(self) -> Steps:
         """Free and deactivate what is missing, age the active list a little; then whoever waits may try again."""
