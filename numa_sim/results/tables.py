@@ -224,7 +224,8 @@ def read_parquet(content: bytes) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would import pandas
+        # read_table would import pandas; Arrow's threads now and then abort a process that ends soon after.
+        return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
 

@@ -45,6 +45,8 @@ def write_report(folder: Path | str, file: Path | str | None = None, metrics: Se
     """
     path = existing_folder(folder)
     target = default_name(path) if file is None else Path(file)
+    if not target.parent.is_dir():
+        raise RunFolderError(target, "cannot be written: there is no such folder")
     if (path / SWEEP).is_file():
         from numa_sim.results.report.of_sweep import page_of_sweep
         from numa_sim.results.sweep import open_sweep

@@ -73,6 +73,17 @@ def sweep(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def report(run, tmp_path_factory):
+    """Report of the run, made once: drawing its pictures takes a second or two."""
+    return write_report(run, tmp_path_factory.mktemp("reports") / "run.html")
+
+
+@pytest.fixture(scope="module")
+def sweep_report(sweep, tmp_path_factory):
+    return write_report(sweep, tmp_path_factory.mktemp("reports") / "sweep.html")
+
+
 class Page(HTMLParser):
     """What a browser would make of a report: texts of table cells, addresses, names."""
 
@@ -107,9 +118,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-@pytest.mark.parametrize("kind", ["run", "sweep"])
-def test_a_report_is_one_file_that_fetches_nothing(kind, request, tmp_path):
-    file = write_report(request.getfixturevalue(kind), tmp_path / "report.html")
+@pytest.mark.parametrize("kind", ["report", "sweep_report"])
+def test_a_report_is_one_file_that_fetches_nothing(kind, request):
+    file = request.getfixturevalue(kind)
     page = Page(file)
     assert "script" not in page.tags
     assert len(set(page.ids)) == len(page.ids)
@@ -121,11 +132,11 @@ def test_a_report_is_one_file_that_fetches_nothing(kind, request, tmp_path):
         assert ElementTree.fromstring(base64.b64decode(content)).tag.endswith("svg")
     outside = re.findall(r"(?:https?:)?//[^\s\"')]+", file.read_text().replace("data:image/svg+xml", ""))
     assert not [address for address in outside if not re.fullmatch(r"//[A-Za-z0-9+/=]*", address)]
-    assert list(tmp_path.iterdir()) == [file]
+    assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_run_is_reported_as_it_was(run, tmp_path):
-    page = Page(write_report(run, tmp_path / "report.html"))
+def test_a_run_is_reported_as_it_was(run, report):
+    page = Page(report)
     summary = json.loads((run / "summary.json").read_bytes())
     counters = summary["totals"]["vmstat"]
     for name in ("numa_hit", "numa_miss", "pswpout", "pgmajfault", "pgsteal_kswapd"):
@@ -138,13 +149,13 @@ def test_a_run_is_reported_as_it_was(run, tmp_path):
     assert json.dumps(json.loads((run / "manifest.json").read_bytes())["config"]["run"]["seed"]) in page.text
 
 
-def test_names_of_a_configuration_are_text_not_html(run, tmp_path):
-    file = write_report(run, tmp_path / "report.html")
-    assert "b" not in Page(file).tags
-    assert "<b>hog</b>" in Page(file).cells
+def test_names_of_a_configuration_are_text_not_html(report):
+    page = Page(report)
+    assert "b" not in page.tags
+    assert "<b>hog</b>" in page.cells
 
 
-def test_few_samples_are_warned_of_and_many_are_not(run, tmp_path):
+def test_few_samples_are_warned_of_and_many_are_not(report, tmp_path):
     from numa_sim import Config
 
     rare = Machine(Config.of(**CONFIG | {"run": {"seed": 5, "sample": "1h"}})).run_to_end()
@@ -152,7 +163,7 @@ def test_few_samples_are_warned_of_and_many_are_not(run, tmp_path):
     assert (
         "Pictures over time are drawn from 2 samples, start and end included; for more, lower run.sample." in page.text
     )
-    assert "Pictures over time" not in Page(write_report(run, tmp_path / "report.html")).text
+    assert "Pictures over time" not in Page(report).text
 
 
 def test_every_part_of_time_rests_on_measurement_request_or_guess():
@@ -174,22 +185,17 @@ def test_a_sweep_is_reported_with_intervals_and_what_is_missing(sweep, tmp_path)
     assert against.better == "8MiB"
 
 
-def test_the_same_folder_gives_the_same_bytes_beside_it(run):
-    first = write_report(run)
-    assert first == default_name(run) == run.parent / "crowded-report.html"
-    content = first.read_bytes()
-    assert write_report(run).read_bytes() == content
-
-
 def exit_code(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     return ended.value.code, capsys.readouterr()
 
 
-def test_the_command_prints_where_the_report_is(run, tmp_path, capsys):
-    code, said = exit_code(["report", run, "--out", tmp_path / "r.html"], capsys)
-    assert (code, said.out) == (0, f"{tmp_path / 'r.html'}\n")
+def test_the_command_writes_the_same_bytes_beside_the_folder_and_says_where(run, report, capsys):
+    code, said = exit_code(["report", run], capsys)
+    assert default_name(run) == run.parent / "crowded-report.html"
+    assert (code, said.out) == (0, f"{default_name(run)}\n")
+    assert default_name(run).read_bytes() == report.read_bytes()
 
 
 def test_what_cannot_be_reported_is_one_error_and_no_file(run, sweep, tmp_path, capsys):
@@ -212,8 +218,8 @@ def test_what_cannot_be_reported_is_one_error_and_no_file(run, sweep, tmp_path, 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_browser_opens_it_without_complaint_and_prints_it(run, tmp_path):
-    file = write_report(run, tmp_path / "report.html")
+def test_a_browser_opens_it_without_complaint_and_prints_it(report, tmp_path):
+    file = report
     options = (
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
         "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}",
