@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from reference_pages.command_line import cli_page
@@ -10,17 +11,25 @@ from reference_pages.interface import api_page
 from reference_pages.modules import modules_page
 from reference_pages.names import names_pages
 
+_CONFIGS = Path(__file__).parents[2] / "configs"
+
 
 def all_pages() -> dict[str, str]:
     """Every generated page: file name to MyST Markdown."""
     pages = {**config_pages(), "cli.md": cli_page(), "api.md": api_page(), **names_pages()}
-    return {**pages, "examples.md": examples_page(), "modules.md": modules_page()}
+    return {**pages, "examples.md": examples_page(), "studies.md": studies_page(), "modules.md": modules_page()}
 
 
 def examples_page() -> str:
     """The README of ``configs/``, which lies outside the site."""
-    text = (Path(__file__).parents[2] / "configs" / "README.md").read_text()
+    text = (_CONFIGS / "README.md").read_text().replace("(studies/README.md)", "(studies.md)")
     return f"# Example configurations\n\nThe files of the folder `configs/`.\n\n{text}"
+
+
+def studies_page() -> str:
+    """The README of ``configs/studies/``, likewise; the files it links to are in the folder, not in the site."""
+    text = (_CONFIGS / "studies" / "README.md").read_text()
+    return re.sub(r"\[(`[^`]+`)\]\([\w.-]+\.toml\)", r"\1", text).replace("](../../docs/", "](../../")
 
 
 def write_pages(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from numa_sim.errors import ConfigError
+from numa_sim.results.readable import plural
 
 if TYPE_CHECKING:
     from numa_sim.config.model import Config
@@ -104,8 +105,10 @@ def _print_points(config: Config) -> None:
         named = ", ".join(f"{name} = {value}" for name, value in point.factors.items())
         screen.print(f"{point.index}: {named or 'as it is'}", markup=False)
     replicas = plan.sweep.replicas
-    number = f"{replicas.min} to {replicas.max}" if replicas.metric is not None else f"{replicas.max}"
-    screen.print(f"{len(plan.points)} points x {number} replicas, seeds from {config.run.seed}", markup=False)
+    number = plural(replicas.max, "replica")
+    if replicas.metric is not None:
+        number = f"{replicas.min} to {number}"
+    screen.print(f"{plural(len(plan.points), 'point')} x {number}, seeds from {config.run.seed}", markup=False)
 
 
 def print_status(folder: Path) -> int:

@@ -48,8 +48,10 @@ def names() -> tuple[str, ...]:
     return tuple(_POLICIES)
 
 
-def find(policy: str | type[Policy] | Policy) -> Policy:
+def find(policy: str | type[Policy] | Policy, where: str = "kernel.reclaim") -> Policy:
     """Return the policy of this name, or a new one of this class; a policy is returned as it is.
+
+    `where` it was named is for the message.
 
     Raises
     ------
@@ -61,14 +63,14 @@ def find(policy: str | type[Policy] | Policy) -> Policy:
     if isinstance(policy, type) and issubclass(policy, Policy):
         return policy()
     if not isinstance(policy, str):
-        raise ConfigError("", "kernel.reclaim", f"{policy!r} is no replacement policy", names())
+        raise ConfigError("", where, f"{policy!r} is no replacement policy", names())
     if policy not in _POLICIES:
         _register_installed()
     if policy in _POLICIES:
         return _POLICIES[policy]()
     near = get_close_matches(policy, names(), n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ConfigError("", "kernel.reclaim", f"unknown replacement policy {policy!r}{hint}", names())
+    raise ConfigError("", where, f"unknown replacement policy {policy!r}{hint}", names())
 
 
 @cache

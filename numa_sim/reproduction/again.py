@@ -15,6 +15,7 @@ from numa_sim.reproduction.inputs import locate_inputs
 from numa_sim.reproduction.versions import environment_of, refuse_other_model
 from numa_sim.results import Run, check_run, open_run, write_run
 from numa_sim.results.difference import Difference, are_alike, differences
+from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import MANIFEST, TOPOLOGY
 
 __all__ = ["Reproduction", "reproduce"]
@@ -92,7 +93,7 @@ def reproduce(
         raise RunFolderError(folder, f"cannot be run again from its folder: {', '.join(beyond)} was given in Python")
     if not anyway:
         refuse_other_model(run)
-    machine = _machine(run, [Path(place) for place in inputs])
+    machine = _machine(run, [existing_folder(place) for place in inputs])
     with tempfile.TemporaryDirectory(prefix="numa-sim-") as temporary:
         written = write_run(
             machine.run_to_end(progress), out if out is not None else Path(temporary) / "again", picture=False

@@ -154,7 +154,7 @@ def miss_ratio_curve(
     >>> miss_ratio_curve([1, 2, 3, 1, 2, 3], sizes=[2, 3]).misses.tolist()
     [6, 3]
     """
-    name = find(policy).name
+    name = find(policy, "policy").name
     asked = DEFAULT_SIZES if sizes is None else sizes
     for at, size in enumerate(asked):
         _pages(size, 1, f"sizes.{at}")  # refused before a long trace is read

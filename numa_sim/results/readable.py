@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from numa_sim.statistics import Interval
 
-__all__ = ["readable_bytes", "readable_count", "readable_interval", "readable_ns", "time_unit"]
+__all__ = ["plural", "readable_bytes", "readable_count", "readable_interval", "readable_ns", "time_unit"]
 
 _TIMES = ((10**9, "s"), (10**6, "ms"), (10**3, "µs"), (1, "ns"))
 _COUNTS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def plural(n: int, noun: str) -> str:
+    """A number and what it counts: ``plural(1, "run")`` is ``"1 run"``, ``plural(2, "run")`` ``"2 runs"``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def readable_ns(ns: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from numa_sim.results.readable import readable_bytes, readable_count, readable_ns
+from numa_sim.results.readable import plural, readable_bytes, readable_count, readable_ns
 from numa_sim.results.summary import EXITED, RUNNING
 from numa_sim.results.text_tables import TextTable, percent, share, text_table
 from numa_sim.state.constants import PAGE_SIZE
@@ -63,16 +63,12 @@ def headline(summary: dict[str, Any]) -> str:
     ended = {"ok": "finished", "oom": "ran out of memory", "until": "stopped at the time limit"}[run["exit_state"]]
     counters = totals["vmstat"]
     return (
-        f"{machine['name'] or 'machine'} ({_plural(machine['nodes'], 'node')}, {_plural(machine['cpus'], 'CPU')}, "
+        f"{machine['name'] or 'machine'} ({plural(machine['nodes'], 'node')}, {plural(machine['cpus'], 'CPU')}, "
         f"{readable_bytes(machine['memory_bytes'])}) {ended} after {readable_ns(run['end_ns'])}: "
         f"{readable_count(totals['accesses'])} accesses, {readable_count(counters['pgmajfault'])} major faults, "
         f"swapped in {readable_bytes(counters['pswpin'] * PAGE_SIZE)}, "
         f"out {readable_bytes(counters['pswpout'] * PAGE_SIZE)}"
     )
-
-
-def _plural(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 _NODE_LINES: Final = (

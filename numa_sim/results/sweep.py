@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from numa_sim.errors import RunFolderError
 from numa_sim.results import sweep_table
 from numa_sim.results.frames import frame_library
-from numa_sim.results.readable import readable_interval
+from numa_sim.results.readable import plural, readable_interval
 from numa_sim.results.run import Run, open_run
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_factors import factor_values
@@ -281,7 +281,7 @@ class Sweep:
             runs = f"all {planned} runs" if there == planned else f"only {there} of {planned} runs are there"
         failed = sum(not self.design.is_finished(failure["run"]) for failure in self.failures)
         failures = f", {failed} failed" if failed else ""
-        return f"{points} points of {varied}: {runs}{failures}"
+        return f"{plural(points, 'point')} of {varied}: {runs}{failures}"
 
     @property
     def _deciding_metric(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numa_sim.results.readable import plural
 from numa_sim.results.sweep_folder import read_design
 from numa_sim.sweep.store import SweepFolder
 
@@ -47,10 +48,12 @@ class SweepStatus:
 
     def lines(self) -> list[str]:
         """What a person wants to know."""
+        points, replicas = plural(self.points, "point"), plural(self.replicas, "replica")
+        runs = plural(self.wanted, "run")
         said = [
-            f"{self.folder}: {self.points} points, up to {self.replicas} replicas, {self.wanted} runs"
+            f"{self.folder}: {points}, up to {replicas}, {runs}"
             if self.until_precise
-            else f"{self.folder}: {self.points} points x {self.replicas} replicas, {self.wanted} runs"
+            else f"{self.folder}: {points} x {replicas}, {runs}"
         ]
         said.append(f"  done         {self.done}")
         if self.under_way:

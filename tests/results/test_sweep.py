@@ -146,7 +146,7 @@ def test_sweeps_until_a_mean_is_precise_do_not_miss_what_they_need_not_make(tmp_
     ]
     write_design(tmp_path, runs, config={"sweep": sweep})
     assert open_sweep(tmp_path).headline == (
-        "1 points of nothing varied: 0 runs, of 30 at most, until pgmajfault is precise"
+        "1 point of nothing varied: 0 runs, of 30 at most, until pgmajfault is precise"
     )
 
 
