@@ -140,7 +140,8 @@ def test_interrupting_is_not_a_traceback(config: Path) -> None:
 def test_an_interrupt_lost_in_a_callback_comes_back(config: Path) -> None:
     # the compiler calls back through ctypes, where an exception can only be dropped
     code = (
-        "import ctypes, sys, time; from numa_sim.cli import app, running\n"
+        "import ctypes, signal, sys, time; from numa_sim.cli import app, running\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored by what a shell runs in the background
         "def interrupted(): raise KeyboardInterrupt\n"
         "def compiling(*a, **k): ctypes.CFUNCTYPE(None)(interrupted)(); [time.sleep(0.05) for _ in range(200)]\n"
         "running.run_config = compiling\napp.main(sys.argv[1:])"
