@@ -66,6 +66,7 @@ def bench_overhead(benchmark: Any, tmp_path: Path) -> None:
     per_run_s = benchmark.stats.stats.median / RUNS
     overhead_ms = 1e3 * (per_run_s - statistics.median(alone))
     benchmark.extra_info["overhead_ms_per_run"] = round(overhead_ms, 2)
+    print(f"  overhead of a run in a sweep (aim 30 ms): {overhead_ms:.1f} ms")
 
 
 def bench_second_worker(benchmark: Any, tmp_path: Path) -> None:
@@ -79,3 +80,4 @@ def bench_second_worker(benchmark: Any, tmp_path: Path) -> None:
 
         benchmark.pedantic(pair, rounds=PAIRS)
     benchmark.extra_info["speedup"] = round(statistics.median(ratios), 3)
+    print(f"  two workers (aim 1.8): {statistics.median(ratios):.2f} times the throughput of one")
