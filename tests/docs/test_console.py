@@ -95,7 +95,9 @@ def test_bad_configurations_python_and_doctests_are_found(session):
 
 def test_a_fragment_is_laid_over_a_small_configuration(session):
     for text in ("[kernel]\nreclaim = 'lru'\n", "[machine]\npreset = 'xeon-e5-2680-2s'\n", "[run]\nseed = 3\n"):
-        session.run(console.Block("toml", text, 0, 1, "fragment"))
+        assert session.run(console.Block("toml", text, 0, 1, "fragment")) == text
+    with pytest.raises(Exception, match="machine"):
+        session.run(console.Block("toml", "[run]\nseed = 3\n", 0, 1, ""))
 
 
 def test_files_of_earlier_blocks_are_there(root):

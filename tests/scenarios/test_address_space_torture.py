@@ -8,6 +8,7 @@ from scenarios.shipped import CONFIGS, run, total
 from numa_sim.config import load
 from numa_sim.observe.hashes import event_hash
 from numa_sim.processes.machine import Machine
+from numa_sim.state.counters import TABLE_PAGES, TABLE_PAGES_FREED
 
 FREE_STEPS = "costs.find_vma_step=0ns"
 
@@ -41,7 +42,10 @@ def test_every_index_gives_the_same_run() -> None:
 @pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0", "linux-2.4.37"])
 @pytest.mark.row("S3-168")
 def test_nothing_is_left(profile: str) -> None:
-    tortured(f"kernel.profile={profile}")
+    k = tortured(f"kernel.profile={profile}").kernel
+    assert not k.mms.rss.any()
+    taken, given_back = (int(k.vmstat[:, counter].sum()) for counter in (TABLE_PAGES, TABLE_PAGES_FREED))
+    assert taken == given_back > 0, "page tables"
 
 
 def test_merging_and_the_index_act() -> None:

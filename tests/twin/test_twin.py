@@ -15,6 +15,7 @@ from twin.random_machines import random_config, random_topology
 from numa_sim.config.model import Config
 from numa_sim.kernel.locks import mmap_sem_lock
 from numa_sim.processes.machine import Machine
+from numa_sim.state.constants import KSWAPD, TASK_DEAD
 from numa_sim.state.counters import (
     ALLOCSTALL,
     PART_DAEMON,
@@ -102,7 +103,8 @@ def compare(config: Config, topology: Topology) -> tuple[Kernel, Kernel]:
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_same_events_on_a_random_machine(seed: int) -> None:
     config = random_config(seed)
-    compare(config, random_topology(config))
+    k, _ = compare(config, random_topology(config))
+    assert k.vm[0].event_count > 0
 
 
 def families(number: int) -> list[Config]:
@@ -115,7 +117,8 @@ def families(number: int) -> list[Config]:
 @pytest.mark.row("X-11")
 @pytest.mark.parametrize("config", families(max(20, SEEDS)), ids=lambda config: str(config.run.seed))
 def test_same_events_with_fork_vfork_clone_and_exec(config: Config) -> None:
-    compare(config, random_topology(config))
+    k, _ = compare(config, random_topology(config))
+    assert k.vm[0].event_count > 0
 
 
 def test_random_families_reach_every_part() -> None:
@@ -174,9 +177,11 @@ def test_random_machines_reach_every_part() -> None:
 
 
 def test_kswapd_of_2_4_0_gives_way_at_the_same_instants() -> None:
-    """Swap is full and clean pages are left: its rounds never end, and the only CPU's tasks need their turns."""
+    """Memory stays short for long: kswapd goes round and round, and the only CPU's tasks need their turns."""
     config = random_config(1007, accesses=500).varied(lambda document: document["run"].update(until="120ms"))
-    compare(config, random_topology(config))
+    k, _ = compare(config, random_topology(config))
+    assert k.time_parts[KSWAPD, PART_DAEMON] > 10 * config.kernel.time_slice, "kswapd used up many slices"
+    assert (k.tasks["state"][2:] == TASK_DEAD).any(), "and tasks came to their ends"
 
 
 def test_out_of_memory() -> None:
