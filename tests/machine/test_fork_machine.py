@@ -1,4 +1,4 @@
-"""Random families of processes: fork, vfork, clone, exec, touch, munmap, exit, wait in any order, short of memory.
+"""Random families of processes, short of memory: mmap, brk, mprotect, munmap, touch, fork, vfork, clone, exec, wait.
 
 Every process keeps a shadow of what its pages must contain, made from its own accesses and from what it inherited; it
 is compared with the page tables, the swap cache and the disk at every step.  After the last exit nothing is left.
@@ -20,23 +20,25 @@ from machine.test_invariants import contents
 from numa_sim.compiled import entry
 from numa_sim.hardware.loop import stored
 from numa_sim.kernel.exec import MAX_ARG_PAGES
+from numa_sim.observe.hashes import event_hash
 from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import NIL
 from numa_sim.workloads.patterns import from_arrays
+from numa_sim.workloads.program import Region
 
 pytestmark = pytest.mark.row("S3-021", "X-11")
 
 _stored = entry(stored)
+INDEXES = ("list", "avl", "rbtree", "vmacache")
 MAX_TASKS = 40
 REGION_PAGES = 300
 
 Step = tuple[str, int, int]
+DEEDS = (
+    "touch", "touch", "map", "grow", "seal", "seal", "unmap", "fork", "fork", "vfork", "clone", "exec", "wait", "sleep",
+)  # fmt: skip
 STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(("touch", "touch", "map", "unmap", "fork", "fork", "vfork", "clone", "exec", "wait", "sleep")),
-        st.integers(0, 5),
-        st.integers(0, 299),
-    ),
+    st.tuples(st.sampled_from(DEEDS), st.integers(0, 5), st.integers(0, 299)),
     min_size=4,
     max_size=14,
 )
@@ -51,10 +53,12 @@ class Memory:
 
     regions: list[Any] = field(default_factory=list)
     tags: dict[int, int] = field(default_factory=dict)
+    sealed: set[int] = field(default_factory=set)
+    """First pages of regions a part of which is read-only."""
     users: int = 1
 
     def copy(self) -> Memory:
-        return Memory(list(self.regions), dict(self.tags))
+        return Memory(list(self.regions), dict(self.tags), set(self.sealed))
 
 
 def family(machine: Machine, memory: Memory, steps: list[Step], depth: int) -> Any:
@@ -65,13 +69,25 @@ def family(machine: Machine, memory: Memory, steps: list[Step], depth: int) -> A
             rest = steps[number + 1 :]
             if what == "map":
                 memory.regions.append((yield task.mmap(REGION_PAGES * PAGE)))
+            elif what == "grow" and memory.users == 1:
+                start = (yield task.sbrk()) // PAGE
+                assert (yield task.sbrk(REGION_PAGES * PAGE)) == (start + REGION_PAGES) * PAGE
+                memory.regions.append(Region(start, REGION_PAGES))
+            elif what == "seal" and memory.regions and memory.users == 1:
+                region = memory.regions[which % len(memory.regions)]
+                yield task.mprotect(region, "r--", offset=page // 2 * PAGE, length=100 * PAGE)
+                memory.sealed.add(region.start_vpn)
             elif what == "unmap" and memory.regions and memory.users == 1:
                 region = memory.regions.pop(which % len(memory.regions))
                 yield task.munmap(region)
+                memory.sealed.discard(region.start_vpn)
                 for vpn in range(region.start_vpn, region.end_vpn):
                     memory.tags.pop(vpn, None)
             elif what == "touch" and memory.regions and memory.users == 1:
                 region = memory.regions[which % len(memory.regions)]
+                if region.start_vpn in memory.sealed:
+                    memory.sealed.remove(region.start_vpn)
+                    yield task.mprotect(region, "rw-")
                 visits = (np.arange(200) * (which + 1) + page) % REGION_PAGES
                 yield task.touch(region, from_arrays(visits, writes=1))
                 for vpn in (region.start_vpn + visits).tolist():
@@ -114,11 +130,11 @@ def quietly(operation: Any) -> Any:
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-@given(steps=STEPS, cpus=st.sampled_from(("0", "0-2")))
+@given(steps=STEPS, cpus=st.sampled_from(("0", "0-2")), index=st.sampled_from(INDEXES))
 def test_nobody_sees_anothers_writes_and_nothing_is_left(
-    profile: str, rmap: bool, steps: list[Step], cpus: str
+    profile: str, rmap: bool, steps: list[Step], cpus: str, index: str
 ) -> None:
-    kernel = {"profile": profile, "max_tasks": MAX_TASKS, "rmap": rmap}
+    kernel = {"profile": profile, "max_tasks": MAX_TASKS, "rmap": rmap, "vma_index": index}
     machine = small((6,), (cpus,), kernel=kernel, run={"check": "full"})
     before = free_pages(machine)
     machine.add(family(machine, Memory(), [("map", 0, 0), ("touch", 0, 0), *steps], 0))
@@ -131,3 +147,16 @@ def test_nobody_sees_anothers_writes_and_nothing_is_left(
     cached = k.swap_cache != 0
     assert (k.swap_map[slots] == cached[slots]).all()
     assert free_pages(machine) == before - int(cached.sum())
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate, Phase.shrink])
+@given(steps=STEPS, profile=st.sampled_from(("linux-2.2", "linux-2.4.0", "linux-2.4.37")))
+def test_list_avl_and_red_black_tree_give_the_same_family(steps: list[Step], profile: str) -> None:
+    hashes = set()
+    for index in INDEXES:
+        kernel = {"profile": profile, "max_tasks": MAX_TASKS, "vma_index": index}
+        machine = small((6,), ("0-1",), kernel=kernel, costs={"find_vma_step": "0ns"})
+        machine.add(family(machine, Memory(), [("map", 0, 0), ("seal", 0, 100), ("touch", 0, 0), *steps], 0))
+        finish(machine)
+        hashes.add(event_hash(machine.kernel))
+    assert len(hashes) == 1
