@@ -65,8 +65,13 @@ def _check_workloads(value: object) -> object:
 
 
 def _check_settings(value: object) -> object:
+    return _table_by_path(value, "paths and values", _SETTINGS)
+
+
+def _table_by_path(value: object, of: str, allowed: str) -> object:
+    """`value` if it is a table, not empty, whose keys are paths into the configuration."""
     if not isinstance(value, dict) or not value:
-        raise refuse(f"{str(value)[:40]} is not a table of paths and values", (_SETTINGS,))
+        raise refuse(f"{str(value)[:40]} is not a table of {of}", (allowed,))
     for name in value:
         _check_path(name)
     return value
@@ -120,11 +125,7 @@ class Range(Section):
 
 
 def _check_ranges(value: object) -> object:
-    if not isinstance(value, dict) or not value:
-        raise refuse(f"{str(value)[:40]} is not a table of ranges", (_RANGES,))
-    for name in value:
-        _check_path(name)
-    return value
+    return _table_by_path(value, "ranges", _RANGES)
 
 
 _RANGES = 'a table of ranges, like { "machine.memory_per_node" = { from = "1GiB", to = "8GiB" } }'
