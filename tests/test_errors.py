@@ -4,18 +4,17 @@ import importlib
 import pickle
 import pkgutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import simpy
 from machine.small import NVME, small
-from raising import raise_it
+from raising import raise_in_simpy, raise_it
 
 import numa_sim
 from numa_sim import errors
-from numa_sim.sweep.processes import WorkerDied
+from numa_sim.sweep.processes import ProcessExecutor, WorkerDied
 
 EXAMPLES = [
     errors.NumaSimError("plain"),
@@ -59,15 +58,8 @@ def test_rebuilt_from_args_and_pickle(error: errors.NumaSimError) -> None:
 @pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
 def test_raised_in_a_simpy_process_it_comes_out_whole(error: errors.NumaSimError) -> None:
     """SimPy makes an error of a process that nobody waits for anew, from its class and args."""
-
-    def process(env: simpy.Environment) -> Any:
-        yield env.timeout(1)
-        raise error
-
-    env = simpy.Environment()
-    env.process(process(env))
     with pytest.raises(type(error)) as caught:
-        env.run()
+        raise_in_simpy(error)
     assert_is_copy(caught.value, error)
 
 
@@ -84,16 +76,21 @@ def test_raised_in_a_machine_it_comes_out_whole(error: errors.NumaSimError) -> N
     assert_is_copy(caught.value, error)
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(1) as executor:
+@pytest.fixture(scope="module", params=[ProcessPoolExecutor, ProcessExecutor])
+def pool(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """One process, of the standard library's kind or of the sweep's."""
+    with request.param(1) as executor:
         yield executor
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=IDS)
-def test_raised_in_another_process_it_comes_back_whole(error: errors.NumaSimError, pool: ProcessPoolExecutor) -> None:
+@pytest.mark.parametrize("raising", [raise_it, raise_in_simpy])
+def test_raised_in_another_process_it_comes_back_whole(
+    raising: Any, error: errors.NumaSimError, pool: Executor
+) -> None:
+    """By itself, or by a SimPy process there, which makes it anew before it is pickled."""
     with pytest.raises(type(error)) as caught:
-        pool.submit(raise_it, error).result(timeout=60)
+        pool.submit(raising, error).result(timeout=60)
     assert_is_copy(caught.value, error)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from numa_sim.observe.hashes import event_hash, state_hash
 from numa_sim.processes.machine import Machine
 from numa_sim.results import leftovers
 
-SEEDS = int(os.environ.get("NUMA_SIM_SEEDS", "25"))
-"""Random machines run; thousands in a nightly run."""
+SEEDS = range(1000, 1025)
+"""Random machines of every run of the tests."""
+NIGHTLY = [range(first, first + 25) for first in range(1025, 2000, 25)]
+"""Those that make them a thousand."""
 
 
 def for_ever(*program: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def test_a_run_given_up_leaves_no_folder_and_says_why(tmp_path: Path, capsys: py
     assert leftovers(tmp_path / "runs") == []
 
 
-@pytest.mark.parametrize("seed", range(1000, 1000 + SEEDS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_machines_end_within_their_budget(seed: int) -> None:
     """Machine, kernel and programs are drawn from the seed; all run to their end, and every kill is told."""
 
@@ -116,3 +117,11 @@ def test_random_machines_end_within_their_budget(seed: int) -> None:
     killed = outcomes.count("out of memory")
     assert (killed > 0) == (result.exit_state == "oom")
     assert killed == 0 or any("kill" in warning.lower() for warning in result.warnings)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seeds", NIGHTLY, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_a_thousand_random_machines_end_within_their_budget(seeds: range) -> None:
+    """R9: with those above 1,000 seeds, none of which runs past its budget."""
+    for seed in seeds:
+        test_random_machines_end_within_their_budget(seed)

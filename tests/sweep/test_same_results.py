@@ -1,6 +1,6 @@
 """A sweep's results do not depend on who made them, how often they were interrupted, or in which order.
 
-R2: result sets of a 40-run sweep are equal by checksum for serial, 1 and 2 workers, shards, Dask, and kill and resume.
+R2: result sets of a 40-run sweep are equal by checksum for serial, 1, 2 and 4 workers, shards, Dask, kill and resume.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_a_serial_sweep_has_every_run_and_one_row_for_each(serial: Path) -> None
     assert table.group_by("point").aggregate([("seed", "count_distinct")])["seed_count_distinct"].to_pylist() == [5] * 8
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_worker_processes_give_the_serial_results(serial: Path, tmp_path: Path, workers: int) -> None:
     outcome = run_sweep(tiny.config(**tiny.FORTY), tmp_path / "sweep", jobs=workers)
     assert outcome.done == 40
