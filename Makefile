@@ -1,6 +1,7 @@
 # make demo    the main job: a real program's trace under memory pressure, with its summary and picture
 # make test    the tests              make lint   style, floors and types
 # make bench   the benchmarks         make clean  everything that can be made again
+# make nightly the tests that take minutes: a thousand random machines, 500 kills
 # make docs    the documentation site in docs/_build/html
 # make coverage  docs/coverage.md: which rows of the acceptance list a test shows
 #
@@ -20,11 +21,11 @@ else
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 endif
 
-.PHONY: help demo test lint types bench docs coverage warm clean
+.PHONY: help demo test nightly lint types bench docs coverage warm clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,7p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,8p
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "numa_sim needs Python 3.11 or newer; none found on PATH. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -55,6 +56,9 @@ warm: $(VENV)/.installed-dev
 
 test: warm
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable -q
+
+nightly: warm
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --benchmark-disable -q -m nightly
 
 lint: $(VENV)/.installed-dev
 	@echo "ruff check";   $(BIN)/ruff check .
