@@ -7,7 +7,6 @@ exact time order, and SimPy pays only for what sleeps or decides.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -31,6 +30,7 @@ from numa_sim.policies import Policy
 from numa_sim.processes import build
 from numa_sim.processes.block import BlockLayer
 from numa_sim.processes.children import INHERITED, inherit
+from numa_sim.processes.collector import set_aside
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
 from numa_sim.processes.generation.generation import Generation
@@ -404,11 +404,8 @@ class Machine(simpy.Environment):
         limit = self.config.run.until
         rest_ns = max(0, int(limit) - self.now_ns) if limit is not None else 0
         end: simpy.Event = everybody if limit is None else simpy.AnyOf(self, [everybody, self.timeout(rest_ns)])
-        gc.freeze()  # the compiler's objects need not be looked at again and again while events come and go
-        try:
+        with set_aside():
             super().run(until=end)
-        finally:
-            gc.unfreeze()
         for task in self.tasks:
             if task.process.is_alive:
                 task.close_account()

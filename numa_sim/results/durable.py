@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from numa_sim.errors import RunFolderError
@@ -13,6 +15,7 @@ from numa_sim.errors import RunFolderError
 __all__ = ["FileLayer", "WithHoles", "existing_folder", "replace_file"]
 
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_SYNCED_AT_ONCE = 4
 
 
 def existing_folder(folder: Path | str) -> Path:
@@ -47,26 +50,49 @@ class FileLayer:
     def write(self, file: Path, content: bytes) -> None:
         """Write a new file and leave it open to nobody; not yet synced."""
         descriptor = os.open(file, _OPEN_FLAGS, 0o666)
-        parts = content.written if isinstance(content, WithHoles) else ((0, len(content)),)
         try:
-            for start, end in parts:
-                os.lseek(descriptor, start, os.SEEK_SET)
-                rest = memoryview(content)[start:end]
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-            os.ftruncate(descriptor, len(content))
+            if isinstance(content, WithHoles):
+                for start, end in content.written:
+                    os.lseek(descriptor, start, os.SEEK_SET)
+                    _write_all(descriptor, memoryview(content)[start:end])
+                os.ftruncate(descriptor, len(content))
+            else:
+                _write_all(descriptor, memoryview(content))
         finally:
             os.close(descriptor)
 
     def sync(self, path: Path) -> None:
         """Wait until a file's contents, or a folder's entries, are on the disk."""
-        if path.is_dir() and os.name == "nt":  # Windows cannot open folders; it journals their entries itself
+        if os.name == "nt" and path.is_dir():  # Windows cannot open folders; it journals their entries itself
             return
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def sync_all(self, paths: Iterable[Path]) -> None:
+        """`sync` each of them, several at once: they then share commits of the file system's journal.
+
+        One after the other each would have a commit of its own: a file gets its blocks when it is synced.
+        """
+        rest, problems = iter(list(paths)), list[Exception]()
+
+        def sync_some() -> None:
+            try:
+                for path in rest:
+                    self.sync(path)
+            except Exception as problem:  # of whatever kind: it is raised where it is awaited
+                problems.append(problem)
+
+        others = [threading.Thread(target=sync_some, name="sync") for _ in range(_SYNCED_AT_ONCE - 1)]
+        for thread in others:
+            thread.start()
+        sync_some()
+        for thread in others:
+            thread.join()
+        if problems:
+            raise problems[0]
 
     def rename(self, old: Path, new: Path) -> None:
         """Give a folder its name; fails if a folder with anything in it has that name already."""
@@ -83,6 +109,12 @@ class FileLayer:
     def remove_folder(self, folder: Path) -> None:
         """Remove a folder and all that is in it."""
         shutil.rmtree(folder)
+
+
+def _write_all(descriptor: int, rest: memoryview) -> None:
+    """Write until nothing is left: a call may take less than it is given."""
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def replace_file(file: Path, content: bytes, disk: FileLayer | None = None) -> None:

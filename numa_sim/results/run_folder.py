@@ -113,8 +113,7 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
             disk.make_folder(temporary / name)
         for name, content in contents.items():
             disk.write(temporary / name, content)
-        for name in (*contents, *reversed(inner), "."):  # all at the end: the first one often takes the others along
-            disk.sync(temporary / name)
+        disk.sync_all(temporary / name for name in (*contents, *inner, "."))
         _refuse_existing(final)  # an empty folder made meanwhile would be replaced without a word
         disk.rename(temporary, final)
         named = True

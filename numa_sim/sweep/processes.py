@@ -218,12 +218,15 @@ def _work(pipe: Connection) -> None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     import numa_sim.processes.machine
     import numa_sim.results.run_folder  # noqa: F401 - both while the first work is on its way
+    from numa_sim.processes.collector import set_all_aside
 
     with contextlib.suppress(EOFError, OSError):  # the parent has gone, or wants no more
         pipe.send_bytes(pickle.dumps((True, "ready")))
         while True:
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
             pipe.send_bytes(_answer(function, args, kwargs))
+            del function, args, kwargs
+            set_all_aside()
 
 
 def _answer(function: Callable[..., Any], args: Any, kwargs: Any) -> bytes:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,11 +152,14 @@ class Failing(FileLayer):
 
     def __init__(self, n, dead=False):
         self.n, self.dead, self.calls = n, dead, 0
+        self.counting = threading.Lock()  # several files are synced at once
 
     def _count(self, file=None, content=b""):
-        self.calls += 1
-        if self.calls == self.n or (self.dead and self.calls > self.n):
-            if file is not None and self.calls == self.n:
+        with self.counting:
+            self.calls += 1
+            call = self.calls
+        if call == self.n or (self.dead and call > self.n):
+            if file is not None and call == self.n:
                 file.write_bytes(content[: len(content) // 2])  # torn
             raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -207,6 +211,19 @@ def test_every_nth_failure(tmp_path, result, dead):
             assert len(here) == (1 if dead and n > 1 else 0)
     assert n == LAST + 1
     assert verify_run(place / "run") == []
+
+
+def test_every_path_is_synced_once_and_several_at_a_time():
+    class Meeting(FileLayer):
+        paths, together = [], threading.Barrier(2, timeout=10)
+
+        def sync(self, path):
+            self.paths.append(path)
+            self.together.wait()
+
+    wanted = [Path(str(i)) for i in range(20)]
+    Meeting().sync_all(wanted)
+    assert sorted(Meeting.paths) == sorted(wanted)
 
 
 # SIGKILL -------------------------------------------------------------------------------------------------------------

@@ -6,14 +6,18 @@ import os
 import signal
 import threading
 import time
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep import tiny
 
 from numa_sim.errors import ConfigError, SimulationError
+from numa_sim.processes.machine import Machine
 from numa_sim.sweep import ProcessExecutor, SerialExecutor, run_sweep
 from numa_sim.sweep.processes import WorkerDied
 
@@ -69,13 +73,32 @@ def test_the_death_of_one_worker_is_the_end_of_its_own_work_only() -> None:
         executor.submit(pow, 2, 3)
 
 
-def test_errors_cross_from_workers_as_what_they_are() -> None:
-    """R22: an exception is the same class with the same arguments in the sweep's process."""
+@pytest.fixture(scope="module")
+def worker() -> Iterator[ProcessExecutor]:
     with ProcessExecutor(1) as executor:
-        future = executor.submit(_refuse)
-        with pytest.raises(ConfigError) as refused:
-            future.result(60)
+        yield executor
+
+
+def test_errors_cross_from_workers_as_what_they_are(worker: ProcessExecutor) -> None:
+    """R22: an exception is the same class with the same arguments in the sweep's process."""
+    future = worker.submit(_refuse)
+    with pytest.raises(ConfigError) as refused:
+        future.result(60)
     assert refused.value.allowed == ("a", "b")
+
+
+def test_a_worker_has_let_go_of_a_machine_before_it_makes_the_next(worker: ProcessExecutor) -> None:
+    """R14: what a worker takes does not grow with the number of its runs."""
+    assert [worker.submit(_machines_left_over).result(60) for _ in range(4)] == [0, 0, 0, 0]
+
+
+_KERNELS: list[weakref.ref[Any]] = []
+
+
+def _machines_left_over() -> int:
+    left = sum(kernel() is not None for kernel in _KERNELS)
+    _KERNELS.append(weakref.ref(Machine(tiny.config().varied(lambda _: None)).run_to_end().kernel))
+    return left
 
 
 def _refuse() -> None:
