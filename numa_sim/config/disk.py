@@ -23,7 +23,7 @@ def elevator(default: Elevator) -> Any:
 
 
 class HddDrive(Section):
-    """A drive with one head: a request that does not continue the last one pays a seek."""
+    """A drive with one head: it waits for blocks that come soon, and seeks others."""
 
     device: Literal["hdd"]
     seek: PositiveTime = Field(

@@ -85,7 +85,7 @@ DISK_COLUMNS: Final = (
     Column("writes", "1", "write requests done, since boot"),
     Column("write_merges", "1", "page writes that joined the request of a neighbour, since boot"),
     Column("sectors_written", "sectors", "sectors of 512 bytes written, since boot"),
-    Column("seeks", "1", "requests that did not begin where the head was, since boot"),
+    Column("seeks", "1", "requests for which the head moved, since boot"),
     Column("in_flight", "1", "requests queued or under way"),
     Column("busy_ns", "ns", "time with a request under way, since boot"),
     Column("await_ns", "ns", "time from submission to completion, summed over requests done, since boot"),

@@ -50,7 +50,7 @@ DISK = np.dtype(
         ("writes", "i8"),
         ("write_merges", "i8"),
         ("sectors_written", "i8"),
-        ("seeks", "i8"),  # requests that did not begin where the head was
+        ("seeks", "i8"),  # requests for which the head moved
         ("plugs", "i8"),  # times the queue was plugged
         ("in_flight", "i8"),  # requests queued or under way
         ("busy_ns", "i8"),  # time with a request under way

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil, isqrt
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from numa_sim.config.disk import Drive, HddDrive, NvmeDrive
+from numa_sim.processes.block.drives import HeadDisk
 from numa_sim.processes.block.elevator import MAX_REQUEST_PAGES, PATIENCE, Request, linus, noop
 from numa_sim.processes.block.queue import QUEUE_NR_REQUESTS, RequestQueue
 from numa_sim.state.constants import IO_READ, IO_WRITE
@@ -119,6 +122,58 @@ def test_a_sequence_needs_one_seek() -> None:
     desk.add(*range(1000, 1000 + 10 * MAX_REQUEST_PAGES))
     desk.run()
     assert (desk.count.seeks, desk.count.writes) == (1, 10)
+
+
+def head_at(block: int) -> HeadDisk:
+    """A disk of 150 MB/s and 8 ms whose head stands in front of `block`, free at instant 0."""
+    disk = HeadDisk(8_000_000, 150_000_000, BLOCKS)
+    disk.head = block
+    return disk
+
+
+PAGE_NS = Fraction(4096 * 10**9, 150_000_000)
+SHORTEST_MOVE_NS = 3_200_000
+
+
+@pytest.mark.row("X-06")
+@pytest.mark.parametrize("gap", [0, 1, 2, 16, 117])
+def test_a_skipped_page_costs_the_time_of_a_page_and_no_seek(gap: int) -> None:
+    disk = head_at(1000)
+    assert disk.completion_ns(0, 1000 + gap, 8) == ceil(gap * PAGE_NS) + ceil(8 * PAGE_NS)
+    assert disk.seeks == 0
+    assert disk.head == 1008 + gap
+
+
+@pytest.mark.row("X-06")
+def test_a_gap_longer_than_a_move_is_jumped() -> None:
+    """0.4 of the mean is 117.2 pages at 150 MB/s; the square root adds to a move over a longer gap."""
+    disk = head_at(1000)
+    assert ceil(117 * PAGE_NS) < SHORTEST_MOVE_NS < ceil(118 * PAGE_NS)
+    gap = 200
+    move_ns = 8_000_000 * (400 + 600 * isqrt(3 * gap * 10**6 // BLOCKS) // 1000) // 1000
+    assert SHORTEST_MOVE_NS < move_ns < ceil(gap * PAGE_NS)
+    assert disk.completion_ns(0, 1000 + gap, 1) == move_ns + ceil(PAGE_NS)
+    assert disk.seeks == 1
+
+
+@pytest.mark.row("X-06")
+def test_a_third_of_the_disk_takes_the_mean_and_a_block_behind_the_head_a_short_seek() -> None:
+    third = BLOCKS // 3
+    assert head_at(0).completion_ns(0, third, 0) == pytest.approx(8_000_000, rel=0.001)
+    assert head_at(third).completion_ns(0, 0, 0) == pytest.approx(8_000_000, rel=0.001)
+    assert head_at(1000).completion_ns(0, 999, 0) == pytest.approx(SHORTEST_MOVE_NS, rel=0.01)
+    assert head_at(0).completion_ns(0, BLOCKS - 1, 0) == pytest.approx(8_000_000 * (0.4 + 0.6 * 3**0.5), rel=0.001)
+
+
+@given(st.integers(0, BLOCKS - 32), st.integers(0, BLOCKS - 32))
+@settings(deadline=None, max_examples=200)
+def test_farther_never_takes_less_and_no_gap_more_than_a_move(near: int, far: int) -> None:
+    near, far = sorted((near, far))
+    ahead = [head_at(0).completion_ns(0, block, 0) for block in (near, far)]
+    behind = [head_at(BLOCKS).completion_ns(0, BLOCKS - distance, 0) for distance in (near or 1, far or 1)]
+    assert ahead == sorted(ahead)
+    assert behind == sorted(behind)
+    assert ahead[1] <= behind[1]
 
 
 @pytest.mark.parametrize("op", [IO_READ, IO_WRITE])

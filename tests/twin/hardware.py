@@ -159,7 +159,10 @@ class MemorySystem:
 
 
 class HeadDisk:
-    """A disk: one request at a time; positioning grows with the square root of the distance, from 0.4 of the mean."""
+    """A disk: one request at a time; the head waits for blocks ahead, or moves if that is quicker.
+
+    Moves grow with the square root of the distance, from 0.4 of the mean.
+    """
 
     def __init__(self, model: HddDrive, blocks: int) -> None:
         self.model = model
@@ -168,12 +171,11 @@ class HeadDisk:
         self.idle_ns = 0
 
     def done_ns(self, now_ns: int, block: int, pages: int) -> int:
-        distance = abs(block - self.position)
-        move_ns = 0
-        if distance:
-            # At a third of the disk the root is 1 and positioning takes the mean.
-            root = isqrt(1_000_000 * 3 * distance // self.blocks)
-            move_ns = self.model.seek * (400 + root * 600 // 1000) // 1000
+        # At a third of the disk the root is 1 and positioning takes the mean.
+        root = isqrt(1_000_000 * 3 * abs(block - self.position) // self.blocks)
+        move_ns = self.model.seek * (400 + root * 600 // 1000) // 1000
+        if block >= self.position:
+            move_ns = min(move_ns, wire_ns(block - self.position, self.model.bandwidth))
         self.idle_ns = max(now_ns, self.idle_ns) + move_ns + wire_ns(pages, self.model.bandwidth)
         self.position = block + pages
         return self.idle_ns
