@@ -16,7 +16,7 @@ COUNTERS: Final[dict[str, str]] = {
     "pgalloc": "pages taken from the buddy lists",
     "pgfree": "pages given back to the buddy lists",
     "pgfault": "page faults served, major ones included",
-    "pgmajfault": "page faults that had to wait for a disk; how each kernel counts them: model page on faults",
+    "pgmajfault": "faults the kernel calls major: first touches of mapped files; swap-ins that read (2.2, 2.4.0: none)",
     "pgscan_kswapd": "pages kswapd looked at to free them",
     "pgscan_direct": "pages that tasks looked at in direct reclaim",
     "pgsteal_kswapd": "pages kswapd freed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from numa_sim.observe.fault_rows import fault_rows
@@ -27,7 +28,7 @@ from numa_sim.state.constants import (
 from numa_sim.state.counters import TIME_PARTS, VMSTAT
 from numa_sim.state.kernel import Kernel
 
-__all__ = ["EXITED", "FORMAT_VERSION", "KILLED", "RUNNING", "summarise"]
+__all__ = ["EXITED", "FORMAT_VERSION", "KILLED", "RUNNING", "faults_that_read", "summarise"]
 
 FORMAT_VERSION: Final = 1
 _KSWAPD: Final = 1
@@ -222,6 +223,19 @@ def _cpu(k: Kernel, cpu: int) -> dict[str, Any]:
         "ipis_sent", "ipis_received", "lazy_leaves", "ipis_spared",
     )  # fmt: skip
     return {"cpu": cpu, **{name: int(getattr(record, name)) for name in names}}
+
+
+def faults_that_read(counters: Mapping[str, int]) -> int:
+    """Page faults that had to read their page, from swap or a file; what the kernel calls major is another matter.
+
+    2.2 and 2.4.0 count every swap-in as minor, and all kernels every first touch of a mapped file's page as major.
+
+    Parameters
+    ----------
+    counters : mapping of str to int
+        Named as `VMSTAT`.
+    """
+    return counters["swap_cache_miss"] + counters["file_faults_read"]
 
 
 def _totals(k: Kernel, tasks: list[dict[str, Any]], nodes: list[dict[str, Any]], end_ns: int) -> dict[str, Any]:

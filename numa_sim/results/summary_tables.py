@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.results.readable import plural, readable_bytes, readable_count, readable_ns
-from numa_sim.results.summary import EXITED, RUNNING
+from numa_sim.results.summary import EXITED, RUNNING, faults_that_read
 from numa_sim.results.text_tables import TextTable, percent, share, text_table
 from numa_sim.state.constants import PAGE_SIZE
 from numa_sim.state.counters import TIME_PARTS
@@ -62,10 +62,12 @@ def headline(summary: dict[str, Any]) -> str:
     machine, run, totals = summary["machine"], summary["run"], summary["totals"]
     ended = {"ok": "finished", "oom": "ran out of memory", "until": "stopped at the time limit"}[run["exit_state"]]
     counters = totals["vmstat"]
+    major, read = counters["pgmajfault"], faults_that_read(counters)
+    also = f" ({readable_count(read)} had to read)" if read > major else ""
     return (
         f"{machine['name'] or 'machine'} ({plural(machine['nodes'], 'node')}, {plural(machine['cpus'], 'CPU')}, "
         f"{readable_bytes(machine['memory_bytes'])}) {ended} after {readable_ns(run['end_ns'])}: "
-        f"{readable_count(totals['accesses'])} accesses, {readable_count(counters['pgmajfault'])} major faults, "
+        f"{readable_count(totals['accesses'])} accesses, {readable_count(major)} major faults{also}, "
         f"swapped in {readable_bytes(counters['pswpin'] * PAGE_SIZE)}, "
         f"out {readable_bytes(counters['pswpout'] * PAGE_SIZE)}"
     )

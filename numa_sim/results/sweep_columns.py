@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from numa_sim.observe.meanings import COUNTERS, PARTS
+from numa_sim.results.summary import faults_that_read
 from numa_sim.state.counters import TIME_PARTS, VMSTAT
 
 __all__ = ["DESIGN_COLUMNS", "METRIC_COLUMNS", "NODE_FIGURES", "TASK_FIGURES", "Figure", "metrics_of"]
@@ -111,6 +112,12 @@ METRIC_COLUMNS: Final = (
     Figure("oom_killed_tasks", "1", "tasks killed for lack of memory", lambda summary: len(summary["oom_kills"])),
     Figure("min_flt", "1", "minor faults of all tasks", _sum("tasks", "min_flt")),
     Figure("maj_flt", "1", "major faults of all tasks", _sum("tasks", "maj_flt")),
+    Figure(
+        "faults_read",
+        "1",
+        "faults that had to read their page from a disk, whatever the kernel calls them",
+        lambda summary: faults_that_read(summary["totals"]["vmstat"]),
+    ),
     Figure("fault_mean_ns", "ns", "mean time of a page fault, if run.fault_latency is on", _fault_mean_ns, "float"),
     Figure("fault_max_ns", "ns", "longest page fault, if run.fault_latency is on", _fault_max_ns),
     Figure("accesses", "1", "accesses of all tasks", _at("totals", "accesses")),

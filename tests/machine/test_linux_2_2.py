@@ -15,6 +15,9 @@ from numa_sim.observe import procfs
 from numa_sim.processes.machine import Machine
 from numa_sim.processes.ticking import SECOND_NS
 from numa_sim.results import Run
+from numa_sim.results.readable import readable_count
+from numa_sim.results.summary_tables import headline
+from numa_sim.results.sweep_columns import metrics_of
 from numa_sim.state.event_codes import EV_KSWAPD_SLEEP, EV_KSWAPD_WAKE
 from numa_sim.workloads.patterns import from_arrays
 
@@ -114,6 +117,34 @@ def test_a_run_is_the_same_run_twice_and_says_what_2_2_has_not() -> None:
     text = procfs.text(machine.kernel, "meminfo", {})
     assert "Active" not in text
     assert f"MemFree:      {machine.vm.nr_free_pages * 4:8d} kB" in text
+
+
+def test_a_swap_in_is_minor_a_mapped_file_major_and_what_had_to_read_is_known() -> None:
+    """Spec 7.5, 7.7, C-5: `swap_in` counts min_flt even when it reads, `do_no_page` maj_flt even when it does not."""
+    swapped = pressed()
+    summary = Run.of(swapped.run_to_end()).summary
+    misses = counters(swapped)["swap_cache_miss"]
+    assert sum(task["maj_flt"] for task in summary["tasks"]) == 0 < misses
+    assert f" 0 major faults ({readable_count(misses)} had to read)" in headline(summary)
+    assert metrics_of(summary)["faults_read"] == misses
+
+    def program(task: Any) -> Program:
+        fd = yield task.open("data")
+        region = yield task.mmap(file=fd)
+        for _ in range(2):
+            yield task.touch(region)
+            yield task.munmap(region)
+            region = yield task.mmap(file=fd)
+
+    disk = {"name": "sda", "device": "nvme", "size": "1MiB"}
+    mapped = oldest(swap=(), disk=[disk], file=[{"name": "data", "size": "64KiB", "disk": "sda"}])
+    mapped.add(program)
+    summary = Run.of(finish(mapped)).summary
+    assert sum(task["maj_flt"] for task in summary["tasks"]) == counters(mapped)["pgmajfault"] == 2 * 16
+    assert 0 < metrics_of(summary)["faults_read"] < 16
+    assert headline(summary).count("had to read") == 0
+    stat = procfs.text(mapped.kernel, "vmstat", {})
+    assert "pgmajfault 32\n" in stat
 
 
 # Out of memory -------------------------------------------------------------------------------------------------------

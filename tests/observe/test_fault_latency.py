@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine.small import MIB_PAGES, NVME, PAGE, counters, finish, parts, small, sweep
 
@@ -21,6 +21,7 @@ bucket = entry(latency_bucket)
 
 
 @given(st.integers(0, 1 << 60))
+@settings(deadline=None)
 def test_a_bucket_holds_its_time_and_is_narrow(time_ns: int) -> None:
     number = int(bucket(time_ns))
     low, high = bucket_bounds(number)
