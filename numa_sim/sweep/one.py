@@ -24,6 +24,8 @@ _TIMEOUT: Final = "Timeout ("  # as faulthandler says it
 _TOO_MUCH: Final = "numa-sim: the process took "
 _OUT_OF_MEMORY: Final = 77
 """Exit code of a worker that went beyond its memory."""
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Held by the run of this process: standard output, the clock of `faulthandler` and rules being loaded are one each."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,19 @@ def this_process() -> str:
 def run_one(job: Job) -> dict[str, Any]:
     """Do `job` and say how it went, in plain values that can cross to another process.
 
+    Threads of one process wait for each other; the time they wait is not counted.
+
     Returns
     -------
     dict
         ``state``: "done", "there" (the results were there already) or "failed"; when failed ``stage``, ``error`` (the
         name of its class), ``message``, ``traceback`` and ``log``.
     """
+    with _ONE_AT_A_TIME:
+        return _run(job)
+
+
+def _run(job: Job) -> dict[str, Any]:
     from numa_sim.results.manifest import MANIFEST
 
     if (Path(job.folder) / MANIFEST).is_file():
@@ -85,7 +94,7 @@ def run_one(job: Job) -> dict[str, Any]:
     started = time.perf_counter()
     log = Path(job.log)
     try:
-        with _logged(log) as stream, _limited(job, stream):
+        with _logged(job) as stream, _limited(job, stream):
             _simulate(job, stream)
     except Exception as problem:
         if (Path(job.folder) / MANIFEST).is_file():  # another has written it meanwhile: the bytes are the same
@@ -166,13 +175,15 @@ def _text(problem: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _logged(file: Path) -> Iterator[TextIO]:
-    """The run's log, which what is printed goes to; the file is there from the beginning to the end of the run."""
-    with (
-        file.open("w", encoding="utf-8") as stream,
-        contextlib.redirect_stdout(stream),
-        contextlib.redirect_stderr(stream),
-    ):
+def _logged(job: Job) -> Iterator[TextIO]:
+    """The run's log, which what is printed goes to; the file is there from the beginning to the end of the run.
+
+    A thread beside the one that runs the sweep leaves what is printed where it was: the sweep's progress is among it.
+    """
+    with Path(job.log).open("w", encoding="utf-8") as stream, contextlib.ExitStack() as redirected:
+        if this_process() != job.sweeper or threading.current_thread() is threading.main_thread():
+            redirected.enter_context(contextlib.redirect_stdout(stream))
+            redirected.enter_context(contextlib.redirect_stderr(stream))
         yield stream
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,33 @@ def test_a_pool_that_breaks_is_replaced_and_nothing_is_lost(serial: Path, tmp_pa
     assert outcome.whole
     assert not list((tmp_path / "sweep" / "failures").iterdir())
     assert tiny.result_set(tmp_path / "sweep") == tiny.result_set(serial)
+
+
+def test_threads_do_the_runs_one_after_the_other_and_leave_what_belongs_to_the_process(
+    serial: Path, tmp_path: Path
+) -> None:
+    """R14: any executor will do, also one whose workers share a process, its standard output and its rules."""
+    streams = sys.stdout, sys.stderr
+    with ThreadPoolExecutor(4) as threads:
+        assert run_sweep(tiny.config(**EIGHT), tmp_path / "sweep", threads).whole
+    assert (sys.stdout, sys.stderr) == streams
+    assert not list((tmp_path / "sweep" / "failures").iterdir())
+    assert tiny.result_set(tmp_path / "sweep") == tiny.result_set(serial)
+
+
+def test_a_dask_worker_with_several_threads_loses_no_run(serial: Path, tmp_path: Path) -> None:
+    """R14: a plain ``dask worker`` has a thread for each CPU, none of which has loaded a rule before."""
+    with ProcessExecutor(1) as fresh:
+        assert fresh.submit(_sweep_in_dask_threads, tmp_path / "sweep").result(120) == (8, [])
+    assert tiny.result_set(tmp_path / "sweep") == tiny.result_set(serial)
+
+
+def _sweep_in_dask_threads(folder: Path) -> tuple[int, list[str]]:
+    import distributed
+
+    with distributed.Client(processes=False, n_workers=1, threads_per_worker=4, dashboard_address=None) as client:
+        done = run_sweep(tiny.config(**EIGHT), folder, client.get_executor(pure=False)).done
+    return done, [path.name for path in (folder / "failures").iterdir()]
 
 
 def test_the_death_of_one_worker_is_the_end_of_its_own_work_only() -> None:
