@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from numa_sim.reproduction import reproduce
 from numa_sim.results import open_run, verify_run, write_run
 from numa_sim.results.canonical import canonical_json, seal
 from numa_sim.results.formats import _NEXT, FORMAT_VERSION, manifest_as_now
+from numa_sim.results.pictures import ALL, reclaim_timeline
+from numa_sim.results.report import write_report
 
 FORMATS = Path(__file__).parents[1] / "data" / "formats"
 V1 = FORMATS / "v1" / "small"
@@ -114,3 +117,24 @@ def test_versions_nobody_knows_are_refused(version: Any, tmp_path: Path, capsys:
 def test_a_manifest_of_today_stays_as_it_is() -> None:
     manifest = {"format_version": FORMAT_VERSION, "inputs": [], "anything": 1}
     assert manifest_as_now(manifest) is manifest
+
+
+@pytest.mark.parametrize("version", sorted(_NEXT))
+@pytest.mark.parametrize("name", [name for name, each in ALL.items() if each.source == "run"])
+def test_every_picture_of_a_run_of_every_version_is_drawn_or_says_what_is_not_there(version: int, name: str) -> None:
+    with suppress(RunFolderError):  # that has its message; nothing else may come out
+        assert ALL[name].plot(open_run(FORMATS / f"v{version}" / "small")).has_data()
+
+
+def test_without_watermarks_the_title_says_why_there_are_none() -> None:
+    assert "watermarks" not in open_run(V1).summary
+    axes = reclaim_timeline.plot(open_run(V1))
+    assert "no watermarks: the numa_sim that made this run did not keep them" in axes.get_title(loc="left")
+    assert {line.get_label() for line in axes.lines}.isdisjoint(("min", "low", "high"))
+
+
+def test_folders_of_older_versions_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numa_sim.results.pictures.figure.contents", lambda drawn, form: b"<svg/>")  # drawn above
+    for version in _NEXT:
+        text = write_report(FORMATS / f"v{version}" / "small", tmp_path / "report.html").read_text()
+        assert text.count("<figure") >= 8

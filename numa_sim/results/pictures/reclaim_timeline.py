@@ -20,6 +20,8 @@ _STRIP = 0.11
 """Height of a strip, as share of the axes."""
 _STRIPS = (("direct", "pgsteal_direct", style.VERMILION, "////"), ("kswapd", "pgsteal_kswapd", style.SKY, ""))
 
+_NO_MARKS = " (no watermarks: the numa_sim that made this run did not keep them)"
+
 
 def plot(source: Run, ax: Axes | None = None, *, node: int | None = None) -> Axes:
     """Draw a node's free memory with its watermarks, and below it when kswapd and when tasks themselves freed pages.
@@ -38,8 +40,8 @@ def plot(source: Run, ax: Axes | None = None, *, node: int | None = None) -> Axe
     -------
     Axes
         Free memory on a logarithmic axis, with a line each for min, low and high (of all zones of the node
-        together); at the bottom two strips whose height is the rate at which pages were freed, to the same scale,
-        labelled with the pages freed in all.
+        together; of a run made before summaries had them none, and the title says so); at the bottom two strips
+        whose height is the rate at which pages were freed, to the same scale, labelled with the pages freed in all.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def plot(source: Run, ax: Axes | None = None, *, node: int | None = None) -> Axe
     """
     series.check_node(source, node)
     axes = style.axes_of(ax, (6.6, 3.0))
-    marks = source.summary["watermarks"]
+    marks = source.summary.get("watermarks", [])
     of_machine = any(row["node"] < 0 for row in marks)
     if node is None and not of_machine:
         steals = series.by_node(source, "pgsteal_kswapd")[-1:] + series.by_node(source, "pgsteal_direct")[-1:]
@@ -65,7 +67,8 @@ def plot(source: Run, ax: Axes | None = None, *, node: int | None = None) -> Axe
     ends += _strips(source, axes, t, node)
     style.label_ends(axes, ends)
     unit = style.size_unit(float(free.max()))[1]
-    return style.finish(axes, f"Reclaim, {name}", f"free memory, {unit}")
+    unknown = "" if "watermarks" in source.summary else _NO_MARKS
+    return style.finish(axes, f"Reclaim, {name}{unknown}", f"free memory, {unit}")
 
 
 def _free_and_marks(axes: Any, t: Any, free: Any, marks: dict[str, int]) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.results.readable import readable_interval
+from numa_sim.results.report.comparisons import comparisons
 from numa_sim.results.report.drawn import Drawn, figures
 from numa_sim.results.report.page import Block, Code, Notes, Page, Paragraph, Section, Table
 from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request
@@ -47,7 +48,7 @@ def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
         Section("What was varied", [Table(_factors(sweep)), *_missing(sweep)]),
         Section("Pictures", figures(_pictures(sweep, chosen))),
         Section("Means", [_means(sweep, chosen)]),
-        Section("Comparisons", _comparisons(sweep, chosen)),
+        Section("Comparisons", comparisons(sweep, chosen, _crossed(sweep))),
         Section("How far to trust it", [
             Notes(tuple(_confidence(sweep, chosen))),
             Notes((*_requests(sweep), *WHAT_IS_WHAT)),
@@ -93,6 +94,11 @@ def _several(sweep: Sweep) -> list[str]:
         if len(values) > 1 and not zipped_with(sweep.design, name).intersection(several):
             several.append(name)
     return several
+
+
+def _crossed(sweep: Sweep) -> list[str]:
+    """Factors of several values but those of a sample, of which no two points differ in one factor only."""
+    return [name for name in _several(sweep) if name not in sampled_factors(sweep.design)]
 
 
 def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
@@ -144,31 +150,6 @@ def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
     return Table(table, remark + (f" {left} points more are in results.parquet." if left > 0 else ""))
 
 
-def _comparisons(sweep: Sweep, metrics: Sequence[str]) -> list[Block]:
-    """Every value of each factor against the first one, paired by replica; no two points of a sample differ so."""
-    replicas = {run.replica for run in sweep.design.finished()}
-    if len(replicas) < 2:
-        return []
-    blocks: list[Block] = []
-    for factor in [name for name in _several(sweep) if name not in sampled_factors(sweep.design)]:
-        first, *others = sweep.factors[factor]
-        table = text_table(f"{factor}, against {first}", "metric", factor, "difference", "clear?", left=2)
-        for metric in metrics:
-            for value in others:
-                compared = sweep.compare(metric, factor, value, first)
-                difference = readable_interval(compared.paired.difference, sweep.unit(metric))
-                table.add_row(metric, str(value), difference, "no" if compared.better is None else "yes")
-        if len(table.rows) <= _MOST_ROWS:
-            blocks.append(Table(table))
-    if blocks:
-        blocks.insert(0, Paragraph(
-            "Replicas of one number have the same random numbers at every point, so they are compared in pairs; other "
-            "factors are averaged over. A difference is clear if its 95 % interval excludes 0: one such interval in "
-            "twenty errs."
-        ))  # fmt: skip
-    return blocks
-
-
 def _confidence(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
     counts = sorted({interval.n for _, interval in sweep.intervals(metrics[0])})
     said = []
@@ -198,9 +179,10 @@ def _again(sweep: Sweep) -> list[Block]:
     folder = shlex.quote(sweep.folder.resolve().name)
     design = sweep.design
     text = json.dumps(design.config, indent=2, sort_keys=True)
+    one = [f"numa-sim reproduce {folder}/runs/{planned.run}" for planned in design.finished()[:1]]
     return [
         Paragraph("Each run is in a folder of its own that can be made again byte for byte:"),
-        Code(f"numa-sim reproduce {folder}/runs/{design.runs[0].run}\nnuma-sim sweep status {folder}"),
+        Code("\n".join([*one, f"numa-sim sweep status {folder}"])),
         Paragraph(f"The table of all runs is {folder}/results.parquet; model version {design.model_version}."),
         Code(text, "The whole configuration"),
     ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from sweep.tiny import config
 from sweep_folders import grid, make_sweep
 
 from numa_sim import Machine, write_run
@@ -20,6 +21,8 @@ from numa_sim.results.readable import readable_interval
 from numa_sim.results.report import default_name, write_report
 from numa_sim.results.report.trust import GIVEN_PARTS, MEASURED_PARTS, ORDINAL_PARTS
 from numa_sim.state.counters import TIME_PARTS
+from numa_sim.sweep import run_sweep
+from numa_sim.sweep.shards import Shard
 
 MEMORY = "machine.memory_per_node"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -155,11 +158,11 @@ def test_names_of_a_configuration_are_text_not_html(report):
     assert "<b>hog</b>" in page.cells
 
 
-def test_few_samples_are_warned_of_and_many_are_not(report, tmp_path):
+def test_few_samples_are_warned_of_and_many_are_not(report, tmp_path, quick):
     from numa_sim import Config
 
     rare = Machine(Config.of(**CONFIG | {"run": {"seed": 5, "sample": "1h"}})).run_to_end()
-    page = Page(write_report(write_run(rare, tmp_path / "rare"), tmp_path / "rare.html"))
+    page = Page(write_report(write_run(rare, tmp_path / "rare", picture=False), tmp_path / "rare.html"))
     assert (
         "Pictures over time are drawn from 2 samples, start and end included; for more, lower run.sample." in page.text
     )
@@ -183,6 +186,66 @@ def test_a_sweep_is_reported_with_intervals_and_what_is_missing(sweep, tmp_path)
     at = page.cells.index("8MiB", page.cells.index("clear?"))
     assert page.cells[at + 1 : at + 3] == [readable_interval(against.paired.difference), "yes"]
     assert against.better == "8MiB"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Pictures are drawn, but not rendered."""
+    monkeypatch.setattr("numa_sim.results.pictures.figure.contents", lambda drawn, form: b"<svg/>")
+
+
+def made(folder, config, without=()):
+    """A sweep of the runner's, without the runs of some points, as if they had failed."""
+    run_sweep(config, folder, jobs=0)
+    for run in json.loads((folder / "sweep.json").read_bytes())["runs"]:
+        if run["point"] in without:
+            shutil.rmtree(folder / "runs" / run["run"])
+    return folder
+
+
+WRITES = "workload.0.program.1.write"
+
+
+def test_values_without_a_pair_are_a_dash_with_its_reason_and_the_report_goes_on(tmp_path, quick):
+    """A point of which every run was quarantined: it has no pairs, the others have."""
+    folder = made(tmp_path / "sweep", config(replicas=2, grid={WRITES: [0.0, 0.5, 1.0]}), without=(0,))
+    page = Page(write_report(folder, tmp_path / "report.html", ("pgmajfault",)))
+    assert f"{WRITES}, against 0.5" in page.text  # the first value that has runs
+    at = page.cells.index("clear?")
+    assert page.cells[at + 1 : at + 5] == ["pgmajfault", "0.0", "–", "–"]
+    assert page.cells[at + 5 : at + 7] == ["pgmajfault", "1.0"]
+    assert page.cells[at + 7] != "–"
+    assert "–: no replica has pgmajfault for both 0.0 and 0.5." in page.text
+    assert "2 of 6 runs are not there; means are over those that are." in page.text
+    (again,) = re.findall(r"numa-sim reproduce (sweep/runs/\S+)", page.text)
+    assert (tmp_path / again).is_dir()
+
+
+def test_one_shard_of_a_sweep_is_reported_although_its_replicas_are_of_different_points(tmp_path, quick):
+    folder = tmp_path / "sweep"
+    run_sweep(config(replicas=3, grid={WRITES: [0.0, 1.0]}), folder, jobs=0, shard=Shard.parse("1/4"))
+    page = Page(write_report(folder, tmp_path / "report.html"))
+    assert "4 of 6 runs are not there" in page.text
+
+
+def test_groups_without_a_common_point_are_reported_without_comparisons(tmp_path, quick):
+    groups = [
+        {"grid": {"kernel.reclaim": ["lru"], WRITES: [0.0]}},
+        {"grid": {"kernel.reclaim": ["clock"], WRITES: [1.0]}},
+    ]
+    folder = made(tmp_path / "sweep", config(replicas=2, groups=groups))
+    page = Page(write_report(folder, tmp_path / "report.html"))
+    assert (
+        "nothing is compared with lru, as no points differ in nothing but kernel.reclaim = clock and lru." in page.text
+    )
+    assert "How to get it again" in page.text
+
+
+def test_a_sweep_without_any_finished_run_names_none_to_make_again(tmp_path, quick):
+    folder = made(tmp_path / "sweep", config(replicas=1, grid={WRITES: [0.0]}), without=(0,))
+    page = Page(write_report(folder, tmp_path / "report.html"))
+    assert "numa-sim sweep status sweep" in page.text
+    assert "numa-sim reproduce" not in page.text
 
 
 def exit_code(arguments, capsys):
