@@ -30,7 +30,17 @@ from numa_sim.config.limits import Setrlimit
 from numa_sim.config.memory_operations import Brk, Mlock, Mprotect, Mremap, Munlock, Protection
 from numa_sim.config.network import Receive
 from numa_sim.config.patterns import Accesses, Pattern
-from numa_sim.config.quantities import PAGE_BYTES, PositiveSize, Section, ShortTime, Size, Time, refuse, size
+from numa_sim.config.quantities import (
+    PAGE_BYTES,
+    CpuList,
+    PositiveSize,
+    Section,
+    ShortTime,
+    Size,
+    Time,
+    refuse,
+    size,
+)
 from numa_sim.config.scheduling import Nice, SchedYield
 from numa_sim.config.signal_operations import CatchableSignal, Kill, Prctl
 
@@ -188,7 +198,11 @@ class Repeat(Section):
 ChildName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class Fork(Section):
+class _Child(Section):
+    cpus: CpuList | None = Field(None, min_length=1, description='CPUs it may run on, like "0-3"; else its parent\'s')
+
+
+class Fork(_Child):
     """Make a child in a copy of the address space; the run goes on, with a warning, if that fails."""
 
     op: Literal["fork"]
@@ -198,7 +212,7 @@ class Fork(Section):
     )
 
 
-class Clone(Section):
+class Clone(_Child):
     """Make a thread: a child in this very address space; the run goes on, with a warning, if that fails."""
 
     op: Literal["clone"]
@@ -206,7 +220,7 @@ class Clone(Section):
     program: Steps = Field(min_length=1, max_length=10_000, description="the thread's operations")
 
 
-class Vfork(Section):
+class Vfork(_Child):
     """Make a child in this very address space, and sleep until it execs or exits."""
 
     op: Literal["vfork"]

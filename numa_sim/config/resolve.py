@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from numa_sim.config.machine import MAX_NODES, Machine
 from numa_sim.config.model import Config
@@ -17,8 +19,8 @@ def topology_of(config: Config) -> Topology:
     Raises
     ------
     ConfigError
-        An unknown preset, a machine that cannot exist, a curve model without a measured curve, or a workload on a CPU
-        the machine does not have.
+        An unknown preset, a machine that cannot exist, a curve model without a measured curve, or a workload, or
+        a child in it, on a CPU the machine does not have.
     """
     machine, origin = config.machine, config.origin
     topology = _named(machine, config)
@@ -37,10 +39,19 @@ def topology_of(config: Config) -> Topology:
         message = f"machine {topology.name!r} has no measured curve"
         raise ConfigError(origin, "machine.memory.model", message, ("queue", "none"))
     for index, workload in enumerate(config.workload):
-        if workload.cpus and workload.cpus[-1] >= topology.cpu_count:
-            message = f"the machine has no CPU {workload.cpus[-1]}"
-            raise ConfigError(origin, f"workload.{index}.cpus", message, (f"CPUs 0 to {topology.cpu_count - 1}",))
+        for path, cpus in _cpu_lists(workload, f"workload.{index}"):
+            if cpus[-1] >= topology.cpu_count:
+                message = f"the machine has no CPU {cpus[-1]}"
+                raise ConfigError(origin, f"{path}.cpus", message, (f"CPUs 0 to {topology.cpu_count - 1}",))
     return topology
+
+
+def _cpu_lists(part: Any, path: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The CPUs that a workload or operation at `path` names, and all those of the programs in it."""
+    if getattr(part, "cpus", None):
+        yield path, part.cpus
+    for index, operation in enumerate(getattr(part, "program", None) or ()):
+        yield from _cpu_lists(operation, f"{path}.program.{index}")
 
 
 def _named(machine: Machine, config: Config) -> Topology:

@@ -325,9 +325,7 @@ class Machine(simpy.Environment):
         row = self.rows.reserve()
         if row is None:
             raise SimulationError(f"more than {self.rows.limit} tasks (kernel.max_tasks allows no more)")
-        chosen = tuple(cpus) if cpus is not None else tuple(range(len(self.cpus)))
-        if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
-            raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
+        chosen = self._existing(cpus if cpus is not None else range(len(self.cpus)))
         record = self.kernel.tasks[row]
         record.nice, record.root, record.rawio = nice, int(root), int(root)
         for resource, limit in (limits or {}).items():
@@ -344,11 +342,18 @@ class Machine(simpy.Environment):
             record[field] = getattr(parent.record, field)
         record.parent = parent.index
         name = f"{parent.name}/{operation.name}-{parent.forks}"
-        child = self._enter_task(row, name, operation.program, parent.allowed, self.now_ns, "child")
+        cpus = parent.allowed if operation.cpus is None else self._existing(operation.cpus)
+        child = self._enter_task(row, name, operation.program, cpus, self.now_ns, "child")
         child.parent = parent
         parent.children.append(child)
         inherit(parent, child)
         return child
+
+    def _existing(self, cpus: Iterable[int]) -> tuple[int, ...]:
+        chosen = tuple(cpus)
+        if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
+            raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
+        return chosen
 
     def _enter_task(
         self, row: int, name: str, program: Any, cpus: tuple[int, ...], start_ns: int, kind: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ class Fork:
     program: Callable[[Any], Any]
     name: str
     flags: int = 0
+    cpus: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class ChildCalls(ABC):
 
     name: str
 
-    def fork(self, program: Callable[[Any], Any], name: str = "child") -> Fork:
+    def fork(self, program: Callable[[Any], Any], name: str = "child", cpus: Iterable[int] | None = None) -> Fork:
         """Make a child that runs `program` in a copy of this address space; ``yield`` gives its pid.
 
         The child is called like this task, a slash, `name` and a number.  It has the regions and open files of its
@@ -95,19 +96,27 @@ class ChildCalls(ABC):
             As for `Machine.add`: called with the child's handle, returns a generator of operations.
         name : str
             Without a slash.
+        cpus : iterable of int, optional
+            CPUs the child may run on; its parent's by default.
         """
-        return Fork(self._program("fork", program), self._child_name("fork", name))
+        return self._fork("fork", program, name, cpus, 0)
 
-    def vfork(self, program: Callable[[Any], Any], name: str = "child") -> Fork:
+    def vfork(self, program: Callable[[Any], Any], name: str = "child", cpus: Iterable[int] | None = None) -> Fork:
         """Make a child in this very address space, and sleep until it execs or exits; else as `fork`."""
-        return Fork(self._program("vfork", program), self._child_name("vfork", name), CLONE_VM | CLONE_VFORK)
+        return self._fork("vfork", program, name, cpus, CLONE_VM | CLONE_VFORK)
 
-    def clone(self, program: Callable[[Any], Any], name: str = "thread") -> Fork:
+    def clone(self, program: Callable[[Any], Any], name: str = "thread", cpus: Iterable[int] | None = None) -> Fork:
         """Make a thread: a child in this very address space (CLONE_VM); else as `fork`.
 
         Files opened later are not shared.
         """
-        return Fork(self._program("clone", program), self._child_name("clone", name), CLONE_VM)
+        return self._fork("clone", program, name, cpus, CLONE_VM)
+
+    def _fork(self, what: str, program: Any, name: object, cpus: Any, flags: int) -> Fork:
+        chosen = None if cpus is None else tuple(sorted(set(cpus)))
+        if chosen is not None and not (chosen and all(type(cpu) is int and cpu >= 0 for cpu in chosen)):
+            raise ConfigError("", f"{self.name}: {what}.cpus", f"got {cpus!r}", ("numbers of CPUs",))
+        return Fork(self._program(what, program), self._child_name(what, name), flags, chosen)
 
     def exec(
         self,

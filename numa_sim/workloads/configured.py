@@ -167,7 +167,7 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "fork" | "vfork" | "clone":
             child = _program(here.of_child(op.program))
             with suppress(OSError):  # the machine has warned
-                yield getattr(task, op.op)(child, op.name)
+                yield getattr(task, op.op)(child, op.name, op.cpus)
         case "exec":
             program = _program(_Position([_Frame(tuple(op.program))], {}, dict(files)))
             file = None if op.file is None else files[op.file]

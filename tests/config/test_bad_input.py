@@ -215,6 +215,13 @@ CROSS_CHECKS = [
     ("inline", {("machine", "file", 0, "holes", 0, "offset"): "5kB"}, "machine.file.0.holes.0.offset"),
     ("preset", {("machine", "file"): [{"name": "a", "size": "1MiB", "disk": "sda"}]}, "machine.file.0.disk"),
     ("inline", {("workload", 0, "cpus"): "0-4"}, "workload.0.cpus"),
+    ("inline", {("workload", 0, "program", 26, "cpus"): "0-4"}, "workload.0.program.26.cpus"),
+    ("inline", {("workload", 0, "program", 26, "cpus"): ""}, "workload.0.program.26.cpus"),
+    (
+        "inline",
+        {("workload", 0, "program", 10, "program"): [{"op": "fork", "cpus": "64"}]},
+        "workload.0.program.10.program.0.cpus",
+    ),
     ("inline", {("workload", 1, "name"): "program"}, "workload.1.name"),
     ("inline", {("workload", 0, "count"): 4096}, "workload.1.count"),
     ("inline", {("workload", 1, "trace", "file"): "none.npz"}, "workload.1.trace.file"),

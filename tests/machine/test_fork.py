@@ -10,7 +10,7 @@ from machine.small import NVME, PAGE, Program, counters, finish, free_pages, par
 
 from numa_sim.compiled import entry
 from numa_sim.config.kernel import Kernel as KernelTable
-from numa_sim.errors import ConfigError
+from numa_sim.errors import ConfigError, SimulationError
 from numa_sim.kernel.pgtable import get_pte
 from numa_sim.observe.events import recorded_events
 from numa_sim.processes.machine import Machine
@@ -181,6 +181,66 @@ def test_vfork_borrows_the_address_space_and_the_parent_sleeps_until_the_child_i
     assert order == ["child", "parent"]
     assert parts(machine)["sleep"] >= 1_000_000
     assert counters(machine)["fork_ptes"] == 0
+
+
+def test_children_run_where_they_are_told_to_or_where_their_parent_may() -> None:
+    """Three threads, one on each CPU, touch a third of a heap each: their pages are on their nodes."""
+
+    def grandchild(task: Any) -> Program:
+        yield task.compute(1)
+
+    def toucher(part: int) -> Any:
+        def child(task: Any) -> Program:
+            yield task.touch(heap, write=1.0, offset=part * 64 * PAGE, length=64 * PAGE)
+            yield task.fork(grandchild)
+            yield task.wait()
+
+        return child
+
+    def parent(task: Any) -> Program:
+        nonlocal heap
+        heap = yield task.mmap(192 * PAGE)
+        yield task.clone(toucher(0), "thread", [2])
+        yield task.fork(toucher(1), "forked", cpus=[1])
+        yield task.vfork(toucher(2), "vforked", cpus=[0, 0])
+        yield task.clone(grandchild, "free")
+        for _ in range(4):
+            yield task.wait()
+
+    heap = Region(0, 0)
+    machine = small(nodes=(4, 4, 4), cpus=("0", "1", "2"), run=FULL)
+    machine.add(parent, name="p", cpus=[1, 2])
+    finish(machine)
+    assert {task.name: task.allowed for task in machine.tasks} == {
+        "p": (1, 2),
+        "p/thread-1": (2,),
+        "p/thread-1/child-1": (2,),
+        "p/forked-2": (1,),
+        "p/forked-2/child-1": (1,),
+        "p/vforked-3": (0,),
+        "p/vforked-3/child-1": (0,),
+        "p/free-4": (1, 2),
+    }
+    spent = [parts(machine, task.index) for task in machine.tasks if task.allowed != (1, 2)]
+    assert [part["remote"] for part in spent] == [0] * 6
+    assert sum(part["local"] > 0 for part in spent) == 3
+
+
+@pytest.mark.parametrize(("cpus", "message"), [([], "numbers of CPUs"), ([-1], "numbers"), (["0"], "numbers")])
+def test_a_child_on_no_cpu_is_refused(cpus: Any, message: str) -> None:
+    def parent(task: Any) -> Program:
+        yield task.clone(lambda task: iter(()), cpus=cpus)
+
+    with pytest.raises(ConfigError, match=message):
+        run_whole(parent)
+
+
+def test_a_child_on_a_cpu_that_is_not_there_is_refused() -> None:
+    def parent(task: Any) -> Program:
+        yield task.clone(lambda task: iter(()), cpus=[0, 9])
+
+    with pytest.raises(SimulationError, match=r"task on CPUs \[0, 9\]: this machine has CPUs 0 to 0"):
+        run_whole(parent)
 
 
 def test_vfork_goes_on_when_the_child_execs() -> None:

@@ -220,7 +220,7 @@ class Twin(simpy.Environment):
         parent.forks += 1
         record = self.k.tasks[index]
         record.nice, record.parent = parent.record.nice, parent.index
-        cpus = [cpu.number for cpu in parent.allowed]
+        cpus = [cpu.number for cpu in parent.allowed] if op.cpus is None else op.cpus
         child = self.enter_task(index, f"{parent.handle.name}/{op.name}-{parent.forks}", op.program, cpus, self.now)
         child.parent = parent
         parent.children.append(child)

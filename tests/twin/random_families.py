@@ -23,6 +23,14 @@ def have_children(d: Draw, workload: dict[str, Any]) -> None:
             program.insert(d.number(2, len(program)), {"op": "wait", "all": d.chance(0.5)})
 
 
+def bind(d: Draw, program: list[dict[str, Any]], cpus: int) -> None:
+    """Bind a child in three to CPUs of its own."""
+    for operation in program:
+        if operation["op"] in ("fork", "vfork", "clone") and d.chance(0.3):
+            operation["cpus"] = ",".join(map(str, sorted({d.number(0, cpus - 1) for _ in range(d.number(1, cpus))})))
+        bind(d, operation.get("program", []), cpus)
+
+
 def _childhood(d: Draw, pages: int) -> list[dict[str, Any]]:
     """What a child does: a few accesses to its parent's region, perhaps rest before, and an end."""
     program: list[dict[str, Any]] = [

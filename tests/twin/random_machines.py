@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from twin.random_draw import Draw, random_pattern
-from twin.random_families import have_children, have_threads
+from twin.random_families import bind, have_children, have_threads
 
 from numa_sim.config.machine import MMUS
 from numa_sim.config.model import Config
@@ -84,6 +84,9 @@ def random_config(seed: int, accesses: int = 6000, families: bool = False) -> Co
     if own.chance(0.4) or families:
         for workload in workloads:
             have_threads(own, workload)
+    own = Draw(seed + 7 * 10**6)
+    for workload in workloads:
+        bind(own, workload["program"], sum(map(len, cpus)))
     return Config.of(
         machine=machine,
         kernel=kernel,
