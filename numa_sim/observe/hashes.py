@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -87,48 +88,56 @@ def touched_frames(k: Kernel, zone: int | None = None) -> list[tuple[int, int]]:
     """
     ranges = []
     for z in range(len(k.zones)) if zone is None else (zone,):
-        record = k.zones[z]
-        start, size = int(record.start_pfn), int(record.size)
-        if size == 0:
-            continue
-        n_virgin, node = int(record.nr_virgin), k.nodes[z // NR_ZONES]
-        holes = [(int(record.virgin_start[i]), int(record.virgin_end[i])) for i in range(n_virgin)]
-        holes.append((int(node.mem_map_start), int(node.mem_map_end)))
-        for hole_start, hole_end in sorted(holes):
-            if hole_end <= start or hole_start >= int(record.start_pfn) + size or hole_start >= hole_end:
+        record, node = k.zones[z], k.nodes[z // NR_ZONES]
+        start, n_virgin = int(record["start_pfn"]), int(record["nr_virgin"])
+        zone_end = start + int(record["size"])
+        virgin = zip(record["virgin_start"][:n_virgin].tolist(), record["virgin_end"][:n_virgin].tolist(), strict=True)
+        for hole_start, hole_end in sorted([*virgin, (int(node["mem_map_start"]), int(node["mem_map_end"]))]):
+            if hole_end <= start or hole_start >= zone_end or hole_start >= hole_end:
                 continue
             if hole_start > start:
                 ranges.append((start, hole_start))
             start = hole_end
-        if start < int(record.start_pfn) + size:
-            ranges.append((start, int(record.start_pfn) + size))
+        if start < zone_end:
+            ranges.append((start, zone_end))
     return sorted(ranges)
 
 
 def _feed(digest: Any, name: str, array: Any) -> None:
     """Add an array: its name and shape, then its fields one by one (padding between fields is not state)."""
     array = array.view(np.ndarray)
-    digest.update(f"{name} {array.shape}\n".encode())
-    for field in array.dtype.names or (None,):
+    parts = [f"{name} {array.shape}\n".encode()]
+    for field, little, heading, fed_as_zero in _fields(name, array.dtype):
+        values = array if field is None else array[field]
+        parts.append(heading)
+        if fed_as_zero:
+            parts.append(bytes(values.nbytes))
+        else:
+            parts.append((values if values.dtype == little else values.astype(little)).tobytes())
+    digest.update(b"".join(parts))
+
+
+@cache
+def _fields(name: str, dtype: np.dtype[Any]) -> tuple[tuple[str | None, np.dtype[Any], bytes, bool], ...]:
+    """Fields of an array that are fed (None: it has none), their little-endian types, headings, and which as zeros."""
+    found = []
+    for field in dtype.names or (None,):
         if field is not None and field in _OBSERVING.get(name, ()):
             continue
-        values = array if field is None else array[field]
-        if field in _FED_AS_ZERO.get(name, ()):
-            values = np.zeros_like(values)
-        little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-        digest.update(f"{field or ''} {little.dtype.str}\n".encode())
-        digest.update(little.data if little.size else b"")
+        little = (dtype if field is None else dtype[field]).base.newbyteorder("<")
+        heading = f"{field or ''} {little.str}\n".encode()
+        found.append((field, little, heading, field in _FED_AS_ZERO.get(name, ())))
+    return tuple(found)
 
 
 def _feed_buddy_map(digest: Any, k: Kernel) -> None:
     """Add the pair bits of the touched frames; all others are still 0."""
     for z in range(len(k.zones)):
-        first = int(k.zones[z].start_pfn)
+        first, maps = int(k.zones[z]["start_pfn"]), k.zones[z]["map_start"].tolist()
         for start, end in touched_frames(k, z):
             for order in range(MAX_ORDER - 1):
-                at = int(k.zones[z].map_start[order])
-                low = at + ((start - first) >> (order + 1))
-                high = at + ((end - first - 1) >> (order + 1)) + 1
+                low = maps[order] + ((start - first) >> (order + 1))
+                high = maps[order] + ((end - first - 1) >> (order + 1)) + 1
                 _feed(digest, f"buddy_map {z} {order}", k.buddy_map[low:high])
 
 
@@ -149,10 +158,11 @@ def _feed_swap(digest: Any, k: Kernel) -> None:
     """Add the slots of every area that was ever used."""
     for area in range(len(k.swap_info)):
         info = k.swap_info[area]
-        if int(info.max) == 0 or (int(info.inuse_pages) == 0 and int(info.pages_written) == 0):
+        slots = int(info["max"])
+        if slots == 0 or (int(info["inuse_pages"]) == 0 and int(info["pages_written"]) == 0):
             continue
-        start = int(info.map_start)
-        for at in range(start, start + int(info.max), _CHUNK):
-            to = min(at + _CHUNK, start + int(info.max))
+        start = int(info["map_start"])
+        for at in range(start, start + slots, _CHUNK):
+            to = min(at + _CHUNK, start + slots)
             for name in ("swap_map", "swap_cache", "swap_tags", "swap_lockmap", "shmem_slots"):
                 _feed(digest, f"{name} {area}", getattr(k, name)[at:to])

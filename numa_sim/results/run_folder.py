@@ -131,10 +131,9 @@ def _write_folder(final: Path, contents: dict[str, bytes], disk: FileLayer) -> N
 
 def _inner_folders(names: Iterable[str]) -> list[str]:
     """Folders in which the files lie, the outer ones first."""
-    inner: dict[str, None] = {}
-    for name in names:
-        inner |= dict.fromkeys(str(parent) for parent in reversed(PurePosixPath(name).parents[:-1]))
-    return list(inner)
+    direct = dict.fromkeys(name.rpartition("/")[0] for name in names)
+    parents = (reversed((folder, *PurePosixPath(folder).parents[:-1])) for folder in map(PurePosixPath, direct))
+    return list(dict.fromkeys(str(parent) for line in parents for parent in line if parent.name))
 
 
 def _refuse_existing(final: Path) -> None:

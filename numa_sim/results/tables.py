@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,7 @@ def node_table(series: TimeSeries) -> Any:
     """
     latency, queue, known = series.interval_means()
     means = [_column(values, known) for values in (latency, queue)]
-    columns = series.nodes.columns
-    arrays = [_column(series.nodes.rows[:, i]) for i in range(len(columns))]
-    return _table([*columns, *MEAN_COLUMNS], [*arrays, *means])
+    return _table((*series.nodes.columns, *MEAN_COLUMNS), [*_columns(series.nodes.rows), *means])
 
 
 def swap_table(series: TimeSeries) -> Any:
@@ -144,8 +143,7 @@ def access_table(accesses: AccessMap | None) -> Any:
     if accesses is None:
         return None
     rows = accesses.rows.rows
-    arrays = [_column(rows[:, i]) for i in range(len(ACCESS_COLUMNS))]
-    arrays.append(_column(rows[:, -1] / (accesses.region_bytes // PAGE_SIZE)))
+    arrays = [*_columns(rows[:, : len(ACCESS_COLUMNS)]), _column(rows[:, -1] / (accesses.region_bytes // PAGE_SIZE))]
     asked = {name: str(getattr(accesses, name)) for name in ("sample_ns", "aggregate_ns", "region_bytes")}
     return _table((*ACCESS_COLUMNS, NR_ACCESSES), arrays, asked)
 
@@ -231,19 +229,35 @@ def read_parquet(content: bytes) -> Any:
 
 
 def _series_table(series: Series) -> Any:
-    rows = series.rows
-    arrays = [_column(rows[:, i]) for i in range(len(series.columns))]
-    return _table(series.columns, arrays)
+    return _table(series.columns, _columns(series.rows))
 
 
-def _table(columns: Any, arrays: list[Any], metadata: dict[str, str] | None = None) -> Any:
+def _table(columns: tuple[Column, ...], arrays: list[Any], metadata: dict[str, str] | None = None) -> Any:
+    import pyarrow as pa
+
+    schema = _schema(columns, tuple(array.type for array in arrays))
+    if metadata:
+        schema = schema.with_metadata({**schema.metadata, **metadata})
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+@cache
+def _schema(columns: tuple[Column, ...], types: tuple[Any, ...]) -> Any:
+    """An Arrow schema; making one takes longer than all else of a small table."""
     import pyarrow as pa
 
     fields = [
-        pa.field(column.name, array.type, metadata={"unit": column.unit, "description": column.about})
-        for column, array in zip(columns, arrays, strict=True)
+        pa.field(column.name, kind, metadata={"unit": column.unit, "description": column.about})
+        for column, kind in zip(columns, types, strict=True)
     ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"format_version": "1", **(metadata or {})}))
+    return pa.schema(fields, metadata={"format_version": "1"})
+
+
+def _columns(rows: Any) -> list[Any]:
+    """Columns of int64 [rows, columns] as Arrow arrays, parts of one."""
+    n, columns = rows.shape
+    whole = _column(rows.T.ravel())
+    return [whole.slice(i * n, n) for i in range(columns)]
 
 
 def _column(values: Any, known: Any = None) -> Any:
