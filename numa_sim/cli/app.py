@@ -116,7 +116,7 @@ def reproduce(
     out: Annotated[Path | None, typer.Option(help="Run folder to write; else none is kept.")] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder with input files that RUN does not hold; may be repeated.", show_default=False),
+        typer.Option(metavar="FOLDER", help="Has input files that RUN does not hold; may be repeated."),
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also if RUN was made with another model version.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say something only if it differs.")] = False,
@@ -156,13 +156,19 @@ def show(
 @app.command()
 def plot(
     folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
-    picture: Annotated[str | None, typer.Option(help="Which picture; else an overview.", show_default=False)] = None,
+    picture: Annotated[
+        str | None, typer.Option(help="Which one (a wrong name lists all); else an overview.", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write: *.png, *.svg or *.pdf; else PICTURE.png here.")
     ] = None,
     options: Annotated[
         list[str] | None,
         typer.Option("--option", metavar="NAME=VALUE", help='Of the picture, like "node=1"; may be repeated.'),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FACTOR=VALUE", help="Of SWEEP only points with this value; may be repeated."),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Another run, to draw both and their difference.")
@@ -171,7 +177,7 @@ def plot(
     """Draw a picture of RUN or SWEEP."""
     from numa_sim.cli.drawing import draw
 
-    typer.echo(f"{draw(folder, picture, out, options or (), against)}: written")
+    typer.echo(f"{draw(folder, picture, out, options or (), where or (), against)}: written")
 
 
 @app.command()
@@ -195,7 +201,7 @@ def verify(
 def events(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     names: Annotated[
-        list[str] | None, typer.Option("--name", help="Only events of this name; may be repeated.", show_default=False)
+        list[str] | None, typer.Option("--name", metavar="NAME", help="Only events of this name; may be repeated.")
     ] = None,
     task: Annotated[str | None, typer.Option(help="Only events of this task.", show_default=False)] = None,
 ) -> None:
@@ -253,7 +259,8 @@ def miss_ratio_curves(
     trace: Annotated[Path, typer.Argument(metavar="TRACE", help="Recorded trace.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help="numa_sim, lackey, oracleGeneral, csv or damon.")] = "numa_sim",
     policies: Annotated[
-        list[str] | None, typer.Option("--policy", help="lru, fifo, clock, ...; may be repeated; else lru.")
+        list[str] | None,
+        typer.Option("--policy", metavar="POLICY", help="lru, fifo, clock, ...; may be repeated; else lru."),
     ] = None,
     sizes: Annotated[
         str | None,
@@ -270,7 +277,9 @@ def miss_ratio_curves(
 
 @app.command()
 def presets(
-    name: Annotated[str | None, typer.Argument(help="Describe this one.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[PRESET]", help="Describe this one.", show_default=False)
+    ] = None,
 ) -> None:
     """List the machines that come with numa_sim, or describe one."""
     from numa_sim.cli.showing import preset_text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from numa_sim.errors import ConfigError
 
-__all__ = ["draw"]
+__all__ = ["draw", "named_values"]
 
 _OVERVIEW: Final = "overview"
 _KINDS: Final[tuple[tuple[str, str, Callable[[Any], bool]], ...]] = (
@@ -26,7 +26,12 @@ _KINDS: Final[tuple[tuple[str, str, Callable[[Any], bool]], ...]] = (
 
 
 def draw(
-    folder: Path, picture: str | None, out: Path | None, options: Sequence[str], against: Path | None = None
+    folder: Path,
+    picture: str | None,
+    out: Path | None,
+    options: Sequence[str] = (),
+    where: Sequence[str] = (),
+    against: Path | None = None,
 ) -> Path:
     """Draw a picture of a run folder or sweep folder and write it.
 
@@ -40,6 +45,8 @@ def draw(
         File to write; else the picture's name with ``.png``, in the current folder.
     options : sequence of str
         Like ``node=1``: values are JSON, or else texts.
+    where : sequence of str
+        Like ``kernel.reclaim=lru``: of a sweep, only points with these values of factors.
     against : Path, optional
         A second run folder.
 
@@ -53,20 +60,25 @@ def draw(
     from numa_sim.results.pictures.figure import save
     from numa_sim.results.sweep_folder import SWEEP
 
-    values = _values(options)
+    values = named_values("--option", "NAME=VALUE", options)
+    is_sweep = against is None and (folder / SWEEP).is_file()
+    if where:
+        if not is_sweep:
+            raise ConfigError("--where", "", "chooses points of a sweep; a run is one point", ("a sweep folder",))
+        values["where"] = named_values("--where", "FACTOR=VALUE", where)
     drawn: Any
     if against is not None:
         picture = picture or "two_runs"
         values.setdefault("names", [folder.name, against.name])
         plot = drawing(picture, "runs").plot
         drawn = plot((open_run(folder), open_run(against)), **_checked(picture, plot, values))
-    elif (folder / SWEEP).is_file():
+    elif is_sweep:
         from numa_sim.results.sweep import open_sweep
 
         if picture is None:
             values.setdefault("metric", "end_ns")
         picture = picture or "facets"
-        plot = drawing(picture, "sweep").plot
+        plot = _in_panels if picture == "facets" and "panels" in values else drawing(picture, "sweep").plot
         drawn = plot(open_sweep(folder), **_checked(picture, plot, values))
     elif picture in (None, _OVERVIEW):
         picture = _OVERVIEW
@@ -77,13 +89,29 @@ def draw(
     return save(drawn, out if out is not None else Path(f"{picture}.png"))
 
 
-def _values(options: Sequence[str]) -> dict[str, Any]:
-    """Options by name."""
+def _in_panels(
+    source: Any,
+    ax: Any = None,
+    *,
+    metric: str,
+    panels: str,
+    x: str | None = None,
+    by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+) -> Any:
+    """Facets with a panel for each value of a third factor."""
+    from numa_sim.results.pictures.facets import facets
+
+    return facets(source, metric=metric, x=x, by=by, panels=panels, where=where)
+
+
+def named_values(option_name: str, form: str, options: Sequence[str]) -> dict[str, Any]:
+    """Values by name, as an option that may be repeated gives them: JSON, or else texts; ConfigError without a =."""
     values: dict[str, Any] = {}
     for option in options:
         name, equals, text = option.partition("=")
         if not equals:
-            raise ConfigError("--option", "", f"{option!r} says nothing", ("NAME=VALUE",))
+            raise ConfigError(option_name, "", f"{option!r} says nothing", (form,))
         try:
             values[name.strip()] = json.loads(text)
         except ValueError:

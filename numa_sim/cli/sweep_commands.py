@@ -81,9 +81,14 @@ def table(
     metric: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Mean of this; may be repeated; else a few common ones.")
     ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="FACTOR=VALUE", help="Only points with this value; may be repeated.")
+    ] = None,
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
 ) -> None:
     """Print means over the replicas of SWEEP with their intervals."""
+    from numa_sim.cli.drawing import named_values
     from numa_sim.cli.sweep_view import print_sweep_table
 
-    print_sweep_table(folder, by or (), metric or (), confidence)
+    chosen = named_values("--where", "FACTOR=VALUE", where or ())
+    print_sweep_table(folder, by or (), metric or (), chosen, confidence)

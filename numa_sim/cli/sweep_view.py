@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.sweep import HEADLINE_METRICS, Sweep, open_sweep
+from numa_sim.results.sweep_factors import text_of
 from numa_sim.results.text_tables import text_table
 
 __all__ = ["print_sweep_table"]
@@ -20,7 +21,12 @@ _PLAIN_WIDTH = 160
 
 
 def print_sweep_table(
-    folder: Path, by: Sequence[str], metrics: Sequence[str], confidence: float = 0.95, console: Console | None = None
+    folder: Path,
+    by: Sequence[str],
+    metrics: Sequence[str],
+    where: Mapping[str, Any],
+    confidence: float = 0.95,
+    console: Console | None = None,
 ) -> None:
     """Print means over replicas, half widths of their intervals, and numbers of replicas.
 
@@ -32,6 +38,8 @@ def print_sweep_table(
         Factors to tell apart; all if there are none.
     metrics : sequence of str
         Columns of the sweep's table; a few common ones if there are none.
+    where : mapping
+        Only points with these values of factors.
     confidence : float
         Of the intervals.
     console : Console, optional
@@ -46,7 +54,7 @@ def print_sweep_table(
     if not screen.is_terminal and console is None:
         screen = Console(width=_PLAIN_WIDTH)
     sweep = open_sweep(folder)
-    table = _means_table(sweep, list(by) or list(sweep.design.factors), metrics or HEADLINE_METRICS, confidence)
+    table = _means_table(sweep, list(by) or list(sweep.design.factors), metrics or HEADLINE_METRICS, where, confidence)
     screen.print(Text(f"{folder}: {sweep.headline}"))
     screen.print()
     screen.print(table)
@@ -56,8 +64,10 @@ def print_sweep_table(
     )
 
 
-def _means_table(sweep: Sweep, by: Sequence[str], metrics: Sequence[str], confidence: float) -> Any:
-    columns = [sweep.intervals(metric, by, confidence) for metric in metrics]
+def _means_table(
+    sweep: Sweep, by: Sequence[str], metrics: Sequence[str], where: Mapping[str, Any], confidence: float
+) -> Any:
+    columns = [sweep.intervals(metric, by, confidence, where) for metric in metrics]
     table = text_table("Means", *by, "n", *metrics, left=len(by))
     for cells in zip(*columns, strict=True):
         factors = cells[0][0]
@@ -66,6 +76,6 @@ def _means_table(sweep: Sweep, by: Sequence[str], metrics: Sequence[str], confid
             readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
             for metric, (_, interval) in zip(metrics, cells, strict=True)
         ]
-        words = ["-" if value is None else str(value) for value in factors]
+        words = [text_of(value) for value in factors]
         table.add_row(*words, " to ".join(str(n) for n in (counts[0], counts[-1])[: len(counts)]), *said)
     return table

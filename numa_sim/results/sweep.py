@@ -15,7 +15,7 @@ from numa_sim.results.frames import frame_library
 from numa_sim.results.readable import plural, readable_interval
 from numa_sim.results.run import Run, open_run
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
-from numa_sim.results.sweep_factors import factor_values
+from numa_sim.results.sweep_factors import factor_values, text_of
 from numa_sim.results.sweep_folder import FAILURES, PlannedRun, SweepDesign, read_design
 from numa_sim.results.sweep_means import NUMBERS, checked_metric, compared, means
 from numa_sim.statistics import Comparison, Interval
@@ -297,7 +297,7 @@ class Sweep:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in (*names, "n", *HEADLINE_METRICS))
         lines = []
         for row, (factors, first) in enumerate(columns[HEADLINE_METRICS[0]][:_MOST_ROWS]):
-            cells = [*map(str, factors), str(first.n)]
+            cells = [*map(text_of, factors), str(first.n)]
             cells += [readable_interval(columns[metric][row][1], self.unit(metric)) for metric in HEADLINE_METRICS]
             lines.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
         left = len(columns[HEADLINE_METRICS[0]]) - len(lines)

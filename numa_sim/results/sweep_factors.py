@@ -17,6 +17,7 @@ __all__ = [
     "point_factors",
     "sampled_factors",
     "selected_points",
+    "text_of",
     "zipped_with",
 ]
 
@@ -50,6 +51,11 @@ def factor_values(design: SweepDesign) -> dict[str, list[Any]]:
     return {name: [value for value in values if value is not None] for name, values in found.items()}
 
 
+def text_of(value: Any) -> str:
+    """A factor's value for people, as configurations and ``--where`` have it; - for a point without the factor."""
+    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def is_grid(design: SweepDesign) -> bool:
     """Whether the points are all combinations of the factors' values, each once."""
     points = list(point_factors(design).values())
@@ -71,10 +77,10 @@ def selected_points(design: SweepDesign, where: Mapping[str, Any]) -> dict[int, 
     _check_factors(design, list(where))
     known, points = factor_values(design), point_factors(design)
     for name, wanted in where.items():
-        value = next((value for value in known[name] if value == wanted or str(value) == str(wanted)), None)
+        value = next((value for value in known[name] if value == wanted or text_of(value) == text_of(wanted)), None)
         if value is None:
-            said = ", ".join(map(str, known[name]))
-            raise RunFolderError(design.folder, f"factor {name} never is {wanted!r} (allowed: {said})")
+            said = ", ".join(map(text_of, known[name]))
+            raise RunFolderError(design.folder, f"factor {name} never is {text_of(wanted)!r} (allowed: {said})")
         points = {point: factors for point, factors in points.items() if factors[name] == value}
     return points
 

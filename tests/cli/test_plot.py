@@ -108,6 +108,7 @@ def test_every_picture_of_a_sweep(sweep: Path, tmp_path: Path, name: str | None,
         (["--picture", "node_fill", "--option", "nodes=0"], "0 is not a list of node numbers"),
         (["--picture", "access_map", "--option", "process=1"], "there is no process 1 (allowed: "),
         (["--picture", "topology", "--option", "pos=1"], "topology has no such option (allowed: none)"),
+        (["--where", "machine.swap.0.device=nvme"], "--where: chooses points of a sweep; a run is one point"),
         (["--against", "no/such/run"], "no/such/run: does not exist"),
     ],
 )  # fmt: skip
@@ -131,6 +132,15 @@ def test_a_missing_recording_says_how_to_get_it(
     assert f"record it with {ALL[name].needs}" in capsys.readouterr().err
 
 
+def test_points_of_a_sweep_are_chosen_by_where(sweep: Path, tmp_path: Path) -> None:
+    for name, chosen in (("all", ()), ("some", ("--where", "machine.swap.0.device=nvme"))):
+        assert plot(sweep, *chosen, "--out", tmp_path / f"{name}.svg") == 0
+    drawn = [(tmp_path / name).read_text().replace("\n", "") for name in ("all.svg", "some.svg")]
+    assert ["fixed: device = nvme" in svg for svg in drawn] == [False, True]
+    panels = ("--picture", "facets", "--option", "metric=end_ns", "--option", "panels=machine.swap.0.device")
+    assert plot(sweep, *panels, "--out", tmp_path / "panels.png") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -138,6 +148,9 @@ def test_a_missing_recording_says_how_to_get_it(
         (["--picture", "difference"], "--option: metric: difference needs it (allowed: --option metric=...)"),
         (["--picture", "facets", "--option", "metric=pgfaults"], "there is no 'pgfaults' (allowed: "),
         (["--option", "where=1"], "1 is not factors with values"),
+        (["--where", "device=nvme"], "no factor 'device' (allowed: machine.nodes.0.memory, machine.swap.0.device)"),
+        (["--where", "machine.swap.0.device=hdd"], "device: is never 'hdd' (allowed: nvme, zram)"),
+        (["--where", "machine.swap.0.device"], "--where: 'machine.swap.0.device' says nothing (allowed: FACTOR=VALUE)"),
     ],
 )
 def test_mistakes_with_sweeps(sweep: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

@@ -80,5 +80,6 @@ def plot(
         style.empty(axes, "no pairs of runs")
     unit = style.unit_axis(axes.xaxis, "" if relative else rows.units.get(metric, ""))
     axes.set_xlabel(f"difference, % of {short(factor, b)}" if relative else f"difference{unit}")
+    style.caption(axes, rows.caption)
     axes.margins(x=0.15)
     return style.finish(axes, f"{metric}: {short(factor, a)} less {short(factor, b)}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from numa_sim.results.pictures import style
 from numa_sim.results.pictures.sweep_points import Rows, Scale, scale_of, short, short_name
+from numa_sim.results.sweep_factors import text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from numa_sim.statistics import Interval
 
 MARKERS = "os^Dv<>P"
+Ends = list[tuple[str, float, dict[str, Any]]]
+"""Name, height of the end, and look of each line, for `style.label_ends`."""
 _ASIDE_PT = 2.5
 """Points of one place are drawn so far beside each other, lest their error bars cover each other."""
 
@@ -44,7 +47,7 @@ def plot(
     x, by : str, optional
         Factors; else the first and the second that have several values.
     where : mapping, optional
-        Values of the factors that are not drawn.
+        Values of the factors that are not drawn, which are written below the axis.
     title : str, optional
         Else the metric's name.
 
@@ -60,17 +63,24 @@ def plot(
         An unknown column, or a factor of several values that is neither drawn nor chosen.
     """
     rows = Rows.of(source).where(where or {})
-    x, by = chosen_factors(rows, x, by)
+    axes = style.axes_of(ax, (4.6, 3.0))
+    ends = _drawn(rows, axes, metric, *chosen_factors(rows, x, by), metric if title is None else title)
+    style.caption(axes, rows.caption)
+    style.label_ends(axes, ends)
+    return axes
+
+
+def _drawn(rows: Rows, axes: Axes, metric: str, x: str, by: str | None, title: str) -> Ends:
+    """Draw means of a metric; return the lines' ends, to be labelled once the axes have their final limits."""
     scattered = x in rows.sampled
     if not scattered:
         rows.refuse_mixing(metric, x, by)
     lines = rows.points(metric, x, by) if scattered else rows.intervals(metric, x, by)
-    axes = style.axes_of(ax, (4.6, 3.0))
     names = [] if by is None else [short(by, value) for value in lines]
-    draw_lines(axes, lines, scale_of(rows.values(x)), names, joined=not scattered)
+    ends = draw_lines(axes, lines, scale_of(rows.values(x)), names, joined=not scattered)
     axes.set_xlabel(with_unit(short_name(x), scale_of(rows.values(x)).unit))
-    label = metric + style.unit_axis(axes.yaxis, rows.units.get(metric, ""))
-    return style.finish(axes, metric if title is None else title, label)
+    style.finish(axes, title, metric + style.unit_axis(axes.yaxis, rows.units.get(metric, "")))
+    return ends
 
 
 def facets(
@@ -87,20 +97,24 @@ def facets(
 
     rows = Rows.of(source).where(where or {})
     values = rows.values(panels)
+    x, by = chosen_factors(rows, x, by, panels)
     figure = Picture(figsize=(0.8 + 2.6 * len(values), 2.8), layout="constrained")
-    for value, axes in zip(
-        values, figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0], strict=True
-    ):
-        fixed = {**(where or {}), panels: value}
-        plot(source, axes, metric=metric, x=x, by=by, where=fixed, title=short(panels, value))
-        if value != values[0]:
-            axes.set_ylabel("")
+    each = figure.subplots(1, len(values), sharex=True, sharey=True, squeeze=False)[0]
+    ends = [
+        _drawn(rows.where({panels: value}), axes, metric, x, by, short(panels, value))
+        for value, axes in zip(values, each, strict=True)
+    ]
+    for axes, at in zip(each, ends, strict=True):  # now that all panels have their common limits
+        style.label_ends(axes, at)
+        axes.set_ylabel(axes.get_ylabel() if axes is each[0] else "")
+    if rows.caption:
+        figure.supxlabel(rows.caption, fontsize=style.LABEL_PT)
     return figure
 
 
-def chosen_factors(rows: Rows, x: str | None, by: str | None) -> tuple[str, str | None]:
+def chosen_factors(rows: Rows, x: str | None, by: str | None, panels: str | None = None) -> tuple[str, str | None]:
     """The factors to draw: the named ones, else the first ones that have several values and are not zipped."""
-    many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by)]
+    many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by, panels)]
     if x is None:
         x = many.pop(0) if many else (rows.factors[0] if rows.factors else "point")
     if by is None and x in rows.columns and x not in rows.sampled:
@@ -114,8 +128,8 @@ def draw_lines(
     scale: Scale,
     names: Sequence[str],
     joined: bool = True,
-) -> None:
-    """Draw means with error bars, a line each or points that are not joined; `names` are written at their ends."""
+) -> Ends:
+    """Draw means with error bars, a line each or points that are not joined; return where the lines of `names` end."""
     from matplotlib.transforms import offset_copy
 
     looks: list[dict[str, Any]] = []
@@ -138,7 +152,7 @@ def draw_lines(
             axes.update_datalim([(at[0], 0.0)])
             bars[0].sticky_edges.y.append(0.0)
     if scale.categories:
-        axes.set_xticks(list(scale.at.values()), [str(value) for value in scale.at])
+        axes.set_xticks(list(scale.at.values()), [text_of(value) for value in scale.at])
         axes.margins(x=0.12)
     elif joined:
         if scale.spread:
@@ -147,12 +161,11 @@ def draw_lines(
         axes.set_xticks([], minor=True)
     if not any(lines.values()):
         style.empty(axes, "no finished runs")
-        return
-    ends = [
+        return []
+    return [
         (name, line[-1][1].estimate if line else np.nan, look)
         for name, line, look in zip(names, lines.values(), looks, strict=False)
     ]
-    style.label_ends(axes, ends)
 
 
 def with_unit(name: str, unit: str) -> str:

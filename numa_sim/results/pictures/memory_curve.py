@@ -56,8 +56,10 @@ def plot(
     scale = scale_of(rows.values(x))
     lines = rows.intervals(metric, x, by)
     in_order = {group: sorted(line, key=lambda point: scale.at[point[0]]) for group, line in lines.items()}
-    draw_lines(axes, in_order, scale, [] if by is None else [short(by, value) for value in lines])
+    ends = draw_lines(axes, in_order, scale, [] if by is None else [short(by, value) for value in lines])
     axes.set_xlabel(with_unit("memory" if "memory" in x else x, scale.unit))
+    style.caption(axes, rows.caption)
+    style.label_ends(axes, ends)
     label = metric + style.unit_axis(axes.yaxis, rows.units.get(metric, ""))
     return style.finish(axes, f"{metric} by size of memory", label)
 

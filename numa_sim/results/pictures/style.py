@@ -9,6 +9,7 @@ lightness too, so that a grey print can be read.  Text is 7 points or larger at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "axes_of",
+    "caption",
     "colour_scale",
     "empty",
     "finish",
@@ -44,6 +46,8 @@ TITLE_PT, LABEL_PT, SMALL_PT = 9.0, 8.0, 7.0
 _LINES: Final = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES: Final = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 """As many as share no divisor with the colours: 35 lines differ from each other."""
+_LETTER: Final = 0.5
+"""Mean width of a letter, in heights of the text."""
 _MOST_LABELS: Final = 20
 _WIDE_INCHES: Final = 5.0
 
@@ -103,6 +107,13 @@ def finish(axes: Axes, title: str, ylabel: str = "", *, grid: bool = True) -> Ax
     if grid:
         axes.grid(alpha=0.3, linewidth=0.5)
     return axes
+
+
+def caption(axes: Axes, text: str) -> None:
+    """Write a remark below the label of the x axis, in as many lines as it needs; nothing if it is empty."""
+    if text:
+        width = max(int(inches(axes)[0] * 72 / (LABEL_PT * _LETTER)), 20)
+        axes.set_xlabel("\n".join([axes.get_xlabel(), *wrap(text, width)]))
 
 
 def legend(axes: Axes, **how: Any) -> None:

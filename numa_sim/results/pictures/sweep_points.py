@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
 from numa_sim.errors import ConfigError
 from numa_sim.results.readable import time_unit
-from numa_sim.results.sweep_factors import sampled_factors
+from numa_sim.results.sweep_factors import sampled_factors, text_of
 from numa_sim.statistics import Interval, mean_interval, paired
 from numa_sim.units import parse_bytes, parse_ns
 
@@ -34,20 +34,25 @@ class Rows:
         Units of columns that have one.
     sampled : frozenset of str
         Factors of points that fill a space, which all differ from point to point.
+    held : mapping
+        What `where` chose.
     """
 
     columns: dict[str, list[Any]]
     factors: tuple[str, ...]
     units: dict[str, str]
     sampled: frozenset[str] = frozenset()
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: Any) -> Rows:
         """From a sweep (anything with a ``table``), its pyarrow.Table, or a sequence of dicts with a ``replica`` each.
 
-        In a sequence of dicts, what is no number and not of the design is a factor, and so is ``factors`` of the
-        source if it has that.
+        Rows stay as they are.  In a sequence of dicts, what is no number and not of the design is a factor, and so is
+        ``factors`` of the source if it has that.
         """
+        if isinstance(source, Rows):
+            return source
         table = getattr(source, "table", source)
         table = table() if callable(table) else table
         if isinstance(table, Sequence):
@@ -72,15 +77,40 @@ class Rows:
         return self.columns[name]
 
     def where(self, chosen: Mapping[str, Any]) -> Rows:
-        """Only rows in which factors have the chosen values."""
-        kept = list(range(len(next(iter(self.columns.values()), []))))
-        for name, value in chosen.items():
-            values = self.column(name, "where")
-            if value not in values:
-                raise ConfigError("sweep", f"where.{name}", f"is never {value!r}", _distinct(values))
-            kept = [i for i in kept if values[i] == value]
-        columns = {name: [values[i] for i in kept] for name, values in self.columns.items()}
-        return replace(self, columns=columns)
+        """Only rows in which factors have the chosen values; a value may be given as its text.
+
+        Raises
+        ------
+        ConfigError
+            For what is no factor, a value it never has, or values that it never has together with the others.
+        """
+        rows = self
+        for name, wanted in chosen.items():
+            if name not in (*self.factors, *_DESIGN):
+                raise ConfigError("sweep", "where", f"there is no factor {name!r}", self.factors or ("none",))
+            value = rows.value(name, wanted)
+            kept = [i for i, each in enumerate(rows.columns[name]) if each == value]
+            columns = {column: [values[i] for i in kept] for column, values in rows.columns.items()}
+            rows = replace(rows, columns=columns, held={**rows.held, name: value})
+        return rows
+
+    def value(self, factor: str, wanted: Any, what: str = "where.") -> Any:
+        """The value of a factor that equals the wanted one, or has its text; ConfigError if it is never that."""
+        values = _distinct(self.column(factor, "factor"))
+        same = (value for value in values if value == wanted and isinstance(value, bool) == isinstance(wanted, bool))
+        alike = (value for value in values if text_of(value) == text_of(wanted))
+        found = next(same, next(alike, None))
+        if found is None:
+            raise ConfigError(
+                "sweep", what + factor, f"is never {text_of(wanted)!r}", [text_of(value) for value in values]
+            )
+        return found
+
+    @property
+    def caption(self) -> str:
+        """What was held fixed, of that which the sweep varied: a line for the picture; empty if that is nothing."""
+        held = ", ".join(f"{short_name(name)} = {text_of(value)}" for name, value in self.held.items())
+        return f"fixed: {held}" if held else ""
 
     def refuse_mixing(self, metric: str, x: str, by: str | None) -> None:
         """Raise ConfigError if a column is unknown, or a factor not named has several values: a mean would mix them."""
@@ -90,8 +120,8 @@ class Rows:
         for name in self.factors:
             if name not in (x, by) and not self.follows(name, x, by):
                 values = _distinct(self.columns[name])
-                message = f"has several values: draw it as x or by, or choose one with where={{{name!r}: ...}}"
-                raise ConfigError("sweep", name, message, values)
+                message = f"has several values: draw it as x or by, or choose one: --where {name}=VALUE, where={{...}}"
+                raise ConfigError("sweep", name, message, [text_of(value) for value in values])
 
     def follows(self, name: str, x: str, by: str | None = None) -> bool:
         """Whether a factor has one value at each value of x and by, such as one that is zipped with x."""
@@ -128,9 +158,7 @@ class Rows:
 
     def differences(self, metric: str, factor: str, a: Any, b: Any) -> dict[str, tuple[Interval, float]]:
         """Mean of ``a - b`` over replicas that have both, and the mean of b, at each setting of the other factors."""
-        for value in (a, b):
-            if value not in self.values(factor):
-                raise ConfigError("sweep", factor, f"is never {value!r}", self.values(factor))
+        a, b = (self.value(factor, value, "") for value in (a, b))
         others = [name for name in self.factors if name != factor and len(_distinct(self.columns[name])) > 1]
         samples: dict[str, dict[Any, dict[Any, float]]] = {}
         for i, number in enumerate(self.column(metric)):
@@ -199,7 +227,7 @@ def short_name(factor: str) -> str:
 
 def short(factor: str, value: Any) -> str:
     """A factor's value for people: texts say what they are, numbers and truths need the factor's name."""
-    return str(value) if isinstance(value, str) else f"{short_name(factor)} {value}"
+    return value if isinstance(value, str) else f"{short_name(factor)} {text_of(value)}"
 
 
 def _size_unit(n_bytes: float) -> tuple[int, str]:

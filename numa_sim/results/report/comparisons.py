@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from numa_sim.errors import RunFolderError
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.report.page import Block, Notes, Paragraph, Table
-from numa_sim.results.sweep_factors import selected_points
+from numa_sim.results.sweep_factors import selected_points, text_of
 from numa_sim.results.text_tables import text_table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _against_first(sweep: Sweep, metrics: Sequence[str], factor: str) -> list[Bl
     """Each value against the first that has finished runs; below it why values have nothing to be compared with."""
     first = _first_there(sweep, factor)
     others = [value for value in sweep.factors[factor] if value != first]
-    table = text_table(f"{factor}, against {first}", "metric", factor, "difference", "clear?", left=2)
+    table = text_table(f"{factor}, against {text_of(first)}", "metric", factor, "difference", "clear?", left=2)
     reasons: dict[str, None] = {}
     for metric in metrics:
         for value in others:
@@ -55,13 +55,13 @@ def _against_first(sweep: Sweep, metrics: Sequence[str], factor: str) -> list[Bl
                 compared = sweep.compare(metric, factor, value, first)
             except RunFolderError as error:  # no pair: runs failed, are not there yet, or differ in more than this
                 reasons.setdefault(f"{NOTHING}: {error.message}.")
-                table.add_row(metric, str(value), NOTHING, NOTHING)
+                table.add_row(metric, text_of(value), NOTHING, NOTHING)
                 continue
             difference = readable_interval(compared.paired.difference, sweep.unit(metric))
-            table.add_row(metric, str(value), difference, "no" if compared.better is None else "yes")
+            table.add_row(metric, text_of(value), difference, "no" if compared.better is None else "yes")
     if all(row[2] == NOTHING for row in table.rows):
         why = next(iter(reasons), "").removeprefix(f"{NOTHING}: ")
-        return [Notes((f"{factor}: nothing is compared with {first}, as {why}",))]
+        return [Notes((f"{factor}: nothing is compared with {text_of(first)}, as {why}",))]
     return [Table(table, " ".join(reasons))] if len(table.rows) <= _MOST_ROWS else []
 
 

@@ -10,10 +10,11 @@ from numa_sim.results.report.page import Block, Figure, Figures, Notes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
 __all__ = ["figures", "pictures_of_run"]
 
-Drawn = tuple[str, str, Callable[[], "Axes"]]
+Drawn = tuple[str, str, Callable[[], "Axes | Drawing"]]
 """Name of a picture, what it shows, and how it is drawn."""
 
 

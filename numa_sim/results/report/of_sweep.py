@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from numa_sim.results.manifest import ENVIRONMENT
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.report.comparisons import comparisons
 from numa_sim.results.report.drawn import Drawn, figures
 from numa_sim.results.report.page import Block, Code, Notes, Page, Paragraph, Section, Table
 from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request
-from numa_sim.results.sweep_factors import sampled_factors, zipped_with
+from numa_sim.results.sweep_factors import sampled_factors, text_of, zipped_with
 from numa_sim.results.text_tables import TextTable, text_table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from numa_sim.results.sweep import Sweep
 
 __all__ = ["METRICS", "page_of_sweep"]
@@ -25,6 +30,7 @@ METRICS: Final = ("end_ns", "mean_latency_ns", "numa_miss", "pgmajfault", "pswpo
 _MOST_ROWS: Final = 60
 _FEW_REPLICAS: Final = 5
 _WIDE: Final = 0.1
+_MOST_PANELS: Final = 4
 _MEMORY: Final = ("memory", "memory_per_node")
 
 
@@ -55,7 +61,14 @@ def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
         ]),
         Section("How to get it again", _again(sweep)),
     ]  # fmt: skip
-    return Page(sweep.folder.resolve().name, sweep.headline, sections, "numa_sim, report of a sweep")
+    return Page(sweep.folder.resolve().name, sweep.headline, sections, f"{_made_by(sweep)}, report of a sweep")
+
+
+def _made_by(sweep: Sweep) -> str:
+    """The program and its version, or versions if a sweep was continued with another one."""
+    files = [sweep.design.folder_of(planned.run) / ENVIRONMENT for planned in sweep.design.finished()]
+    versions = sorted({str(json.loads(file.read_bytes()).get("numa_sim", "")) for file in files})
+    return f"numa_sim {' and '.join(versions)}".strip()
 
 
 def _differs(sweep: Sweep, metric: str) -> bool:
@@ -66,7 +79,7 @@ def _differs(sweep: Sweep, metric: str) -> bool:
 def _factors(sweep: Sweep) -> TextTable:
     table = text_table("Factors", "factor", "values", left=2)
     for name, values in sweep.factors.items():
-        table.add_row(name, ", ".join("-" if value is None else str(value) for value in values))
+        table.add_row(name, ", ".join(text_of(value) for value in values))
     design = sweep.design
     replicas = max((run.replica for run in design.runs), default=-1) + 1
     table.add_row("replicas", f"up to {replicas}, until precise" if design.until_precise else str(replicas))
@@ -102,26 +115,32 @@ def _crossed(sweep: Sweep) -> list[str]:
 
 
 def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
-    """A metric against the first two factors; of more factors the first value is shown.  Of a sample, each factor."""
+    """A metric against the first two factors, in panels by the third; of more, the first value.
+
+    Of a sample, a picture for each factor.
+    """
     from numa_sim.results.pictures import ALL
+    from numa_sim.results.pictures.facets import facets
 
     several = _several(sweep)
     if not several or not sweep.design.finished():
         return []
     if sampled := [name for name in several if name in sampled_factors(sweep.design)]:
         return [_scatter(sweep, metrics[0], name) for name in sampled]
-    rest = {name: sweep.factors[name][0] for name in several[2:]}
-    told = "".join(f", at {name} = {value}" for name, value in rest.items())
-    about = "Mean over replicas and 95 % interval of {metric}{told}."
+    panels = next((name for name in several[2:3] if len(sweep.factors[name]) <= _MOST_PANELS), None)
+    rest = {name: sweep.factors[name][0] for name in several[2:] if name != panels}
+    told = "".join(f", only at {name} = {text_of(value)}" for name, value in rest.items())
+    about = f"Mean over replicas and 95 % interval of {{metric}}{f', a panel per {panels}' if panels else ''}{told}."
+
+    def draw(metric: str) -> Axes | Figure:
+        if panels:
+            return facets(sweep, metric=metric, panels=panels, where=rest)
+        return ALL["facets"].plot(sweep, metric=metric, where=rest)
+
     drawn: list[Drawn] = [
-        (
-            f"facets-{metric}",
-            about.format(metric=metric, told=told),
-            lambda metric=metric: ALL["facets"].plot(sweep, metric=metric, where=rest),  # type: ignore[misc]
-        )
-        for metric in metrics
+        (f"facets-{metric}", about.format(metric=metric), partial(draw, metric)) for metric in metrics
     ]
-    if several[0].rpartition(".")[2] in _MEMORY:
+    if several[0].rpartition(".")[2] in _MEMORY and not panels:
         shown = f"Major faults over the size of memory{told}."
         drawn.append(("memory_curve", shown, lambda: ALL["memory_curve"].plot(sweep, where=rest)))
     return drawn
@@ -139,7 +158,7 @@ def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
     columns = [sweep.intervals(metric) for metric in metrics]
     table = text_table("Means over replicas", *names, "n", *metrics, left=max(len(names), 1))
     for cells in list(zip(*columns, strict=True))[:_MOST_ROWS]:
-        factors = ["-" if value is None else str(value) for value in cells[0][0]]
+        factors = [text_of(value) for value in cells[0][0]]
         said = [
             readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
             for metric, (_, interval) in zip(metrics, cells, strict=True)

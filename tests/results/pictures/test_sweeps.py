@@ -58,7 +58,7 @@ def test_points_are_means_with_their_intervals():
 def test_sizes_stand_at_their_values():
     axes = facets.plot(ROWS, metric="pgmajfault", where=NVME)
     assert [x for x, *_ in bars(axes.containers[0])] == [64 / 1024, 128 / 1024, 1]
-    assert axes.get_xlabel() == "memory_per_node, GiB"
+    assert axes.get_xlabel().splitlines()[0] == "memory_per_node, GiB"
     assert axes.get_xscale() == "log"
 
 
@@ -84,11 +84,35 @@ def test_a_factor_with_several_values_is_not_averaged_over():
         ({"metric": "pgmajfaults"}, r"there is no 'pgmajfaults' \(allowed: pgmajfault\)"),
         ({"metric": "pgmajfault", "x": "size"}, r"there is no 'size' \(allowed: machine.memory_per_node, "),
         ({"metric": "pgmajfault", "where": {"kernel.reclaim": "fifo"}}, r"is never 'fifo' \(allowed: lru, clock\)"),
+        (
+            {"metric": "pgmajfault", "where": {"reclaim": "lru"}},
+            r"no factor 'reclaim' \(allowed: machine.memory_per_node",
+        ),
+        ({"metric": "pgmajfault", "where": {"pgmajfault": 1}}, r"no factor 'pgmajfault'"),
     ],
 )
 def test_unknown_columns_and_values_are_named(options, said):
     with pytest.raises(ConfigError, match=said):
         facets.plot(ROWS, **options)
+
+
+def test_what_is_held_fixed_stands_below_the_axis():
+    both = {**NVME, "kernel.reclaim": "clock"}
+    for axes in (facets.plot(ROWS, metric="pgmajfault", where=both), memory_curve.plot(ROWS, where=both)):
+        assert axes.get_xlabel().splitlines()[1] == "fixed: device = nvme, reclaim = clock"
+    axes = difference.plot(ROWS, metric="pgmajfault", factor="kernel.reclaim", where=NVME)
+    assert axes.get_xlabel().splitlines()[1] == "fixed: device = nvme"
+    figure = facets.facets(ROWS, metric="pgmajfault", panels="kernel.reclaim", where=NVME)
+    assert figure.get_supxlabel() == "fixed: device = nvme"
+    assert not any("fixed" in axes.get_xlabel() for axes in figure.axes)
+
+
+def test_values_may_be_given_as_their_texts():
+    rows = Rows.of([{**row, "nodes": "2" if row["machine.swap.0.device"] == "hdd" else "4"} for row in ROWS])
+    assert set(rows.where({"nodes": 2}).columns["machine.swap.0.device"]) == {"hdd"}
+    difference.plot(rows, metric="pgmajfault", factor="nodes", a=2, b=4)
+    with pytest.raises(ConfigError, match=r"nodes: is never '8' \(allowed: 4, 2\)"):
+        difference.plot(rows, metric="pgmajfault", factor="nodes", a=2, b=8)
 
 
 def test_one_replica_has_no_interval():
@@ -105,6 +129,14 @@ def test_facets_share_their_axes():
     assert left.get_ylim() == right.get_ylim()
     (_, y, *_), *_ = bars(right.containers[1])
     assert y == pytest.approx(np.mean(samples("64MiB", "clock", "hdd")))
+
+
+def test_names_stand_where_lines_end_also_in_panels_that_share_an_axis_with_higher_lines():
+    rows = [{**row, "pgmajfault": row["pgmajfault"] * (5 if row["kernel.reclaim"] == "clock" else 1)} for row in ROWS]
+    figure = facets.facets(rows, metric="pgmajfault", panels="kernel.reclaim", by="machine.memory_per_node")
+    low = figure.axes[0]
+    bottom, top = low.get_ylim()
+    assert low.texts[0].xy[1] == pytest.approx((bars(low.containers[0])[-1][1] - bottom) / (top - bottom), abs=0.01)
 
 
 def tidy():
@@ -134,7 +166,7 @@ def test_the_memory_curve_goes_by_size():
     for container in axes.containers:
         places = [x for x, *_ in bars(container)]
         assert places == sorted(places)
-    assert axes.get_xlabel() == "memory, GiB"
+    assert axes.get_xlabel().splitlines()[0] == "memory, GiB"
 
 
 def test_miss_ratios_are_drawn_as_steps():

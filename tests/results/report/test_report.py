@@ -19,10 +19,12 @@ from numa_sim.errors import RunFolderError
 from numa_sim.results import open_sweep
 from numa_sim.results.readable import readable_interval
 from numa_sim.results.report import default_name, write_report
+from numa_sim.results.report.of_sweep import page_of_sweep
 from numa_sim.results.report.trust import GIVEN_PARTS, MEASURED_PARTS, ORDINAL_PARTS
 from numa_sim.state.counters import TIME_PARTS
 from numa_sim.sweep import run_sweep
 from numa_sim.sweep.shards import Shard
+from numa_sim.version import __version__
 
 MEMORY = "machine.memory_per_node"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -246,6 +248,26 @@ def test_a_sweep_without_any_finished_run_names_none_to_make_again(tmp_path, qui
     page = Page(write_report(folder, tmp_path / "report.html"))
     assert "numa-sim sweep status sweep" in page.text
     assert "numa-sim reproduce" not in page.text
+
+
+def test_a_sweep_says_which_version_made_it(sweep, sweep_report):
+    assert f"numa_sim {__version__}, report of a sweep" in Page(sweep_report).text
+    made = next(sweep.glob("runs/*/environment.json"))
+    whole = made.read_bytes()
+    made.write_text(json.dumps({**json.loads(whole), "numa_sim": "0.0.1"}))
+    try:
+        assert page_of_sweep(open_sweep(sweep), ["end_ns"]).footer.startswith(f"numa_sim 0.0.1 and {__version__},")
+    finally:
+        made.write_bytes(whole)
+
+
+def test_a_third_factor_has_panels_and_what_else_is_fixed_is_said(tmp_path):
+    switches = {f"kernel.switches.{name}": [True, False] for name in ("tlb", "kswapd", "locks")}
+    folder = make_sweep(tmp_path / "sweep", grid({MEMORY: ["6MiB", "8MiB"], **switches}), replicas=1)
+    pictures = next(each for each in page_of_sweep(open_sweep(folder), ["end_ns"]).sections if each.title == "Pictures")
+    figure = pictures.blocks[0].figures[0]
+    assert "a panel per kernel.switches.kswapd, only at kernel.switches.locks = true." in figure.about
+    assert b"fixed: locks = true" in figure.svg.replace(b"<!-- ", b"")
 
 
 def exit_code(arguments, capsys):
