@@ -14,7 +14,8 @@ from pydantic import Field, PrivateAttr, model_validator
 from numa_sim.config.costs import Costs
 from numa_sim.config.kernel import Kernel
 from numa_sim.config.machine import Machine
-from numa_sim.config.program_check import opened, signalled, switched
+from numa_sim.config.mempolicy import MemPolicy
+from numa_sim.config.program_check import opened, policies, signalled, switched
 from numa_sim.config.quantities import Section, refuse
 from numa_sim.config.run import Run
 from numa_sim.config.sweep import Sweep
@@ -74,6 +75,14 @@ class Config(Section):
             for path, name in switched(workload.program or (), f"workload.{index}.program"):
                 if name not in areas:
                     raise refuse(f"there is no swap area {name!r}", areas or ("no [[machine.swap]] is given",), path)
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_knows_policies(self) -> Self:
+        for path, _ in policies_of(self):
+            if self.kernel.profile == "linux-2.2":
+                message = "linux-2.2 has one list of free pages for all nodes: no memory policy can choose from it"
+                raise refuse(message, ("remove it", 'kernel.profile = "linux-2.4.0" or later'), path)
         return self
 
     @classmethod
@@ -176,3 +185,13 @@ class Config(Section):
         """SHA-256 of the canonical JSON text of `resolved`."""
         text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def policies_of(config: Config) -> list[tuple[str, MemPolicy]]:
+    """Path and memory policy of every place in a configuration that names one."""
+    found = []
+    for index, workload in enumerate(config.workload):
+        if workload.policy is not None:
+            found.append((f"workload.{index}.policy", workload.policy))
+        found += policies(workload.program or (), f"workload.{index}.program")
+    return found

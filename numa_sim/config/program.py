@@ -28,6 +28,7 @@ from numa_sim.config.kernel_memory import (
 )
 from numa_sim.config.limits import Setrlimit
 from numa_sim.config.memory_operations import Brk, Mlock, Mprotect, Mremap, Munlock, Protection
+from numa_sim.config.mempolicy import Mbind, SetMempolicy
 from numa_sim.config.network import Receive
 from numa_sim.config.patterns import Accesses, Pattern
 from numa_sim.config.quantities import (
@@ -301,6 +302,8 @@ Operation = Annotated[
     | Mlock
     | Munlock
     | Mremap
+    | SetMempolicy
+    | Mbind
     | Swapon
     | Swapoff
     | SignalAction

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from numa_sim.config.file_operations import Close, FileOperation, Madvise, Msync, Open, Read, Truncate, Write
 from numa_sim.config.kernel_memory import KernelNames, KernelOperation
 from numa_sim.config.memory_operations import MemoryRange, Mremap
+from numa_sim.config.mempolicy import MemPolicy
 from numa_sim.config.program import (
     Clone,
     Exec,
@@ -147,6 +148,13 @@ def signalled(program: Steps, path: str) -> Iterator[tuple[str, str]]:
     for here, operation in _everything(program, path):
         if isinstance(operation, Kill):
             yield f"{here}.task", operation.task
+
+
+def policies(program: Steps, path: str) -> Iterator[tuple[str, MemPolicy]]:
+    """Path and policy of every set_mempolicy and mbind of a program."""
+    for here, operation in _everything(program, path):
+        if isinstance(operation, MemPolicy):
+            yield here, operation
 
 
 def _everything(program: Steps, path: str) -> Iterator[tuple[str, Operation]]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from numa_sim.config.machine import MAX_NODES, Machine
-from numa_sim.config.model import Config
+from numa_sim.config.model import Config, policies_of
 from numa_sim.config.quantities import MAX_CPUS
 from numa_sim.errors import ConfigError, TopologyError
 from numa_sim.topology import Link, Node, Topology, build_topology, load, preset, preset_names
+from numa_sim.topology.cpulist import format_list
 
 
 def topology_of(config: Config) -> Topology:
@@ -20,7 +21,7 @@ def topology_of(config: Config) -> Topology:
     ------
     ConfigError
         An unknown preset, a machine that cannot exist, a curve model without a measured curve, or a workload, or
-        a child in it, on a CPU the machine does not have.
+        a child in it, on a CPU or with a memory policy of nodes that the machine does not have.
     """
     machine, origin = config.machine, config.origin
     topology = _named(machine, config)
@@ -43,6 +44,7 @@ def topology_of(config: Config) -> Topology:
             if cpus[-1] >= topology.cpu_count:
                 message = f"the machine has no CPU {cpus[-1]}"
                 raise ConfigError(origin, f"{path}.cpus", message, (f"CPUs 0 to {topology.cpu_count - 1}",))
+    _check_policies(config, topology)
     return topology
 
 
@@ -52,6 +54,19 @@ def _cpu_lists(part: Any, path: str) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield path, part.cpus
     for index, operation in enumerate(getattr(part, "program", None) or ()):
         yield from _cpu_lists(operation, f"{path}.program.{index}")
+
+
+def _check_policies(config: Config, topology: Topology) -> None:
+    """Refuse memory policies of nodes that are not there or have no memory (EINVAL, were the run begun)."""
+    with_memory = tuple(node.id for node in topology.nodes if node.memory_bytes)
+    for path, policy in policies_of(config):
+        wrong = [node for node in policy.nodes if node >= len(topology)]
+        if wrong:
+            message = f"the machine has no node {wrong[0]}"
+            raise ConfigError(config.origin, f"{path}.nodes", message, (f"nodes 0 to {len(topology) - 1}",))
+        if policy.nodes and not set(policy.nodes) & set(with_memory):
+            message = f"no node of {format_list(policy.nodes)} has memory"
+            raise ConfigError(config.origin, f"{path}.nodes", message, (f"nodes {format_list(with_memory)}",))
 
 
 def _named(machine: Machine, config: Config) -> Topology:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from numa_sim.config.limits import Limits
+from numa_sim.config.mempolicy import MemPolicy
 from numa_sim.config.program import Operation
 from numa_sim.config.program_check import check_program
 from numa_sim.config.quantities import CpuList, Section, ShortTime, Time, refuse
@@ -59,6 +60,7 @@ class Workload(Section):
     start: Time = Field(0, description="when it starts")
     root: bool = Field(False, description="it runs as uid 0: it may swapon and swapoff, and is killed later for memory")
     limits: Limits = Limits()
+    policy: MemPolicy | None = Field(None, description="from which nodes its memory comes, as with numactl")
     program: Annotated[tuple[Operation, ...], Field(strict=False)] | None = Field(
         None, min_length=1, max_length=10_000, description="operations"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
 from numa_sim.kernel.filemap import in_swap_cache
-from numa_sim.kernel.pgtable import alloc_for_task, set_pte
+from numa_sim.kernel.pgtable import alloc_page_vma, set_pte
 from numa_sim.kernel.rmap import page_add_rmap, page_move_anon_rmap, page_remove_rmap
 from numa_sim.kernel.swap import lru_cache_add
 from numa_sim.kernel.swap_state import can_share_swap_page, delete_from_swap_cache
@@ -33,9 +33,9 @@ from numa_sim.state.kernel import Kernel
 
 
 @part
-def page_for_fault(k: Kernel, t: int) -> int:
-    """A user page for task `t`: pfn, or the FAULT_* answer as a negative number."""
-    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
+def page_for_fault(k: Kernel, t: int, vma: int, vpn: int) -> int:
+    """A user page for task `t`, for page `vpn` of area `vma`: pfn, or the FAULT_* answer as a negative number."""
+    pfn = alloc_page_vma(k, t, GFP_HIGHUSER, vma, vpn)
     if pfn >= 0:
         return pfn
     return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
@@ -94,7 +94,7 @@ def do_wp_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int) -> in
     old = k.tables[row, index] >> PAGE_SHIFT
     if k.vm[0].profile != KERNEL_2_2 and may_reuse(k, old):
         return _reuse(k, t, mm, row, index, vpn)
-    new = page_for_fault(k, t)
+    new = page_for_fault(k, t, k.mms[mm].mmap_cache, vpn)
     if k.vm[0].profile == KERNEL_2_2 and new != -FAULT_RECLAIM and may_reuse(k, old):
         if new >= 0:
             free_pages(k, new, 0)

@@ -288,7 +288,8 @@ def swap_in_ahead(k: Kernel, t: int, mm: int, vpn: int) -> int:
     pte = get_pte(k, mm, vpn)
     if pte == 0 or pte & PTE_MAPPED != 0:
         return 0
-    pfn = read_swap_cache_async(k, t, pte)
+    vma = find_vma(k, mm, vpn) if k.vm[0].nr_policies != 0 else NIL
+    pfn = read_swap_cache_async(k, t, pte, vma, vpn)
     if pfn >= 0:
         page_cache_release(k, pfn)
     return pfn

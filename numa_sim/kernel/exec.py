@@ -14,7 +14,7 @@ from typing import Final
 from numa_sim.compiled import entry, rule
 from numa_sim.kernel.copy_on_write import add_anonymous_page
 from numa_sim.kernel.mmap import do_mmap
-from numa_sim.kernel.pgtable import alloc_for_task, pte_alloc, set_pte
+from numa_sim.kernel.pgtable import alloc_page_vma, pte_alloc, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.user_space import elf_base
 from numa_sim.kernel.vma_index.areas import find_vma
@@ -39,7 +39,7 @@ def put_dirty_page(k: Kernel, t: int, vpn: int) -> int:
     if row < 0:
         return ALLOC_RECLAIM if row == ALLOC_RECLAIM else ALLOC_FAIL
     vma = find_vma(k, mm, vpn)
-    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
+    pfn = alloc_page_vma(k, t, GFP_HIGHUSER, vma, vpn)
     if pfn < 0:
         return pfn
     k.tags[pfn] = 0

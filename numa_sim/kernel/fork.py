@@ -47,7 +47,7 @@ from numa_sim.state.kernel import Kernel
 @part
 def _copied_at_once(k: Kernel, t: int, vma: int, vpn: int, pfn: int) -> int:
     """A copy of a private page for the child (without copy-on-write): pfn, or a negative FAULT_* answer."""
-    new = page_for_fault(k, t)
+    new = page_for_fault(k, t, vma, vpn)
     if new >= 0:
         k.tags[new] = k.tags[pfn]
         page_add_rmap(k, vma, vpn, new, 1)
@@ -191,6 +191,7 @@ def _dup_vma(k: Kernel, area: int, mm: int) -> bool:
     if copy == NIL:
         return False
     new = k.vmas[copy]
+    new.vm_policy = old.vm_policy
     _anon_vma_fork(k, copy, area)
     if file != 0:
         _get_file(k, file)

@@ -10,8 +10,9 @@ ALLOC_RECLAIM, with everything done so far in place, and is called again after t
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages
+from numa_sim.kernel.mempolicy import alloc_pages_policy, mempolicy_slab_node
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import GFP_HIGHMEM_BIT, NIL, PG_kernel
@@ -22,11 +23,24 @@ from numa_sim.state.kernel import Kernel
 def alloc_block_for_task(k: Kernel, t: int, gfp: int, order: int) -> int:
     """2**order pages for task `t`: what its slow path already found (or not), else alloc_pages from the CPU's node.
 
+    A policy of the task may say otherwise (alloc_pages_current).
+
     Returns
     -------
     int
         First frame; ALLOC_FAIL; ALLOC_RECLAIM: call again after what ``tasks[t].alloc_wants`` says.
     """
+    return _alloc_block(k, t, gfp, order, False)
+
+
+@rule
+def alloc_slab_block(k: Kernel, t: int, gfp: int, order: int) -> int:
+    """As `alloc_block_for_task`, for a slab: a policy says which node is asked first, but binds to none."""
+    return _alloc_block(k, t, gfp, order, True)
+
+
+@part
+def _alloc_block(k: Kernel, t: int, gfp: int, order: int, slab: bool) -> int:
     task = k.tasks[t]
     if task.alloc_failed != 0:
         task.alloc_failed = 0
@@ -37,7 +51,13 @@ def alloc_block_for_task(k: Kernel, t: int, gfp: int, order: int) -> int:
         if task.got_gfp == gfp and k.pages[pfn].order == order:
             return pfn
         free_pages(k, pfn, k.pages[pfn].order)
-    pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, order)
+    if k.vm[0].nr_policies == 0:
+        pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, order)
+    elif slab:
+        task.alloc_interleave = 0
+        pfn = alloc_pages(k, t, mempolicy_slab_node(k, t), gfp, order)
+    else:
+        pfn = alloc_pages_policy(k, t, NIL, 0, gfp, order)
     task.got_gfp = gfp
     if pfn < ALLOC_FAIL:
         task.alloc_wants = pfn

@@ -98,7 +98,7 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
         count(k, node, ZERO_PAGE_MAPS, 1)
         log_event(k, EV_ZERO_PAGE, vpn, 0)
         return FAULT_MINOR
-    pfn = page_for_fault(k, t)
+    pfn = page_for_fault(k, t, k.mms[mm].mmap_cache, vpn)
     if pfn < 0:
         return -pfn
     k.tags[pfn] = 0
@@ -119,8 +119,11 @@ def do_anonymous_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int
 
 
 @rule
-def _swap_page(k: Kernel, t: int, entry: int) -> int:
-    """The swap-cache page of `entry`, referenced, read if need be: pfn, or the FAULT_* answer as a negative number."""
+def _swap_page(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
+    """The swap-cache page of `entry`, referenced, read if need be: pfn, or the FAULT_* answer as a negative number.
+
+    What is read, read-ahead included, comes under the policy for page `vpn` of area `vma`.
+    """
     task = k.tasks[t]
     node = k.cpus[k.vm[0].current_cpu].node
     if task.wait_pfn != NIL:
@@ -140,9 +143,9 @@ def _swap_page(k: Kernel, t: int, entry: int) -> int:
     if task.fault_major == 0:
         task.fault_major = 1
         count(k, node, SWAP_CACHE_MISS, 1)
-    if task.fault_major != READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry) == FAULT_RECLAIM:
+    if task.fault_major != READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry, vma, vpn) == FAULT_RECLAIM:
         return -FAULT_RECLAIM
-    pfn = read_swap_cache_async(k, t, entry)
+    pfn = read_swap_cache_async(k, t, entry, vma, vpn)
     if pfn >= 0:
         return pfn
     return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
@@ -153,7 +156,7 @@ def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, wri
     """Bring a page back from swap (spec 7.7); sleeps by returning FAULT_WAIT while the page is under I/O."""
     task = k.tasks[t]
     entry = k.tables[row, index]
-    pfn = _swap_page(k, t, entry)
+    pfn = _swap_page(k, t, entry, k.mms[mm].mmap_cache, vpn)
     if pfn < 0:
         return -pfn
     page = k.pages[pfn]
@@ -195,7 +198,7 @@ def do_no_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, write
             log_event(k, EV_SIGBUS, vpn, write)
         return -pfn
     if write != 0 and not shared:
-        copy = page_for_fault(k, t)
+        copy = page_for_fault(k, t, vma, vpn)
         if copy < 0:
             free_pages(k, pfn, 0)
             return -copy

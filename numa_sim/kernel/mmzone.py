@@ -232,7 +232,7 @@ def build_zonelists(k: Kernel, nearest: bool = False) -> None:
     k.zonelists[:] = NIL
     k.node_order[:] = NIL
     if k.vm[0].profile == KERNEL_2_2:
-        k.node_order[:, 0] = range(len(k.nodes))
+        k.node_order[: len(k.nodes), 0] = range(len(k.nodes))
         return
     for node in range(len(k.nodes)):
         at = ring.index(node)

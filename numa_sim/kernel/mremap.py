@@ -133,6 +133,7 @@ def _move_vma(k: Kernel, t: int, area: int, addr: int, old_size: int, new_size: 
     moved = new_vma(k, mm, new_start, new_end, vma.vm_flags, vma.vm_file, pgoff)
     if moved == NIL:
         return -ENOMEM
+    k.vmas[moved].vm_policy = vma.vm_policy
     open_vma(k, moved)
     anon_vma_clone(k, moved, area, new_start - old_start)
     insert_vma(k, mm, moved)

@@ -61,7 +61,9 @@ def _start_read(k: Kernel, t: int, vma: int, mapping: int, pgoff: int) -> int:
     cluster = k.vmas[vma].vm_flags & VM_RAND_READ == 0 and k.mappings[mapping].device != NIL
     if cluster and k.vm[0].file_readahead != 0:
         return read_cluster(k, t, mapping, pgoff, MMAP_READAHEAD_PAGES)
-    read = page_cache_read(k, t, mapping, pgoff)
+    area = NIL if k.mappings[mapping].device != NIL else vma
+    vpn = k.vmas[vma].vm_start + pgoff - k.vmas[vma].vm_pgoff
+    read = page_cache_read(k, t, mapping, pgoff, area, vpn)
     return read if read == ALLOC_RECLAIM or read == ALLOC_FAIL else 0
 
 
@@ -82,7 +84,7 @@ def _find_or_read(k: Kernel, t: int, vma: int, mapping: int, pgoff: int) -> int:
     if pfn == NIL and k.mappings[mapping].swapped != 0:
         entry = shmem_swp_entry(k, mapping, pgoff)
         if entry != 0:
-            return shmem_swap_in(k, t, entry)
+            return shmem_swap_in(k, t, entry, vma, k.vmas[vma].vm_start + pgoff - k.vmas[vma].vm_pgoff)
     if pfn == NIL or task.fault_major == _CLUSTER_UNFINISHED:
         task.fault_major = _CLUSTER_UNFINISHED
         read = _start_read(k, t, vma, mapping, pgoff)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
-from numa_sim.state.constants import NIL, PF_MEMALLOC, PF_MEMDIE, TASK_DEAD, TASK_UNUSED
+from numa_sim.state.constants import MPOL_BIND, NIL, PF_MEMALLOC, PF_MEMDIE, TASK_DEAD, TASK_UNUSED
 from numa_sim.state.counters import OOM_KILL, PART_RUN_QUEUE, PART_SLEEP, PART_SWAP_WAIT
 from numa_sim.state.event_codes import EV_OOM_KILL
 from numa_sim.state.events import count, log_event
@@ -66,12 +66,32 @@ def badness(k: Kernel, t: int) -> int:
 
 
 @part
+def in_oom_domain(k: Kernel, t: int, policy: int) -> bool:
+    """Whether killing task `t` can free memory on the nodes of `policy` (mempolicy_in_oom_domain @6.1).
+
+    Any task can but those whose own policy binds them to other nodes.
+    """
+    own = k.tasks[t].mempolicy + 0
+    if k.policies[own].mode != MPOL_BIND:
+        return True
+    for node in range(k.policy_nodes.shape[1]):
+        if k.policy_nodes[own, node] != 0 and k.policy_nodes[policy, node] != 0:
+            return True
+    return False
+
+
+@part
 def select_bad_process(k: Kernel) -> int:
-    """The task with the most points, the first of equals; NIL if nobody has any.  Tasks 0 and 1 are the kernel's."""
+    """The task with the most points, the first of equals; NIL if nobody has any.  Tasks 0 and 1 are the kernel's.
+
+    When only the nodes of a policy are out of memory, tasks bound to others are spared.
+    """
     chosen = NIL
     most = 0
     for t in range(2, k.tasks.shape[0]):
         if k.tasks[t].state == TASK_UNUSED or k.tasks[t].state == TASK_DEAD:
+            continue
+        if k.vm[0].reclaim_policy != 0 and not in_oom_domain(k, t, k.vm[0].reclaim_policy):
             continue
         points = badness(k, t)
         if points > most:

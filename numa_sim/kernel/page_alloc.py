@@ -7,7 +7,7 @@ attempts together and is what the rest of the kernel calls.
 
 from __future__ import annotations
 
-from numa_sim.compiled import rule
+from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages_ok, page_zone, rmqueue
 from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import (
@@ -81,8 +81,20 @@ def zone_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: int)
 @rule
 def alloc_failed(k: Kernel, node: int, order: int) -> int:
     """The attempt fails and says so (the kernel prints "N-order allocation failed")."""
-    log_event(k, EV_ALLOC_FAILED, node, order)
+    log_event(k, EV_ALLOC_FAILED, node % k.vm[0].nr_nodes, order)
     return ALLOC_FAIL
+
+
+@part
+def use_reserves(k: Kernel, node: int, gfp: int, order: int) -> int:
+    """A reclaimer, or a task being killed: down to the last page, and no reclaim inside reclaim.
+
+    Not on the lists of a policy: it does not bind such a task, which is sent on to all nodes.
+    """
+    if node >= k.vm[0].nr_nodes:
+        return ALLOC_FAIL
+    pfn = zone_pass(k, node, gfp, order, NO_MARK, 0)
+    return pfn if pfn != NIL else ALLOC_FAIL
 
 
 @rule
@@ -116,11 +128,7 @@ def _alloc_slow(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     if pfn != NIL:
         return pfn
     if task.flags & PF_MEMALLOC != 0 and (k.vm[0].in_interrupt == 0 or task.flags & PF_MEMDIE != 0):
-        # A reclaimer, or a task being killed: down to the last page, and no reclaim inside reclaim.
-        pfn = zone_pass(k, node, gfp, order, NO_MARK, 0)
-        if pfn != NIL:
-            return pfn
-        return ALLOC_FAIL
+        return use_reserves(k, node, gfp, order)
     if not can_wait:
         return alloc_failed(k, node, order)
     return want_reclaim(k, t, node, gfp, order)
@@ -145,11 +153,32 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 
 
 @rule
+def attempt_without_reclaim(k: Kernel, node: int, gfp: int, order: int) -> int:
+    """A page from one zonelist above the min marks, kswapd being woken if none is above low; first frame, or NIL."""
+    pfn = zone_pass(k, node, gfp, order, WMARK_LOW, 0)
+    if pfn == NIL and k.zonelists[node, gfp & GFP_ZONEMASK, 0] != NIL:
+        wakeup_kswapd(k, int(k.zonelists[node, gfp & GFP_ZONEMASK, 0]))
+        pfn = zone_pass(k, node, gfp, order, WMARK_MIN, 0)
+    return pfn
+
+
+@part
+def _serves(k: Kernel, t: int, pfn: int) -> bool:
+    """Whether a page kept by reclaim may serve the allocation of task `t`: its zone's index, and a policy's nodes."""
+    task = k.tasks[t]
+    zone = k.zones[page_zone(k, pfn)]
+    policy = task.alloc_first_node // k.vm[0].nr_nodes
+    if policy != 0 and k.policy_nodes[policy, zone.node] == 0:
+        return False
+    return bool(zone.index <= k.zones[task.reclaim_zone].index)
+
+
+@rule
 def take_local_page(k: Kernel, t: int, freed: int) -> int:
     """Second half of `balance_classzone`: the page kept while task `t` reclaimed.
 
     It is the task's own if reclaim succeeded and the page has the order and a zone index the request allows (the
-    node is not compared in late 2.4); otherwise it goes back to the buddy lists.
+    node is not compared in late 2.4, but for a policy that binds); otherwise it goes back to the buddy lists.
 
     Returns
     -------
@@ -163,8 +192,7 @@ def take_local_page(k: Kernel, t: int, freed: int) -> int:
         return NIL
     order = task.local_order
     task.local_pfn = NIL
-    class_index = k.zones[task.reclaim_zone].index
-    if freed != 0 and order == task.alloc_order and k.zones[page_zone(k, pfn)].index <= class_index:
+    if freed != 0 and order == task.alloc_order and _serves(k, t, pfn):
         k.pages[pfn].count = 1
         return pfn
     free_pages_ok(k, pfn, order)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
+from numa_sim.kernel.mempolicy import alloc_pages_policy, get_vma_policy
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.pgalloc import check_pgt_cache, pte_alloc_one_fast, pte_free, user_ptrs_per_pgd
 from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
@@ -67,9 +68,23 @@ def set_pte(k: Kernel, row: int, index: int, value: int) -> None:
     k.tables[row, index] = value
 
 
+@part
+def _asked_as_now(k: Kernel, t: int, vma: int) -> bool:
+    """Whether the page the slow path found was asked for under the policy that holds for area `vma`."""
+    return k.vm[0].nr_policies == 0 or k.tasks[t].got_policy == get_vma_policy(k, t, vma)
+
+
 @rule
 def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
-    """One page for task `t`: what its slow path already found (or not), else alloc_pages from the CPU's own node.
+    """One page for task `t` that belongs to no area: page tables, page cache; answers as `alloc_page_vma`."""
+    return alloc_page_vma(k, t, gfp, NIL, 0)
+
+
+@rule
+def alloc_page_vma(k: Kernel, t: int, gfp: int, vma: int, vpn: int) -> int:
+    """One page for task `t`, for page `vpn` of area `vma`: what its slow path already found (or not), else a new one.
+
+    From the CPU's own node, or as the policy of the area or the task says.
 
     Returns
     -------
@@ -84,10 +99,13 @@ def alloc_for_task(k: Kernel, t: int, gfp: int) -> int:
     if task.got_pfn != NIL:
         pfn = task.got_pfn
         task.got_pfn = NIL
-        if task.got_gfp == gfp and k.pages[pfn].order == 0:
+        if task.got_gfp == gfp and k.pages[pfn].order == 0 and _asked_as_now(k, t, vma):
             return pfn
         free_pages(k, pfn, k.pages[pfn].order)
-    pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, 0)
+    if k.vm[0].nr_policies != 0:
+        pfn = alloc_pages_policy(k, t, vma, vpn, gfp, 0)
+    else:
+        pfn = alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp, 0)
     task.got_gfp = gfp
     if pfn < ALLOC_FAIL:
         task.alloc_wants = pfn

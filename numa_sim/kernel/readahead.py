@@ -13,7 +13,7 @@ from __future__ import annotations
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import block_read_full_page
 from numa_sim.kernel.filemap import add_to_page_cache, find_page, node_of
-from numa_sim.kernel.pgtable import alloc_for_task
+from numa_sim.kernel.pgtable import alloc_page_vma
 from numa_sim.kernel.v2_4_0.swap import deactivate_page
 from numa_sim.state.answers import ALLOC_FAIL, ALLOC_RECLAIM
 from numa_sim.state.constants import GFP_HIGHUSER, KERNEL_2_4_0, NIL, PAGE_SHIFT, PAGE_SIZE, PG_locked
@@ -27,8 +27,11 @@ PAGE_EXISTS = -3
 
 
 @rule
-def page_cache_read(k: Kernel, t: int, mapping: int, index: int) -> int:
+def page_cache_read(k: Kernel, t: int, mapping: int, index: int, vma: int, vpn: int) -> int:
     """Start reading a page nobody waits for into the cache (page_cache_read).
+
+    Pages of files come under the policy of the task (`vma` NIL), those of shared memory under that for page `vpn` of
+    the area that shows them.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def page_cache_read(k: Kernel, t: int, mapping: int, index: int) -> int:
     """
     if find_page(k, mapping, index) != NIL:
         return PAGE_EXISTS
-    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
+    pfn = alloc_page_vma(k, t, GFP_HIGHUSER, vma, vpn)
     if pfn < 0:
         return pfn
     add_to_page_cache(k, pfn, mapping, index)
@@ -128,7 +131,7 @@ def read_ahead_go_on(k: Kernel, t: int, file: int, index: int) -> int:
             # 2.4.0 counts the page it stops at.
             f.ahead += 1 if early else 0
             break
-        pfn = page_cache_read(k, t, f.f_mapping, wanted)
+        pfn = page_cache_read(k, t, f.f_mapping, wanted, NIL, 0)
         if pfn == ALLOC_RECLAIM:
             return ALLOC_RECLAIM
         if pfn == ALLOC_FAIL:
@@ -171,7 +174,7 @@ def read_cluster(k: Kernel, t: int, mapping: int, index: int, counter: int) -> i
     first = index // pages * pages
     end = min(first + pages, (k.mappings[mapping].i_size + PAGE_SIZE - 1) >> PAGE_SHIFT)
     for wanted in range(first, end):
-        pfn = page_cache_read(k, t, mapping, wanted)
+        pfn = page_cache_read(k, t, mapping, wanted, NIL, 0)
         if pfn == ALLOC_RECLAIM or pfn == ALLOC_FAIL:
             return pfn
         if pfn >= 0 and wanted != index:

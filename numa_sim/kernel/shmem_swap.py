@@ -166,12 +166,12 @@ def move_from_swap_cache(k: Kernel, pfn: int) -> None:
 
 
 @rule
-def shmem_swap_in(k: Kernel, t: int, entry: int) -> int:
+def shmem_swap_in(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """Bring back the page of a swap entry for a fault: pfn without a reference, or a negative FAULT_*; restartable."""
     task = k.tasks[t]
     pfn = find_swap_cache(k, entry)
     if pfn == NIL:
-        pfn = _read(k, t, entry)
+        pfn = _read(k, t, entry, vma, vpn)
         if pfn < 0:
             return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
         page_cache_release(k, pfn)
@@ -185,16 +185,16 @@ def shmem_swap_in(k: Kernel, t: int, entry: int) -> int:
 
 
 @part
-def _read(k: Kernel, t: int, entry: int) -> int:
+def _read(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """Start reading a slot, with its neighbours: its page, referenced, or an ALLOC_* answer."""
     task = k.tasks[t]
     if task.fault_major != READ_AHEAD_GIVEN_UP:
         task.fault_major = 1
     if k.vm[0].profile <= KERNEL_2_4_0:
-        return read_swap_cache(k, t, entry)
-    if task.fault_major != READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry) == FAULT_RECLAIM:
+        return read_swap_cache(k, t, entry, vma, vpn)
+    if task.fault_major != READ_AHEAD_GIVEN_UP and swapin_readahead(k, t, entry, vma, vpn) == FAULT_RECLAIM:
         return ALLOC_RECLAIM
-    return read_swap_cache_async(k, t, entry)
+    return read_swap_cache_async(k, t, entry, vma, vpn)
 
 
 @part

@@ -78,8 +78,13 @@ def mmlist_del(k: Kernel, mm: int) -> None:
 
 @part
 def memclass(k: Kernel, pfn: int, class_zone: int) -> bool:
-    """Whether the page could serve the class: by zone index only; the node is not compared (spec C-7)."""
+    """Whether the page could serve the class: by zone index only; the node is not compared (spec C-7).
+
+    But reclaim for a policy that binds looks at the pages of its nodes only.
+    """
     zone = k.section_zone[pfn >> k.vm[0].section_shift]
+    if k.vm[0].reclaim_policy != 0 and k.policy_nodes[k.vm[0].reclaim_policy, k.zones[zone].node] == 0:
+        return False
     return bool(k.zones[zone].index <= k.zones[class_zone].index)
 
 

@@ -16,7 +16,7 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.page_io import rw_swap_page
-from numa_sim.kernel.pgtable import alloc_for_task
+from numa_sim.kernel.pgtable import alloc_page_vma
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.kernel.swapfile import (
     slot_index,
@@ -150,8 +150,10 @@ def free_swap_and_cache(k: Kernel, entry: int) -> None:
 
 
 @rule
-def read_swap_cache_async(k: Kernel, t: int, entry: int) -> int:
+def read_swap_cache_async(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """The cached page of `entry`, with a reference; if there is none, a new page whose read has just been started.
+
+    It comes under the policy for page `vpn` of area `vma`, for which it is read (NIL: the task's).
 
     Restartable: on ALLOC_RECLAIM nothing has changed, and after reclaim the caller calls again.
 
@@ -163,7 +165,7 @@ def read_swap_cache_async(k: Kernel, t: int, entry: int) -> int:
     pfn = lookup_swap_cache(k, entry)
     if pfn != NIL:
         return pfn
-    pfn = alloc_for_task(k, t, GFP_HIGHUSER)
+    pfn = alloc_page_vma(k, t, GFP_HIGHUSER, vma, vpn)
     if pfn < 0:
         return pfn
     if add_to_swap_cache(k, pfn, entry) == 0:

@@ -19,7 +19,7 @@ READ_AHEAD_GIVEN_UP: Final = 2
 
 
 @rule
-def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
+def swapin_readahead(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """Start reads of the aligned block of slots around `entry` (spec 6.7); 0, or FAULT_RECLAIM to be called again."""
     if k.vm[0].swap_readahead == 0:
         return 0
@@ -27,7 +27,7 @@ def swapin_readahead(k: Kernel, t: int, entry: int) -> int:
     for offset in range(first, first + n):
         neighbour = (entry & 0xFF) | offset << 8
         ahead = neighbour != entry and find_swap_cache(k, neighbour) == NIL
-        pfn = read_swap_cache_async(k, t, neighbour)
+        pfn = read_swap_cache_async(k, t, neighbour, vma, vpn)
         if pfn == ALLOC_RECLAIM:
             return FAULT_RECLAIM
         if pfn < 0:

@@ -187,10 +187,10 @@ def _page_of_slot(k: Kernel, t: int, entry: int) -> int:
             return pfn
         page_cache_release(k, pfn)
     if k.vm[0].profile == KERNEL_2_4_0:
-        return read_swap_cache(k, t, entry)
+        return read_swap_cache(k, t, entry, NIL, 0)
     if k.vm[0].profile == KERNEL_2_2:
         return read_swap_cache_2_2(k, t, entry)
-    return read_swap_cache_async(k, t, entry)
+    return read_swap_cache_async(k, t, entry, NIL, 0)
 
 
 @rule

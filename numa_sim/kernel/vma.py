@@ -55,6 +55,7 @@ def new_vma(k: Kernel, mm: int, start: int, end: int, flags: int, file: int, pgo
     area.anon_vma = NO_ANON_VMA
     area.anon_vma_chain = NIL
     area.anon_shift = 0
+    area.vm_policy = 0
     return vma
 
 
@@ -162,6 +163,7 @@ def cut_off(k: Kernel, area: int, spare: int, low: int, high: int) -> None:
     upper.vm_file = vma.vm_file
     upper.vm_pgoff = wrap_pgoff(k, vma.vm_pgoff + high - vma.vm_start)
     upper.vm_raend = 0
+    upper.vm_policy = vma.vm_policy
     vma.vm_end = low
     open_vma(k, spare)
     anon_vma_clone(k, spare, area, 0)

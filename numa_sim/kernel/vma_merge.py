@@ -39,8 +39,10 @@ def _count_merge(k: Kernel) -> None:
 
 
 @rule
-def _can_vma_merge(k: Kernel, area: int, flags: int) -> bool:
-    return area != NIL and k.vmas[area].vm_file == 0 and k.vmas[area].vm_flags == flags
+def _can_vma_merge(k: Kernel, area: int, flags: int, policy: int) -> bool:
+    if area == NIL or k.vmas[area].vm_policy != policy:
+        return False
+    return k.vmas[area].vm_file == 0 and k.vmas[area].vm_flags == flags
 
 
 @rule
@@ -53,13 +55,13 @@ def vma_merge(k: Kernel, mm: int, start: int, end: int, flags: int) -> bool:
     if k.vm[0].vma_merge == 0 or flags & VM_SHARED != 0:
         return False
     behind, before = neighbours(k, mm, start)
-    if before != NIL and k.vmas[before].vm_end == start and _can_vma_merge(k, before, flags):
+    if before != NIL and k.vmas[before].vm_end == start and _can_vma_merge(k, before, flags, 0):
         k.vmas[before].vm_end = end
         _count_merge(k)
-        if _can_vma_merge(k, behind, flags) and k.vmas[behind].vm_start == end:
+        if _can_vma_merge(k, behind, flags, 0) and k.vmas[behind].vm_start == end:
             absorb_next(k, mm, before)
         return True
-    if _can_vma_merge(k, behind, flags) and k.vmas[behind].vm_start == end:
+    if _can_vma_merge(k, behind, flags, 0) and k.vmas[behind].vm_start == end:
         k.vmas[behind].vm_start = start
         _count_merge(k)
         return True
@@ -78,7 +80,7 @@ def join_before(k: Kernel, mm: int, before: int, area: int, start: int, end: int
 
     They must be the first of a private area without a file (mprotect_fixup_all, mprotect_fixup_start).
     """
-    if not merges_late(k) or not _can_vma_merge(k, before, flags):
+    if not merges_late(k) or not _can_vma_merge(k, before, flags, k.vmas[area].vm_policy):
         return False
     if k.vmas[before].vm_end != start or k.vmas[area].vm_start != start:
         return False
@@ -100,7 +102,7 @@ def absorb_behind(k: Kernel, mm: int, area: int, end: int) -> None:
     if not merges_late(k) or k.vmas[area].vm_end != end or k.vmas[area].vm_flags & VM_SHARED != 0:
         return
     behind = k.vmas[area].vm_next + 0
-    if k.vmas[area].vm_file != 0 or not _can_vma_merge(k, behind, k.vmas[area].vm_flags):
+    if k.vmas[area].vm_file != 0 or not _can_vma_merge(k, behind, k.vmas[area].vm_flags, k.vmas[area].vm_policy):
         return
     if k.vmas[behind].vm_start == end:
         absorb_next(k, mm, area)
@@ -110,7 +112,7 @@ def absorb_behind(k: Kernel, mm: int, area: int, end: int) -> None:
 def grow_heap(k: Kernel, mm: int, start: int, end: int, flags: int) -> bool:
     """2.4.0, do_brk: extend the file-less area of the same flags that ends at `start`, if there is one."""
     heap = find_vma(k, mm, start - 1) if start > 0 else NIL
-    if k.vm[0].vma_merge == 0 or not _can_vma_merge(k, heap, flags) or k.vmas[heap].vm_end != start:
+    if k.vm[0].vma_merge == 0 or not _can_vma_merge(k, heap, flags, 0) or k.vmas[heap].vm_end != start:
         return False
     k.vmas[heap].vm_end = end
     _count_merge(k)

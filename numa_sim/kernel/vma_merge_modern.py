@@ -4,7 +4,9 @@ Two areas become one if they touch, have the same flags and file, their offsets 
 address), and their anonymous pages may share one anon_vma.  That condition needs the reverse map (``kernel.rmap``);
 without it no area has an anon_vma.  mmap looks at the area behind first, changes of flags at the one before.
 
-Simplified: memory policies and userfaultfd are not known.
+Areas with different memory policies stay apart; a new area has none.
+
+Simplified: userfaultfd is not known.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ def continues(k: Kernel, area: int, other: int) -> bool:
     one, two = k.vmas[area], k.vmas[other]
     if one.vm_end != two.vm_start or one.vm_flags != two.vm_flags or one.vm_file != two.vm_file:
         return False
+    if one.vm_policy != two.vm_policy:
+        return False
     return one.vm_pgoff + one.vm_end - one.vm_start == two.vm_pgoff and _one_anon_vma(k, area, other)
 
 
@@ -47,6 +51,8 @@ def continues(k: Kernel, area: int, other: int) -> bool:
 def _fits(k: Kernel, area: int, flags: int, file: int, pgoff: int) -> bool:
     """Whether pages from offset `pgoff` on, not touched yet, may join the area (its own begin at `vm_pgoff`)."""
     vma = k.vmas[area]
+    if vma.vm_policy != 0:
+        return False
     return vma.vm_flags == flags and vma.vm_file == file and vma.vm_pgoff == pgoff and _is_singular(k, area)
 
 

@@ -401,6 +401,7 @@ def reclaim_run(k: Kernel, t: int) -> int:
         RECLAIM_DONE, RECLAIM_FAILED (only try_to_free_pages_zone), RECLAIM_WAIT or RECLAIM_YIELD (call again).
     """
     task = k.tasks[t]
+    k.vm[0].reclaim_policy = task.alloc_first_node // k.vm[0].nr_nodes
     if task.wait_pfn != NIL:
         pfn = task.wait_pfn + 0
         task.wait_pfn = NIL

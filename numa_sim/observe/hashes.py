@@ -26,6 +26,12 @@ _FED_AS_ZERO: Final = {
     "vm": ("fault_latency",),
     "tasks": ("fault_start_ns", "fault_kind"),
 }
+_OF_POLICIES: Final = {
+    # Of memory policies, fed with them; left out while there are none: hashes of such runs stay what they were.
+    "vm": ("nr_policies", "reclaim_policy"),
+    "tasks": ("mempolicy", "il_next", "got_policy", "alloc_interleave"),
+    "vmas": ("vm_policy",),
+}
 _SMALL: Final = (
     "section_zone", "zones", "nodes", "zonelists", "node_order", "distance", "tasks", "mms", "mappings",
     "swap_info", "cpus", "tlb", "tlb_victim", "latency", "paths", "channels", "curves", "traffic", "vmstat",
@@ -53,8 +59,11 @@ def state_hash(k: Kernel) -> str:
     digest = hashlib.blake2b(digest_size=16)
     _feed(digest, "vm", k.vm)
     for name in _SMALL:
-        _feed(digest, name, getattr(k, name))
+        # Behind a machine's own lists those of its memory policies follow, which say nothing the policies do not.
+        own = slice(len(k.nodes)) if name in ("zonelists", "node_order") else slice(None)
+        _feed(digest, name, getattr(k, name)[own])
     _feed(digest, "vmas", k.vmas[: int(k.vm[0].vma_used)])
+    _feed_policies(digest, k)
     has_files = bool(k.disks.blocks.any())
     for start, end in touched_frames(k):
         digest.update(f"frames {start} {end}\n".encode())
@@ -122,12 +131,25 @@ def _fields(name: str, dtype: np.dtype[Any]) -> tuple[tuple[str | None, np.dtype
     """Fields of an array that are fed (None: it has none), their little-endian types, headings, and which as zeros."""
     found = []
     for field in dtype.names or (None,):
-        if field is not None and field in _OBSERVING.get(name, ()):
+        if field is not None and field in (*_OBSERVING.get(name, ()), *_OF_POLICIES.get(name, ())):
             continue
         little = (dtype if field is None else dtype[field]).base.newbyteorder("<")
         heading = f"{field or ''} {little.str}\n".encode()
         found.append((field, little, heading, field in _FED_AS_ZERO.get(name, ())))
     return tuple(found)
+
+
+def _feed_policies(digest: Any, k: Kernel) -> None:
+    """Add the memory policies, who has which, and where the next interleaved page comes from; nothing without any."""
+    known = int(k.vm[0].nr_policies) + 1
+    if known == 1:
+        return
+    _feed(digest, "policies", k.policies[:known])
+    _feed(digest, "policy_cycle", k.policy_cycle[:known])
+    arrays = {"vm": k.vm, "tasks": k.tasks, "vmas": k.vmas[: int(k.vm[0].vma_used)]}
+    for name, fields in _OF_POLICIES.items():
+        for field in fields:
+            _feed(digest, f"{name}.{field}", arrays[name][field])
 
 
 def _feed_buddy_map(digest: Any, k: Kernel) -> None:

@@ -12,7 +12,7 @@ COUNTERS: Final[dict[str, str]] = {
     "numa_foreign": "pages asked from this node that came from another one (counted where they were wanted)",
     "local_node": "pages of this node given to a CPU of this node",
     "other_node": "pages of this node given to a CPU of another node",
-    "interleave_hit": "pages placed by an interleave policy; always 0, no modelled kernel has one",
+    "interleave_hit": "pages an interleave policy wanted from this node, and got from it",
     "pgalloc": "pages taken from the buddy lists",
     "pgfree": "pages given back to the buddy lists",
     "pgfault": "page faults served, major ones included",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from numa_sim.kernel.mempolicy import mpol_to_str
 from numa_sim.observe.user_pages import MappedPages, areas, mapped_pages, node_of_frames, swap_uses
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
@@ -224,13 +225,11 @@ def _numa_counts(k: Kernel, pages: MappedPages) -> list[str]:
 
 
 def numa_maps(k: Kernel, process: Process) -> str:
-    """``/proc/PID/numa_maps``: on which nodes the pages of each area are, and of what kind they are.
-
-    The policy is always ``default``: 2.4 has no other.
-    """
+    """``/proc/PID/numa_maps``: the policy of each area, on which nodes its pages are, and of what kind they are."""
     lines = []
     for vma in _areas_of(k, process):
-        words = [f"{int(k.vmas[vma].vm_start) << PAGE_SHIFT:08x}", "default"]
+        policy = int(k.vmas[vma].vm_policy) or int(k.tasks[process.task].mempolicy)
+        words = [f"{int(k.vmas[vma].vm_start) << PAGE_SHIFT:08x}", mpol_to_str(k, policy)]
         file, label = _file_name(k, process, vma), _label(k, vma)
         words += [f"file={file}"] if file else [label] if label else []
         pages = mapped_pages(k, vma)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from numa_sim.compiled import entry
-from numa_sim.config.model import Config
+from numa_sim.config.model import Config, policies_of
 from numa_sim.hardware.mmu import write_protect_works
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
@@ -34,12 +34,15 @@ from numa_sim.state.hardware_layout import CURVE_POINTS
 from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 from numa_sim.topology import Curve, Topology
 from numa_sim.workloads.configured import program_from_config
+from numa_sim.workloads.mempolicy import MemPolicy
 
 if TYPE_CHECKING:
     from numa_sim.processes.machine import Machine
 
 MORE_TASKS = 256
 """Tasks a machine has room for beyond those of its configuration, if that does not say."""
+MORE_POLICIES = 8
+"""Memory policies a machine has room for beyond those its configuration names."""
 MAX_AREAS = 1 << 17
 """Memory areas of all tasks together."""
 DAEMONS = 3
@@ -94,6 +97,7 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
             track_use=policy is not None,
             rmap=config.kernel.rmap,
             fault_latency=config.run.fault_latency,
+            policies=1 + MORE_POLICIES + len(policies_of(config)),
             **file_sizes(config),
         )
     )
@@ -230,6 +234,10 @@ def _fill_kernel(k: Kernel, config: Config) -> None:
     vm.reclaim_quantum_ns = RECLAIM_QUANTUM_NS
 
 
+def _mempolicy(policy: Any) -> MemPolicy | None:
+    return None if policy is None else MemPolicy(policy.mode, policy.nodes, policy.weights)
+
+
 def add_workloads(machine: Machine, config: Config) -> None:
     """Add the tasks of ``[[workload]]``; copies are numbered, trace files are noted as inputs."""
     for workload in config.workload:
@@ -247,5 +255,6 @@ def add_workloads(machine: Machine, config: Config) -> None:
                 nice=workload.nice,
                 root=workload.root,
                 limits=workload.limits.given(),
+                mempolicy=_mempolicy(workload.policy),
                 kind="trace" if workload.trace is not None else "program",
             )

@@ -44,7 +44,7 @@ OPERATIONS = (Fork, Exec, Wait)
 """What `child_call` carries out."""
 INHERITED = (
     "nice", "root", "rawio", "blocked", "sig_ignored", "sig_caught",
-    "rlim_stack", "rlim_data", "rlim_as", "rlim_memlock", "rlim_core",
+    "rlim_stack", "rlim_data", "rlim_as", "rlim_memlock", "rlim_core", "mempolicy", "il_next",
 )  # fmt: skip
 """Fields of task_struct that a child takes over."""
 

@@ -8,7 +8,8 @@ exact time order, and SimPy pays only for what sleeps or decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from os import strerror
+from typing import TYPE_CHECKING, Any, cast
 
 import simpy
 
@@ -22,6 +23,7 @@ from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.coredump import CoreDump
 from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
+from numa_sim.kernel.mempolicy import set_mempolicy
 from numa_sim.kernel.page_io import end_page, end_request
 from numa_sim.kernel.resource import setrlimit
 from numa_sim.observe import proc_pid, procfs
@@ -37,6 +39,7 @@ from numa_sim.processes.generation.generation import Generation
 from numa_sim.processes.generation.late import LateGeneration
 from numa_sim.processes.generation.v2_2 import Generation22
 from numa_sim.processes.generation.v2_4_0 import Generation240, LaunderingBdflush
+from numa_sim.processes.mempolicy import number_of
 from numa_sim.processes.mmap_sem import MmapSems
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.page_waits import PageWaits
@@ -57,6 +60,9 @@ from numa_sim.state.rows import row
 from numa_sim.topology import Topology
 from numa_sim.units import format_bytes, format_ns
 from numa_sim.workloads.children import Fork
+
+if TYPE_CHECKING:
+    from numa_sim.workloads.mempolicy import MemPolicy
 
 _run_hardware = entry(run_hardware)
 _end_page = entry(end_page)
@@ -301,6 +307,7 @@ class Machine(simpy.Environment):
         nice: int = 0,
         root: bool = False,
         limits: Mapping[str, int] | None = None,
+        mempolicy: MemPolicy | None = None,
         kind: str = "program",
     ) -> TaskProcess:
         """Add a task that runs `program`.
@@ -321,6 +328,8 @@ class Machine(simpy.Environment):
             Runs as uid 0: may swapon and swapoff; the OOM killer spares it longer.
         limits : mapping, optional
             Resource limits in bytes (RLIM_INFINITY: none) of stack, data, as, memlock, core; else init's.
+        mempolicy : MemPolicy, optional
+            From which nodes its memory comes (`numa_sim.workloads.mempolicy`), as if numactl had started it.
         """
         row = self.rows.reserve()
         if row is None:
@@ -331,6 +340,11 @@ class Machine(simpy.Environment):
         for resource, limit in (limits or {}).items():
             if setrlimit(self.kernel, row, resource, limit):
                 raise SimulationError(f"limit {resource!r} of {limit} bytes (limits are {', '.join(RLIMITS)})")
+        if mempolicy is not None:
+            policy = number_of(self.kernel, mempolicy)
+            if policy < 0:
+                raise SimulationError(f"memory policy {mempolicy.mode} of nodes {mempolicy.nodes}: {strerror(-policy)}")
+            set_mempolicy(self.kernel, row, policy)
         label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
         return self._enter_task(row, label, program, chosen, start_ns, kind)
 

@@ -21,6 +21,7 @@ from numa_sim.processes.fault import finish_fault
 from numa_sim.processes.files import OPERATIONS, close_all, file_call
 from numa_sim.processes.kernel_memory import kernel_call
 from numa_sim.processes.memory_calls import MEMORY_OPERATIONS, memory_call
+from numa_sim.processes.mempolicy import POLICY_OPERATIONS, policy_call
 from numa_sim.processes.mmap_sem import holding_mmap_sem
 from numa_sim.processes.network import receive
 from numa_sim.processes.runnable import Runnable, Steps
@@ -204,6 +205,8 @@ class TaskProcess(Runnable):
             return (yield from scheduling_call(self, operation))
         elif isinstance(operation, KERNEL_OPERATIONS):
             return (yield from kernel_call(self, operation))
+        elif isinstance(operation, POLICY_OPERATIONS):
+            return (yield from policy_call(self, operation))
         elif isinstance(operation, SIGNAL_OPERATIONS):
             return (yield from signal_call(self, operation))
         else:

@@ -134,7 +134,8 @@ class MachineTimeline:
 
     def reclaiming(self, task: Runnable, run: Callable[[int], int]) -> Callable[[int], int]:
         """`task` begins to reclaim: `run`, which also counts what it scans and frees."""
-        sums = self._reclaims[task.index] = [self._machine.now_ns, int(task.record.alloc_node), 0, 0]
+        node = int(task.record.alloc_node) % len(self._vmstat)
+        sums = self._reclaims[task.index] = [self._machine.now_ns, node, 0, 0]
 
         def counted(index: int) -> int:
             before = self._vmstat[:, [PGSCAN_DIRECT, PGSTEAL_DIRECT]].sum(0)

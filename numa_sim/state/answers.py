@@ -58,6 +58,7 @@ ENOMEM: Final = 12
 EACCES: Final = 13
 EFAULT: Final = 14
 EINVAL: Final = 22
+ENOSYS: Final = 38
 ETXTBSY: Final = 26
 ENOSPC: Final = 28
 FILE_IDLE: Final = 0

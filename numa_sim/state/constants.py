@@ -233,6 +233,27 @@ PROT_COPY: Final = PROT_READONLY
 PROT_KERNEL: Final = 0x063
 """PAGE_NONE, PAGE_COPY, PAGE_KERNEL; with global pages the last has PTE_GLOBAL too."""
 
+# Memory policies, include/uapi/linux/mempolicy.h ---------------------------------------------------------------------
+MPOL_DEFAULT: Final = 0
+MPOL_PREFERRED: Final = 1
+MPOL_BIND: Final = 2
+MPOL_INTERLEAVE: Final = 3
+MPOL_LOCAL: Final = 4
+MPOL_PREFERRED_MANY: Final = 5
+MPOL_WEIGHTED_INTERLEAVE: Final = 6
+MPOL_MODES: Final = {
+    "default": MPOL_DEFAULT,
+    "local": MPOL_LOCAL,
+    "preferred": MPOL_PREFERRED,
+    "preferred_many": MPOL_PREFERRED_MANY,
+    "bind": MPOL_BIND,
+    "interleave": MPOL_INTERLEAVE,
+    "weighted_interleave": MPOL_WEIGHTED_INTERLEAVE,
+}
+"""Modes by the names that programs and configurations have for them."""
+MAX_CYCLE: Final = 1024
+"""Most pages an interleave policy deals out before it begins again: the sum of its weights."""
+
 # Swap (spec 6) -------------------------------------------------------------------------------------------------------
 MAX_SWAPFILES: Final = 32
 SWAPFILE_CLUSTER: Final = 256

@@ -19,6 +19,7 @@ from numa_sim.state.constants import (
     KERNEL_2_4_37,
     LAST_PKMAP,
     MAPPING_SWAP,
+    MAX_CYCLE,
     MAX_MAP_COUNT,
     MAX_ORDER,
     MAX_SWAPFILES,
@@ -78,9 +79,12 @@ class Kernel:
     zones: Any  # ZONE [nodes * 3]
     nodes: Any  # NODE [nodes]
     buddy_map: Any  # i1: one byte per pair of buddies, all orders of all zones
-    zonelists: Any  # i2 [nodes, 16, zones + 1]: zone ids in fallback order, closed by NIL; index gfp & 15
-    node_order: Any  # i2 [nodes, nodes + 1]: nodes whose zonelists alloc_pages tries, closed by NIL
+    zonelists: Any  # i2 [nodes * policies, 16, zones + 1]: zone ids in fallback order, closed by NIL; index gfp & 15
+    node_order: Any  # i2 [nodes * policies, nodes + 1]: nodes whose zonelists alloc_pages tries, closed by NIL
     distance: Any  # i8 [nodes, nodes]: SLIT
+    policies: Any  # POLICY [policies]: memory policies; 0 = default
+    policy_nodes: Any  # i1 [policies, nodes]: 1 = the node is in the set of the policy
+    policy_cycle: Any  # i2 [policies, MAX_CYCLE]: nodes in the order pages are dealt out
     tasks: Any  # TASK [tasks]; task 0 = swapper, task 1 = kswapd
     mms: Any  # MM [mms]; mm 0 = init_mm
     vmas: Any  # VMA [vmas]
@@ -180,6 +184,7 @@ class Sizes:
     slabs: int | None = None  # None: as many as the frames could ever need, at most MAX_SLABS
     vm_structs: int = 4096
     names: int = 1 << 14
+    policies: int = 1  # memory policies, the default one included
 
 
 def zeros(shape: tuple[int, ...] | int, dtype: DTypeLike) -> Any:
@@ -221,9 +226,12 @@ def new_kernel(sizes: Sizes) -> Kernel:
         zones=zeros(n * NR_ZONES, layout.ZONE),
         nodes=zeros(n, layout.NODE),
         buddy_map=zeros(sizes.frames + n * NR_ZONES * 64, np.int8),
-        zonelists=np.full((n, 16, n * NR_ZONES + 1), NIL, np.int16),
-        node_order=np.full((n, n + 1), NIL, np.int16),
+        zonelists=np.full((n * sizes.policies, 16, n * NR_ZONES + 1), NIL, np.int16),
+        node_order=np.full((n * sizes.policies, n + 1), NIL, np.int16),
         distance=np.full((n, n), 20, np.int64),
+        policies=zeros(sizes.policies, layout.POLICY),
+        policy_nodes=zeros((sizes.policies, n), np.int8),
+        policy_cycle=zeros((sizes.policies, MAX_CYCLE), np.int16),
         tasks=zeros(sizes.tasks + 2, layout.TASK),
         mms=zeros(sizes.mms + 1, layout.MM),
         vmas=zeros(sizes.vmas, layout.VMA),

@@ -247,6 +247,9 @@ VM = np.dtype(
         ("overcommit_memory", "i8"),  # sysctl: 1 = vm_enough_memory always says yes
         ("fault_latency", "i8"),  # 1 = every fault's time is entered in `fault_latency`
         ("shmem_swap", "i8"),  # 1; 0 = shared memory without a file stays in memory
+        # mm/mempolicy.c (2.6 and later)
+        ("nr_policies", "i8"),  # policies there are besides the default; 0 = nobody has ever asked for one
+        ("reclaim_policy", "i8"),  # bind policy whose nodes the reclaim under way is for, 0 = all nodes
     ],
     align=True,
 )
@@ -378,6 +381,11 @@ TASK = np.dtype(
         ("fault_kind", "i8"),
         ("nvcsw", "i8"),  # times it gave up its CPU to sleep
         ("nivcsw", "i8"),  # times it lost it though it could have gone on
+        # mm/mempolicy.c (2.6 and later): rows of `policies`, 0 = default
+        ("mempolicy", "i8"),
+        ("il_next", "i8"),  # place in the policy's cycle of nodes where the next page without an address comes from
+        ("got_policy", "i8"),  # policy under which the page in `got_pfn` was asked for
+        ("alloc_interleave", "i8"),  # node an interleave policy chose for the allocation in progress + 1, 0 = none
     ],
     align=True,
 )
@@ -424,6 +432,15 @@ MM = np.dtype(
     align=True,
 )
 
+POLICY = np.dtype(
+    [
+        # struct mempolicy, include/linux/mempolicy.h; row 0 is the default policy
+        ("mode", "i8"),  # MPOL_*
+        ("length", "i8"),  # of its row of `policy_cycle`
+    ],
+    align=True,
+)
+
 VMA = np.dtype(
     [
         # struct vm_area_struct; addresses as virtual page numbers
@@ -442,6 +459,7 @@ VMA = np.dtype(
         ("anon_vma", "i8"),  # of pages first mapped here, 0 = none yet
         ("anon_vma_chain", "i8"),  # first link with an anon_vma, NIL = none
         ("anon_shift", "i8"),  # ours: page at virtual page v has offset v + anon_shift
+        ("vm_policy", "i8"),  # row of `policies`, 0 = the task's
         # tree of areas: AVL or red-black
         ("vm_parent", "i8"),
         ("vm_left", "i8"),

@@ -37,7 +37,7 @@ OPERATIONS = (
     "fork", "vfork", "clone", "exec", "wait",
     "open", "read", "write", "fsync", "truncate", "close", "msync", "madvise", "swapon", "swapoff",
     "signal", "kill", "prctl", "setrlimit", "sched_yield", "nice", "receive",
-    "brk", "mprotect", "mlock", "munlock", "mremap",
+    "brk", "mprotect", "mlock", "munlock", "mremap", "set_mempolicy", "mbind",
     "kmalloc", "kfree", "vmalloc", "vfree", "kernel_touch", "churn", "look_up",
 )  # fmt: skip
 
@@ -198,6 +198,9 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
         case "brk" | "mprotect" | "mlock" | "munlock":
             with suppress(OSError):  # the machine has warned
                 yield _memory_operation(task, op, regions)
+        case "set_mempolicy" | "mbind":
+            with suppress(OSError):  # the machine has warned
+                yield _policy_operation(task, op, regions)
         case "mremap":
             with suppress(OSError):
                 regions[op.on] = yield task.mremap(regions[op.on], op.size, op.may_move)
@@ -231,6 +234,13 @@ def _memory_operation(task: TaskHandle, op: Any, regions: dict[str, Region]) -> 
         return task.mprotect(regions[op.on], op.prot, op.offset, op.length)
     call = task.mlock if op.op == "mlock" else task.munlock
     return call(regions[op.on], op.offset, op.length)
+
+
+def _policy_operation(task: TaskHandle, op: Any, regions: dict[str, Region]) -> Operation:
+    """The operation `op` describes, on memory policies."""
+    if op.op == "set_mempolicy":
+        return task.set_mempolicy(op.mode, op.nodes, op.weights)
+    return task.mbind(regions[op.on], op.mode, op.nodes, op.weights, op.offset, op.length)
 
 
 def _file_operation(task: TaskHandle, file: OpenFile, op: Any) -> Operation:

@@ -37,6 +37,7 @@ from numa_sim.workloads.children import ChildCalls, Exec, Exit, Fork, Wait
 from numa_sim.workloads.files import Close, FileCalls, Fsync, Madvise, Msync, Open, OpenFile, Transfer, Truncate
 from numa_sim.workloads.kernel_memory import KernelCalls
 from numa_sim.workloads.memory import Brk, MemoryCalls, Mlock, Mlockall, Mprotect, Mremap
+from numa_sim.workloads.mempolicy import Mbind, PolicyCalls, SetMempolicy
 from numa_sim.workloads.network import NetworkCalls, Receive
 from numa_sim.workloads.patterns.given import from_arrays
 from numa_sim.workloads.patterns.sequential import sequential
@@ -175,6 +176,8 @@ Operation: TypeAlias = (
     | ModifyLdt
     | LoadSegment
     | CacheMode
+    | SetMempolicy
+    | Mbind
 )
 
 
@@ -189,6 +192,7 @@ class TaskHandle(
     CacheCalls,
     SchedulingCalls,
     NetworkCalls,
+    PolicyCalls,
 ):
     """What a program sees of its task: makes checked operations, and random streams of its own.
 

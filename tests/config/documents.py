@@ -25,6 +25,8 @@ PATTERNS: list[dict[str, Any]] = [
 SATA = {"device": "sata-ssd", "latency": "140us", "bandwidth": "550MB/s", "channels": 8, "elevator": "linus"}
 NVME = {"device": "nvme", "latency": "0.1ms", "bandwidth": "6GB/s", "channels": 32, "elevator": "none"}
 
+WEIGHTED = {"mode": "weighted_interleave", "nodes": "0-1", "weights": [3, 1]}
+
 INLINE: dict[str, Any] = {
     "machine": {
         "nodes": [{"memory": "1GiB", "cpus": "0-1"}, {"memory": "512MiB", "cpus": "2-3"}],
@@ -82,6 +84,7 @@ INLINE: dict[str, Any] = {
             "nice": 5,
             "root": True,
             "start": "1ms",
+            "policy": WEIGHTED,
             "limits": {"stack": "1MiB", "data": "1GiB", "as": "2GiB", "memlock": "64KiB", "core": "unlimited"},
             "program": [
                 {"op": "mmap", "as": "heap", "size": "64MiB", "at": "0x40000000"},
@@ -133,6 +136,9 @@ INLINE: dict[str, Any] = {
                 {"op": "mlock", "on": "stack", "offset": "0B", "length": "4KiB"},
                 {"op": "munlock", "on": "stack", "offset": "0B", "length": "4KiB"},
                 {"op": "mremap", "on": "stack", "size": "1MiB", "may_move": True},
+                {"op": "set_mempolicy", "mode": "bind", "nodes": "0"},
+                {"op": "set_mempolicy", **WEIGHTED},
+                {"op": "mbind", "on": "stack", **WEIGHTED, "offset": "0B", "length": "4KiB"},
                 {"op": "kmalloc", "as": "k", "size": "100B", "dma": True, "atomic": True},
                 {"op": "kfree", "on": "k"},
                 {"op": "vmalloc", "as": "v", "size": "8KiB"},

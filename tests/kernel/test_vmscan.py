@@ -175,12 +175,12 @@ def test_a_page_read_back_has_the_contents_that_were_written() -> None:
     k.swap_map[7], k.swap_tags[7] = 1, 4711
     take_page(k, 41)
     k.tasks[TASK].got_pfn, k.tasks[TASK].got_gfp = 41, GFP_HIGHUSER
-    pfn = int(_read(k, TASK, 7 << 8))
+    pfn = int(_read(k, TASK, 7 << 8, NIL, 0))
     assert pfn == 41
     assert k.pages[41].flags & PG_locked
     assert k.pages[41].count == 3
     assert k.swap_map[7] == 2
-    assert int(_read(k, TASK, 7 << 8)) == 41  # found in the cache, not read twice
+    assert int(_read(k, TASK, 7 << 8, NIL, 0)) == 41  # found in the cache, not read twice
     assert k.vm[0].io_tail == 1
     _end_read(k, 41)
     assert k.tags[41] == 4711

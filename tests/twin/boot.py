@@ -74,6 +74,7 @@ def power_on(config: Config, topology: Topology) -> Kernel:
             disks=max(1, len(disks_of(config)[0])),
             tlb_sets=machine.tlb.entries // machine.tlb.ways if kernel.switches.tlb else 1,
             tlb_ways=machine.tlb.ways if kernel.switches.tlb else 0,
+            policies=24,
         )
     )
     vm = k.vm[0]

@@ -25,11 +25,21 @@ from twin.task import Task
 
 from numa_sim.compiled import entry
 from numa_sim.config.model import Config
+from numa_sim.kernel.mempolicy import mpol_new, set_mempolicy
 from numa_sim.kernel.page_io import end_swap_read, end_swap_write
 from numa_sim.kernel.tlb import switch_mm
 from numa_sim.kernel.vmscan import check_classzone_need_balance, reclaim_begin, reclaim_run
 from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_WAIT, RECLAIM_YIELD
-from numa_sim.state.constants import BUFFERS_BUSY, GFP_KSWAPD, IO_READ, NIL, PF_KTHREAD, PF_MEMALLOC, PG_locked
+from numa_sim.state.constants import (
+    BUFFERS_BUSY,
+    GFP_KSWAPD,
+    IO_READ,
+    MPOL_MODES,
+    NIL,
+    PF_KTHREAD,
+    PF_MEMALLOC,
+    PG_locked,
+)
 from numa_sim.state.counters import (
     MIGRATIONS_ACROSS_NODES,
     MIGRATIONS_WITHIN_NODE,
@@ -196,6 +206,9 @@ class Twin(simpy.Environment):
                 name = workload.name if workload.count == 1 else f"{workload.name}-{copy}"
                 index = self.reserve_row()
                 self.k.tasks[index].nice = workload.nice
+                if (wanted := workload.policy) is not None:
+                    policy = mpol_new(self.k, MPOL_MODES[wanted.mode], wanted.nodes, wanted.weights)
+                    set_mempolicy(self.k, index, policy)
                 self.enter_task(index, name, program, workload.cpus, workload.start)
 
     def reserve_row(self) -> int | None:
@@ -220,6 +233,7 @@ class Twin(simpy.Environment):
         parent.forks += 1
         record = self.k.tasks[index]
         record.nice, record.parent = parent.record.nice, parent.index
+        record.mempolicy, record.il_next = parent.record.mempolicy, parent.record.il_next
         cpus = [cpu.number for cpu in parent.allowed] if op.cpus is None else op.cpus
         child = self.enter_task(index, f"{parent.handle.name}/{op.name}-{parent.forks}", op.program, cpus, self.now)
         child.parent = parent

@@ -9,7 +9,7 @@ from twin.on_cpu import OnCpu, Steps
 
 from numa_sim.compiled import entry
 from numa_sim.kernel.numa import alloc_after_reclaim
-from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory
+from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory, out_of_memory_on
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_shortage
 from numa_sim.kernel.v2_4_0.vmscan import reclaim_begin as reclaim_begin_2_4_0
 from numa_sim.kernel.v2_4_0.vmscan import reclaim_run as reclaim_run_2_4_0
@@ -37,6 +37,7 @@ _try_to_free_pages_begin = entry(try_to_free_pages_begin)
 _free_shortage = entry(free_shortage)
 _inactive_shortage = entry(inactive_shortage)
 _out_of_memory = entry(out_of_memory)
+_out_of_memory_on = entry(out_of_memory_on)
 _oom_kill = entry(oom_kill)
 
 
@@ -61,8 +62,11 @@ class Reclaiming(OnCpu):
                 yield from self.sched_yield()
             elif answer == ALLOC_WAIT_KSWAPD and self.machine.old_kswapd is not None:
                 yield from self.sleep(self.machine.old_kswapd.round_ends(), PART_KSWAPD_WAIT, 0, PART_KSWAPD_WAIT)
+                self.see_whether_bound_in_vain()
             elif self.machine.config.kernel.profile == "linux-2.4.0":
                 yield from self.reclaim_2_4_0(answer)
+                if answer == ALLOC_WAIT_KSWAPD:
+                    self.see_whether_bound_in_vain()
             elif self.machine.config.kernel.profile == "linux-2.2":
                 freed = yield from self.reclaim_2_2()
             else:
@@ -74,6 +78,19 @@ class Reclaiming(OnCpu):
             yield from self.work(task.cost_ns, PART_DIRECT_RECLAIM)
         task.got_pfn = answer if answer >= 0 else NIL
         task.alloc_failed = int(answer == ALLOC_FAIL)
+
+    def see_whether_bound_in_vain(self) -> None:
+        """2.4.0: who is bound to nodes without a page left has somebody killed."""
+        k, task = self.k, self.record
+        policy = task.alloc_first_node // len(k.nodes)
+        if policy == 0 or task.killed:
+            return
+        self.enter()
+        if _out_of_memory_on(k, policy):
+            k.vm[0].reclaim_policy = policy
+            _oom_kill(k)
+            self.machine.attend()
+            k.vm[0].reclaim_policy = 0
 
     def direct_reclaim(self) -> Steps:
         """try_to_free_pages by the task itself; whether it was enough."""
@@ -96,7 +113,7 @@ class Reclaiming(OnCpu):
         """Reclaim by the task: what its allocation asks for, or kswapd's round if there is no kswapd."""
         k, t, task = self.k, self.index, self.record
         self.enter()
-        k.vmstat[task.alloc_node, ALLOCSTALL] += 1
+        k.vmstat[task.alloc_node % len(k.nodes), ALLOCSTALL] += 1
         if wish == ALLOC_RECLAIM:
             _reclaim_begin_2_4_0(k, t)
             yield from self.run_reclaim(_reclaim_run_2_4_0)

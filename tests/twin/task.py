@@ -10,19 +10,23 @@ from twin.accessing import Accessing
 from twin.on_cpu import Steps
 
 from numa_sim.compiled import entry
+from numa_sim.kernel.mbind import sys_mbind
 from numa_sim.kernel.memory import abandon_fault
+from numa_sim.kernel.mempolicy import mpol_new, set_mempolicy
 from numa_sim.kernel.mmap import do_mmap, do_munmap, mm_alloc, setup_arg_pages
 from numa_sim.kernel.signal import do_signal, send_sig
-from numa_sim.state.constants import NIL, SIGKILL, TASK_SLEEPING
+from numa_sim.state.constants import MPOL_MODES, NIL, PAGE_SHIFT, SIGKILL, TASK_SLEEPING
 from numa_sim.state.counters import PART_SLEEP, PART_SYSCALL
 from numa_sim.state.event_codes import EV_TASK_EXIT, EV_TASK_START
 from numa_sim.workloads.children import Exec, Exit, Fork, Wait
+from numa_sim.workloads.mempolicy import Mbind, SetMempolicy
 from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, Sleep, TaskHandle, Touch
 
 if TYPE_CHECKING:
     from twin.machine import Twin
 
 _abandon_fault = entry(abandon_fault)
+_sys_mbind = entry(sys_mbind)
 
 
 class Task(Accessing):
@@ -98,16 +102,31 @@ class Task(Accessing):
             return (yield from children.exec_(self, op))
         elif isinstance(op, Wait):
             return (yield from children.wait(self, op))
+        elif isinstance(op, SetMempolicy):
+            self.choose_nodes(op)
+            yield from self.work(self.machine.costs.syscall_ns, PART_SYSCALL)
         else:
             return (yield from self.machine.semaphores.held(self, self.change_areas(op), alone=True))
         return None
 
-    def change_areas(self, op: Mmap | Munmap) -> Steps:
+    def choose_nodes(self, op: SetMempolicy | Mbind) -> None:
+        """set_mempolicy, mbind: of nodes that are there, and of areas that nothing is missing of."""
+        k, t, wanted = self.k, self.index, op.policy
+        policy = mpol_new(k, MPOL_MODES[wanted.mode], wanted.nodes, wanted.weights)
+        if isinstance(op, Mbind) and policy >= 0:
+            start = op.region.start_vpn + op.offset_pages
+            _sys_mbind(k, t, start << PAGE_SHIFT, op.length_pages << PAGE_SHIFT, policy)
+        elif policy >= 0:
+            set_mempolicy(k, t, policy)
+
+    def change_areas(self, op: Mmap | Munmap | Mbind) -> Steps:
         k, t = self.k, self.index
         self.enter()
         self.record.cost_ns = self.machine.costs.syscall_ns
         if isinstance(op, Mmap):
             vpn = do_mmap(k, t, op.size_pages, NIL if op.at_vpn is None else op.at_vpn, op.prot)
+        elif isinstance(op, Mbind):
+            self.choose_nodes(op)
         else:
             do_munmap(k, t, op.region.start_vpn + op.offset_pages, op.length_pages)
         self.machine.attend()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import free_pages, page_zone
-from numa_sim.kernel.gfp import alloc_block_for_task
+from numa_sim.kernel.gfp import alloc_slab_block
 from numa_sim.kernel.numa import alloc_pages
 from numa_sim.kernel.slab.lists import add_slab_tail, del_slab
 from numa_sim.kernel.slab.objects import BUFCTL_END, give_object, object_address, object_number, take_object
@@ -40,7 +40,7 @@ def _pages_for(k: Kernel, t: int, c: int, gfp: int) -> int:
     if gfp & GFP_WAIT_BIT == 0:
         # It never waits, so it has nothing to do with what an interrupted allocation of the task is waiting for.
         return alloc_pages(k, t, k.cpus[k.vm[0].current_cpu].node, gfp | cache.gfpflags, cache.gfporder)
-    pfn = alloc_block_for_task(k, t, gfp | cache.gfpflags, cache.gfporder)
+    pfn = alloc_slab_block(k, t, gfp | cache.gfpflags, cache.gfporder)
     if pfn == ALLOC_RECLAIM:
         cache.growing += 1
         k.tasks[t].growing_cache = c + 1

@@ -12,7 +12,7 @@ from typing import Final
 
 from numa_sim.compiled import part, rule
 from numa_sim.kernel.buddy import free_pages, page_zone
-from numa_sim.kernel.pgtable import alloc_for_task, set_pte
+from numa_sim.kernel.pgtable import alloc_page_vma, set_pte
 from numa_sim.kernel.rmap import page_add_rmap
 from numa_sim.kernel.swap_state import is_page_shared
 from numa_sim.kernel.swapfile import swap_duplicate, swap_free, valid_swaphandles
@@ -53,9 +53,9 @@ def _find_page(k: Kernel, entry: int) -> int:
 
 
 @rule
-def _start_read(k: Kernel, t: int, entry: int, wait: int) -> int:
+def _start_read(k: Kernel, t: int, entry: int, wait: int, vma: int, vpn: int) -> int:
     """A new page in the swap cache, with a reference, whose read has just been started; else ALLOC_*."""
-    pfn = alloc_for_task(k, t, GFP_USER)
+    pfn = alloc_page_vma(k, t, GFP_USER, vma, vpn)
     if pfn < 0:
         return pfn
     if swap_duplicate(k, entry) == 0:
@@ -68,10 +68,10 @@ def _start_read(k: Kernel, t: int, entry: int, wait: int) -> int:
 
 
 @rule
-def read_swap_cache(k: Kernel, t: int, entry: int) -> int:
+def read_swap_cache(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """The page of `entry`, with a reference, read if need be (it is locked then); else an ALLOC_* answer."""
     pfn = _find_page(k, entry)
-    return pfn if pfn != NIL else _start_read(k, t, entry, 1)
+    return pfn if pfn != NIL else _start_read(k, t, entry, 1, vma, vpn)
 
 
 @part
@@ -101,7 +101,7 @@ def _begin_readahead(k: Kernel, t: int, entry: int) -> None:
 
 
 @rule
-def swapin_readahead(k: Kernel, t: int, wanted: int) -> int:
+def swapin_readahead(k: Kernel, t: int, wanted: int, vma: int, vpn: int) -> int:
     """Start reads of the slots noted, until enough are under way; 0, or a FAULT_* to be called again."""
     task = k.tasks[t]
     while task.readahead_left > 0:
@@ -117,7 +117,7 @@ def swapin_readahead(k: Kernel, t: int, wanted: int) -> int:
                 return FAULT_WAIT
             free_pages(k, pfn, 0)
         else:
-            pfn = _start_read(k, t, entry, 0)
+            pfn = _start_read(k, t, entry, 0, vma, vpn)
             if pfn == ALLOC_RECLAIM:
                 return FAULT_RECLAIM
             if pfn >= 0:
@@ -145,7 +145,7 @@ def _after_sleep(k: Kernel, t: int, entry: int) -> int:
 
 
 @rule
-def _swap_page(k: Kernel, t: int, entry: int) -> int:
+def _swap_page(k: Kernel, t: int, entry: int, vma: int, vpn: int) -> int:
     """The swap-cache page of `entry`, referenced, read if need be: pfn, or the FAULT_* answer as a negative number."""
     task = k.tasks[t]
     node = k.cpus[k.vm[0].current_cpu].node
@@ -163,13 +163,13 @@ def _swap_page(k: Kernel, t: int, entry: int) -> int:
         task.fault_major = _READING_AHEAD
         _begin_readahead(k, t, entry)
     if task.fault_major == _READING_AHEAD:
-        status = swapin_readahead(k, t, entry)
+        status = swapin_readahead(k, t, entry, vma, vpn)
         if status != 0:
             return -status
         task.fault_major = _READ_AHEAD
     pfn = _find_page(k, entry)
     if pfn == NIL:
-        pfn = _start_read(k, t, entry, 1)
+        pfn = _start_read(k, t, entry, 1, vma, vpn)
         if pfn < 0:
             return -FAULT_RECLAIM if pfn == ALLOC_RECLAIM else -FAULT_OOM
     return pfn
@@ -183,7 +183,7 @@ def do_swap_page(k: Kernel, t: int, mm: int, row: int, index: int, vpn: int, wri
     """
     task = k.tasks[t]
     entry = k.tables[row, index]
-    pfn = _swap_page(k, t, entry)
+    pfn = _swap_page(k, t, entry, k.mms[mm].mmap_cache, vpn)
     if pfn < 0:
         return -pfn
     if k.pages[pfn].flags & PG_locked != 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numa_sim.compiled import rule
 from numa_sim.kernel.oom_kill import OOM_NOBODY, select_bad_process
 from numa_sim.kernel.v2_4_0.pressure import nr_free_pages, nr_inactive_clean_pages
-from numa_sim.state.constants import NIL, PF_MEMALLOC
+from numa_sim.state.constants import NIL, PF_MEMALLOC, WMARK_LOW, WMARK_MIN
 from numa_sim.state.counters import OOM_KILL
 from numa_sim.state.event_codes import EV_OOM_KILL
 from numa_sim.state.events import count, log_event
@@ -27,6 +27,22 @@ def out_of_memory(k: Kernel) -> bool:
     if free > vm.freepages_min or free + nr_inactive_clean_pages(k) > vm.freepages_low:
         return False
     return bool(vm.nr_swap_pages <= 0 or vm.pageout == 0)
+
+
+@rule
+def out_of_memory_on(k: Kernel, policy: int) -> bool:
+    """As `out_of_memory`, for the nodes of a bind policy alone (ours: this kernel's own question is about all)."""
+    free = clean = low = least = 0
+    for z in range(k.zones.shape[0]):
+        zone = k.zones[z]
+        if zone.size != 0 and k.policy_nodes[policy, zone.node] != 0:
+            free += zone.free_pages
+            clean += zone.inactive_clean_pages
+            least += zone.watermarks[zone.index, WMARK_MIN]
+            low += zone.watermarks[zone.index, WMARK_LOW]
+    if free > least or free + clean > low:
+        return False
+    return bool(k.vm[0].nr_swap_pages <= 0 or k.vm[0].pageout == 0)
 
 
 @rule

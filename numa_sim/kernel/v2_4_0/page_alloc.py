@@ -159,6 +159,16 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
 
 
 @rule
+def attempt_without_reclaim(k: Kernel, node: int, gfp: int, order: int) -> int:
+    """A page from one zonelist above the min marks, kswapd being woken if none is above low; first frame, or NIL."""
+    pfn = _low_pass(k, node, gfp, order)
+    if pfn == NIL:
+        wakeup_kswapd(k, 0)
+        pfn = limit_pass(k, node, gfp, order, WMARK_MIN, 0)
+    return pfn
+
+
+@rule
 def _try_again(k: Kernel, t: int) -> int:
     """The passes that leave the min marks alone; none helped: kswapd is woken, and who may wait lets others run."""
     task = k.tasks[t]
@@ -240,6 +250,8 @@ def _last_pass(k: Kernel, t: int) -> int:
     task = k.tasks[t]
     row = task.alloc_gfp & GFP_ZONEMASK
     memalloc = task.flags & PF_MEMALLOC != 0
+    if memalloc and task.alloc_node >= k.vm[0].nr_nodes:
+        return ALLOC_FAIL  # a policy does not bind such a task, which is sent on to all nodes
     at = 0
     while k.zonelists[task.alloc_node, row, at] != NIL:
         zone_id = int(k.zonelists[task.alloc_node, row, at])
@@ -253,7 +265,7 @@ def _last_pass(k: Kernel, t: int) -> int:
         if pfn != NIL:
             return pfn
         at += 1
-    log_event(k, EV_ALLOC_FAILED, task.alloc_node, task.alloc_order)
+    log_event(k, EV_ALLOC_FAILED, task.alloc_node % k.vm[0].nr_nodes, task.alloc_order)
     return ALLOC_FAIL
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from numa_sim.compiled import rule
 from numa_sim.kernel.buddy import rmqueue
-from numa_sim.kernel.page_alloc import NO_MARK, alloc_failed, take_local_page, wakeup_kswapd, want_reclaim, zone_pass
+from numa_sim.kernel.page_alloc import alloc_failed, take_local_page, use_reserves, wakeup_kswapd, want_reclaim
 from numa_sim.state.answers import ALLOC_FAIL, ALLOC_YIELD
 from numa_sim.state.constants import GFP_WAIT_BIT, GFP_ZONEMASK, NIL, PF_MEMALLOC, PF_MEMDIE, WMARK_LOW, WMARK_MIN
 from numa_sim.state.counters import ALLOC_YIELDS
@@ -63,8 +63,7 @@ def summed_pass(k: Kernel, node: int, gfp: int, order: int, mark: int, shift: in
 def _rebalance(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     """Behind the min marks: the last page for a reclaimer or a dying task, reclaim for who may wait."""
     if k.tasks[t].flags & (PF_MEMALLOC | PF_MEMDIE) != 0:
-        pfn = zone_pass(k, node, gfp, order, NO_MARK, 0)
-        return pfn if pfn != NIL else ALLOC_FAIL
+        return use_reserves(k, node, gfp, order)
     if gfp & GFP_WAIT_BIT == 0:
         return alloc_failed(k, node, order)
     return want_reclaim(k, t, node, gfp, order)
@@ -85,6 +84,16 @@ def alloc_attempt(k: Kernel, t: int, node: int, gfp: int, order: int) -> int:
     if pfn != NIL:
         return pfn
     return _rebalance(k, t, node, gfp, order)
+
+
+@rule
+def attempt_without_reclaim(k: Kernel, node: int, gfp: int, order: int) -> int:
+    """A page from one zonelist above the min marks, kswapd being woken if none is above low; first frame, or NIL."""
+    pfn = summed_pass(k, node, gfp, order, WMARK_LOW, 0)
+    if pfn == NIL and k.zonelists[node, gfp & GFP_ZONEMASK, 0] != NIL:
+        wakeup_kswapd(k, int(k.zonelists[node, gfp & GFP_ZONEMASK, 0]))
+        pfn = summed_pass(k, node, gfp, order, WMARK_MIN, 0)
+    return pfn
 
 
 @rule

@@ -15,7 +15,7 @@ from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.bdflush import bdflush_flush, bdflush_goes_on
 from numa_sim.kernel.oom_kill import OOM_NOBODY
-from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory
+from numa_sim.kernel.v2_4_0.oom_kill import oom_kill, out_of_memory, out_of_memory_on
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_shortage, recalculate_vm_stats
 from numa_sim.kernel.v2_4_0.reclaim_page import kreclaimd_round
 from numa_sim.kernel.v2_4_0.vmscan import (
@@ -51,6 +51,7 @@ _recalculate_vm_stats = entry(recalculate_vm_stats)
 _free_shortage = entry(free_shortage)
 _inactive_shortage = entry(inactive_shortage)
 _out_of_memory = entry(out_of_memory)
+_out_of_memory_on = entry(out_of_memory_on)
 _oom_kill = entry(oom_kill)
 _kreclaimd_round = entry(kreclaimd_round)
 _page_launder_begin = entry(page_launder_begin)
@@ -229,18 +230,30 @@ class Generation240(Generation):
                 yield from self.kswapd.wait_for_round(task)
             else:
                 yield from self._reclaim_instead_of_kswapd(task)
+            self._kill_if_bound_in_vain(task)
             return 0
         task.enter_kernel()
-        self.kernel.vmstat[task.record.alloc_node, ALLOCSTALL] += 1
+        self.kernel.vmstat[int(task.record.alloc_node) % len(self.kernel.nodes), ALLOCSTALL] += 1
         _reclaim_begin(self.kernel, task.index)
         yield from self._run_reclaim(task, run_reclaim(self.kernel))
         return 0
+
+    def _kill_if_bound_in_vain(self, task: Runnable) -> None:
+        """A policy binds `task` to nodes where nothing is left, whatever others have: it would wait for ever."""
+        k, vm = self.kernel, self.machine.vm
+        policy = int(task.record.alloc_first_node) // len(k.nodes)
+        if policy and not task.record.killed:
+            task.enter_kernel()
+            if _out_of_memory_on(k, policy):
+                vm.reclaim_policy = policy
+                kill_a_process(self.machine)
+                vm.reclaim_policy = 0
 
     def _reclaim_instead_of_kswapd(self, task: Runnable) -> Steps:
         """What a round of kswapd would have done for `task`."""
         k, record = self.kernel, task.record
         task.enter_kernel()
-        k.vmstat[record.alloc_node, ALLOCSTALL] += 1
+        k.vmstat[int(record.alloc_node) % len(k.nodes), ALLOCSTALL] += 1
         record.flags |= PF_MEMALLOC
         _try_to_free_pages_begin(k, task.index, record.alloc_gfp, 1)
         yield from self._run_reclaim(task, run_reclaim(k))
