@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numa_sim.workloads.traces import MapCall, ProtectCall, Runs, UnmapCall, Wait
+from numa_sim.workloads.traces import MapCall, MoveCall, ProtectCall, Runs, UnmapCall, Wait
 
 
 def check_items(items):
@@ -17,6 +17,18 @@ def check_items(items):
             assert item.vpn + item.pages <= 1 << 35
             assert not any(item.vpn < end and start < item.vpn + item.pages for start, end in mapped)
             mapped.append((item.vpn, item.vpn + item.pages))
+        elif isinstance(item, MoveCall):
+            low, high, by = item.vpn, item.vpn + item.pages, item.to_vpn - item.vpn
+            assert item.pages > 0
+            assert any(start <= low and high <= end for start, end in _joined(mapped))
+            assert not any(start < high + by and low + by < end for start, end in mapped)
+            moved = [(max(start, low) + by, min(end, high) + by) for start, end in mapped if start < high and low < end]
+            mapped = moved + [
+                part
+                for start, end in mapped
+                for part in ((start, min(end, low)), (max(start, high), end))
+                if part[0] < part[1]
+            ]
         elif isinstance(item, UnmapCall):
             assert item.pages > 0
             low, high = item.vpn, item.vpn + item.pages
@@ -40,3 +52,12 @@ def check_items(items):
             assert (item.count >= 1).all()
             runs += zip(item.vpn.tolist(), item.count.tolist(), item.flags.tolist(), strict=True)
     return runs
+
+
+def _joined(ranges):
+    joined = []
+    for start, end in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            start = joined.pop()[0]
+        joined.append((start, end))
+    return joined

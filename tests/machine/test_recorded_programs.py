@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from machine.small import counters, finish, small
 
 from numa_sim import Machine
-from numa_sim.compiled import COMPILED
+from numa_sim.compiled import COMPILED, entry
+from numa_sim.kernel.pgtable import get_pte
 from numa_sim.state.constants import NIL, VM_EXEC, VM_READ, VM_SHARED, VM_WRITE
-from numa_sim.workloads.traces import trace_program
+from numa_sim.workloads.traces import MapCall, MoveCall, Runs, UnmapCall, trace_program, write_canonical
+from numa_sim.workloads.traces.items import READ, WRITE
 
 TRACES = Path(__file__).parents[2] / "configs" / "traces"
 MMAP, MPROTECT, MUNMAP, BRK, MREMAP = 9, 10, 11, 12, 25
 PAGE = 4096
+_get_pte = entry(get_pte)
 
 
 def recorded_effect(name):
@@ -115,3 +119,81 @@ def test_by_default_everything_is_private_and_writable():
     machine.add(program)
     assert machine.run_to_end().exit_state == "ok"
     assert set(seen.values()) == {(VM_READ | VM_WRITE, False)}
+
+
+HEAP, ELSEWHERE, PAGES = 0x400000, 0x900000, 64
+
+
+def moved_by_hand(task):
+    """Write a heap, move it and make it longer, read what was moved and write the rest."""
+    heap = yield task.mmap(PAGES * PAGE, at=HEAP)
+    yield task.touch(heap, write=1.0)
+    heap = yield task.mremap(heap, PAGES * PAGE, at=ELSEWHERE)
+    more = yield task.mmap(8 * PAGE, at=ELSEWHERE + PAGES * PAGE)
+    yield task.touch(heap)
+    yield task.touch(more, write=1.0)
+    yield task.munmap(heap, PAGE, PAGE)
+
+
+def recorded_move(path):
+    """The same as a trace; the growth is part of the recorded mremap."""
+    heap, elsewhere = HEAP // PAGE, ELSEWHERE // PAGE
+    one = np.ones(PAGES + 8, np.int64)
+    written = Runs(heap + np.arange(PAGES), one[:PAGES], np.full(PAGES, WRITE, np.uint8))
+    kinds = np.where(np.arange(PAGES + 8) < PAGES, READ, WRITE).astype(np.uint8)
+    items = [
+        MapCall(heap, PAGES),
+        written,
+        MoveCall(heap, PAGES, elsewhere),
+        MapCall(elsewhere + PAGES, 8),
+        Runs(elsewhere + np.arange(PAGES + 8), one, kinds),
+        UnmapCall(elsewhere + 1, 1),
+    ]
+    write_canonical(path, items)
+    return trace_program(path)
+
+
+@pytest.mark.parametrize("profile", ["linux-2.2", "linux-2.4.0", "linux-2.4.37"])
+def test_a_replayed_mremap_does_what_the_call_does(tmp_path, profile):
+    """Pages, their contents and faults are those of a program that calls mremap itself (spec 8.6)."""
+    seen = []
+    for program in (moved_by_hand, recorded_move(tmp_path / "t.npz")):
+        machine = small(kernel={"profile": profile})
+        machine.add(watched(program, machine, found := []), name="mine")
+        finish(machine)
+        assert not machine.warnings
+        counts = counters(machine)
+        seen.append([counts[name] for name in ("pgfault", "anon_write_faults", "zero_page_maps")] + found)
+    assert seen[0] == seen[1]
+    assert seen[0][:3] == [PAGES + 8, PAGES + 8, 0]
+
+
+def watched(program, machine, found):
+    """`program`, which notes what its memory holds before it ends."""
+
+    def run(task):
+        yield from program(task)
+        k = machine.kernel
+        for page in range(PAGES + 8):
+            pte = int(_get_pte(k, int(k.tasks[2].mm), ELSEWHERE // PAGE + page))
+            found.append(pte and int(k.tags[pte >> 12]))
+
+    return run
+
+
+def test_pages_that_cannot_be_moved_here_come_anew_with_a_warning(tmp_path):
+    """The recording moved what two areas hold in the replay, of other permissions: the kernel refuses (EFAULT)."""
+    write_canonical(
+        tmp_path / "t.npz",
+        [
+            MapCall(0x400, 1, 3),
+            MapCall(0x401, 1, 1),
+            MoveCall(0x400, 2, 0x900),
+            Runs(np.array([0x900, 0x901]), np.ones(2, np.int64), np.array([WRITE, READ], np.uint8)),
+        ],
+    )
+    machine = small()
+    machine.add(trace_program(tmp_path / "t.npz", mappings="recorded"), name="mine")
+    finish(machine)
+    assert any("mine: mremap failed" in warning for warning in machine.warnings)
+    assert [task.outcome for task in machine.tasks] == ["exited"]

@@ -8,7 +8,16 @@ import pytest
 from trace_model import check_items
 
 from numa_sim.errors import TraceFormatError
-from numa_sim.workloads.traces import MapCall, ProtectCall, Runs, UnmapCall, describe, import_trace, read_items
+from numa_sim.workloads.traces import (
+    MapCall,
+    MoveCall,
+    ProtectCall,
+    Runs,
+    UnmapCall,
+    describe,
+    import_trace,
+    read_items,
+)
 from numa_sim.workloads.traces.items import EXECUTE, FILL, READ, WRITE
 from numa_sim.workloads.traces.strace import SystemCall, read_strace
 
@@ -116,6 +125,27 @@ def test_calls_come_as_late_as_the_accesses_allow(tmp_path):
         ProtectCall(0x902, 1, 3),
         [[0x902], [1], [WRITE]],
         MapCall(0x500, 2, 3),
+    ]
+    check_items(items)
+
+
+def test_a_moved_area_takes_its_pages_and_permissions_along(tmp_path):
+    items = recording(
+        tmp_path,
+        " S 900000,8\n L a00000,8\n L a01000,8\n",
+        "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE, 3, 0) = 0x900000\n"
+        "mprotect(0x901000, 4096, PROT_READ) = 0\n"
+        "mremap(0x900000, 8192, 12288, MREMAP_MAYMOVE) = 0xa00000\n"
+        "munmap(0xa00000, 12288) = 0\n",
+    )
+    assert flat(items) == [
+        MapCall(0x900, 2, 3, True),
+        [[0x900], [1], [WRITE | FILL]],
+        ProtectCall(0x901, 1, 1),
+        MoveCall(0x900, 2, 0xA00, True),
+        MapCall(0xA02, 1, 3),
+        [[0xA00, 0xA01], [1, 1], [READ, READ | FILL]],
+        UnmapCall(0xA00, 3),
     ]
     check_items(items)
 

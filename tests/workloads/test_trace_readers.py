@@ -16,6 +16,7 @@ from numa_sim.workloads.program import Compute, Mmap, Munmap, Region, TaskHandle
 from numa_sim.workloads.traces import (
     Accesses,
     MapCall,
+    MoveCall,
     Runs,
     UnmapCall,
     describe,
@@ -104,8 +105,20 @@ CALLS = [
     (
         "move and grow",
         (0, 25, [BASE, 0x2000, 0x3000, 1], 0x900000),
-        [UnmapCall(0x400, 2), MapCall(0x900, 2, 3, True), MapCall(0x902, 1, 3, False)],
+        [MoveCall(0x400, 2, 0x900, True), MapCall(0x902, 1, 3, False)],
     ),
+    (
+        "move over another and shrink",
+        (0, 25, [BASE, 0x2000, 0x1000, 3, BASE + 0x3000], BASE + 0x3000),
+        [UnmapCall(0x403, 1), MoveCall(0x400, 1, 0x403, True), UnmapCall(0x401, 1)],
+    ),
+    (
+        "move and keep the place",
+        (0, 25, [BASE, 0x1000, 0x1000, 7, 0x900000], 0x900000),
+        [MoveCall(0x400, 1, 0x900, True), MapCall(0x400, 1, 3, False)],
+    ),
+    ("move what is not known", (0, 25, [0xA00000, 0x1000, 0x1000, 1], 0x900000), [MapCall(0x900, 1, 3, True)]),
+    ("a second mapping of shared memory", (0, 25, [BASE, 0, 0x1000, 1], 0x900000), [MapCall(0x900, 1, 3, True)]),
     ("drop", (0, 28, [BASE, 0x1000, 4], 0), [UnmapCall(0x400, 1), MapCall(0x400, 1, 3, False)]),
     ("other advice", (0, 28, [BASE, 0x1000, 14], 0), []),
     ("first break is the heap's end", (0, 12, [0], BASE + 0x4000), []),
@@ -412,6 +425,26 @@ def test_written_traces_read_the_same(tmp_path_factory, groups, contents):
     assert len(list(path.parent.iterdir())) == 1
 
 
+def test_what_mremap_moves_is_not_touched_for_the_first_time_again(tmp_path):
+    """Pages 0 and 1 held contents at the start; page 0 is used before the move, 1 after it, 2 was mapped as zeros."""
+    new = 0x900000
+    path = canonical(
+        tmp_path / "t.npz",
+        [(BASE, READ, 1), (new, WRITE, 1), (new + 0x1000, READ, 1), (new + 0x2000, READ, 1)],
+        [(0, 9, [BASE + 0x2000, 0x1000, 3, ANON], BASE + 0x2000), (1, 25, [BASE, 0x3000, 0x3000, 1], new)],
+        [(BASE, BASE + 0x2000, 3)],
+    )
+    items = list(read_items(path))
+    assert mappings(items)[-1] == MoveCall(0x400, 3, 0x900, True)
+    flags = [flags for _, _, flags in check_items(items)]
+    assert flags[:2] == [READ | FILL, WRITE]
+    assert flags[2] == READ | FILL
+    write_canonical(tmp_path / "again.npz", items)
+    assert mappings(read_items(tmp_path / "again.npz")) == mappings(items)
+    exact = list(read_items(path, exact=True))
+    assert [flags & ~FILL for _, _, flags in check_items(exact)] == [READ, WRITE, READ, READ]
+
+
 def test_many_pages_need_a_wider_index(tmp_path):
     n = 70_000
     runs = Runs(np.arange(n)[::-1].copy(), np.ones(n, np.int64), np.full(n, WRITE, np.uint8))
@@ -426,7 +459,7 @@ def test_import_and_describe(tmp_path):
     assert check_items(read_items(tmp_path / "t.npz")) == check_items(read_items(source, "lackey"))
     assert describe(tmp_path / "t.npz") == {
         "file": "t.npz", "format": "numa_sim", "records": 3, "accesses": 4, "pages": 3, "data_pages": 2,
-        "written_pages": 1, "write_records": 1, "mapped_pages": 512, "maps": 1, "unmaps": 0,
+        "written_pages": 1, "write_records": 1, "mapped_pages": 512, "maps": 1, "moves": 0, "unmaps": 0,
     }  # fmt: skip
     with pytest.raises(TraceFormatError, match="line 1"):
         import_trace("csv", source, tmp_path / "new.npz")

@@ -2,25 +2,26 @@
 
 By default a recording becomes mappings of private anonymous memory, readable and writable: neighbours at the start are
 one, mprotect changes nothing, and files cost what filling memory costs (see `MapCall.contents`).  An *exact* one keeps
-every area, its permissions and what mprotect makes of them.
+every area, its permissions and what mprotect makes of them.  What mremap moves keeps its pages either way.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from numa_sim.state.constants import PAGE_SHIFT, PAGE_SIZE, VM_READ, VM_WRITE
-from numa_sim.workloads.traces.items import USER_PAGES, MapCall, ProtectCall, UnmapCall
+from numa_sim.workloads.traces.items import USER_PAGES, MapCall, MoveCall, ProtectCall, UnmapCall
+from numa_sim.workloads.traces.ranges import Ranges
 
 SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_BRK, SYS_MREMAP, SYS_MADVISE, SYS_CLONE = 9, 10, 11, 12, 25, 28, 56
 """Numbers of the recorded system calls (x86-64)."""
 MAP_TYPE, MAP_PRIVATE, MAP_ANONYMOUS = 0x0F, 0x02, 0x20
 MADV_DONTNEED = 4
+MREMAP_DONTUNMAP = 4
 _FIRST_ERROR = 2**64 - 4095
 _DATA = VM_READ | VM_WRITE
 
-Call = MapCall | UnmapCall | ProtectCall
+Call = MapCall | UnmapCall | MoveCall | ProtectCall
 
 
 class AddressSpace:
@@ -36,8 +37,8 @@ class AddressSpace:
 
     def __init__(self, exact: bool = False) -> None:
         self._exact = exact
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+        self._mapped = Ranges()
+        self._with_contents = Ranges()
         self._break: int | None = None  # bytes; None = not seen yet
 
     def first_mappings(self, vmas: Iterable[Sequence[int]]) -> list[MapCall]:
@@ -49,9 +50,10 @@ class AddressSpace:
             start, end = start_bytes >> PAGE_SHIFT, end_bytes >> PAGE_SHIFT
             if start >= USER_PAGES:
                 continue  # the kernel's vsyscall page
-            if end > USER_PAGES or self._overlaps(start, end):
+            if end > USER_PAGES or self._mapped.overlaps(start, end):
                 raise ValueError(f"area {start_bytes:#x}-{end_bytes:#x} overlaps another or the kernel's half")
-            self._add(start, end)
+            self._mapped.add(start, end)
+            self._with_contents.add(start, end)
             last = calls[-1] if calls else None
             if last is not None and last.vpn + last.pages == start and not self._exact:
                 calls[-1] = last._replace(pages=end - last.vpn, prot=last.prot | int(prot))
@@ -98,8 +100,7 @@ class AddressSpace:
 
     def _find_break(self, new: int) -> int:
         """Guess where the heap ended before the first break seen: at the end of the area at or below the new one."""
-        at = bisect_right(self._starts, new - 1) - 1
-        return self._ends[at] if at >= 0 else new
+        return self._mapped.end_before(new)
 
     def _mremap(self, args: Sequence[int], result: int) -> list[Call]:
         old_start, old_end = _range(args[0], max(args[1], 1))
@@ -108,46 +109,42 @@ class AddressSpace:
             if new_end > old_end:
                 return self._map(old_end, new_end, _DATA, contents=False)
             return list(self._unmap(new_end, old_end))
-        calls: list[Call] = list(self._unmap(old_start, old_end)) if args[1] else []
-        moved = min(new_start + old_end - old_start, new_end)
-        calls += self._map(new_start, moved, _DATA, contents=True)
-        if moved < new_end:
-            calls += self._map(moved, new_end, _DATA, contents=False)
+        pages = min(old_end - old_start, new_end - new_start)
+        is_apart = old_end <= new_start or new_end <= old_start
+        calls: list[Call]
+        if args[1] and is_apart and self._mapped.covers(old_start, old_start + pages):
+            calls = [*self._unmap(new_start, new_end), self._move(old_start, pages, new_start)]
+            calls += self._unmap(old_start + pages, old_end)
+            if args[3] & MREMAP_DONTUNMAP:
+                calls += self._map(old_start, old_end, _DATA, contents=False)
+        else:  # of a shared mapping a second one, or of something the recording does not know
+            calls = list(self._unmap(old_start, old_end)) if args[1] else []
+            calls += self._map(new_start, new_start + pages, _DATA, contents=True)
+        if new_start + pages < new_end:
+            calls += self._map(new_start + pages, new_end, _DATA, contents=False)
         return calls
 
     def _map(self, start: int, end: int, prot: int, contents: bool, shared: bool = False) -> list[Call]:
         """Map [start, end), taking the place of what was there (MAP_FIXED)."""
         calls: list[Call] = list(self._unmap(start, end))
-        self._add(start, end)
+        self._mapped.add(start, end)
+        if contents:
+            self._with_contents.add(start, end)
         calls.append(MapCall(start, end - start, prot, contents, shared))
         return calls
 
     def _unmap(self, start: int, end: int) -> list[UnmapCall]:
-        calls = []
-        first = bisect_right(self._ends, start)
-        last = bisect_left(self._starts, end)
-        if first >= last or start >= end:
-            return []
-        keep = []
-        for s, e in zip(self._starts[first:last], self._ends[first:last], strict=True):
-            low, high = max(s, start), min(e, end)
-            calls.append(UnmapCall(low, high - low))
-            keep += [(a, b) for a, b in ((s, low), (high, e)) if a < b]
-        self._starts[first:last] = [a for a, _ in keep]
-        self._ends[first:last] = [b for _, b in keep]
-        return calls
+        self._with_contents.cut(start, end)
+        return [UnmapCall(low, high - low) for low, high in self._mapped.cut(start, end)]
 
-    def _overlaps(self, start: int, end: int) -> bool:
-        return bisect_right(self._ends, start) < bisect_left(self._starts, end)
-
-    def _add(self, start: int, end: int) -> None:
-        """Add [start, end), which nothing overlaps, joining neighbours."""
-        first = bisect_left(self._ends, start)
-        last = bisect_right(self._starts, end)
-        if first < last:
-            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
-        self._starts[first:last] = [start]
-        self._ends[first:last] = [end]
+    def _move(self, start: int, pages: int, to: int) -> MoveCall:
+        """Move mapped pages to where nothing is."""
+        self._mapped.cut(start, start + pages)
+        self._mapped.add(to, to + pages)
+        filled = self._with_contents.cut(start, start + pages)
+        for low, high in filled:
+            self._with_contents.add(low + to - start, high + to - start)
+        return MoveCall(start, pages, to, bool(filled))
 
 
 def _range(address: int, length: int) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from numa_sim.workloads.traces.items import (
     WRITE,
     Item,
     MapCall,
+    MoveCall,
     ProtectCall,
     Runs,
     UnmapCall,
@@ -172,12 +173,7 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int, exact: bool) -> I
     at = 0
     while True:
         for call in calls.before(at):
-            low, high = np.searchsorted(vpns, (call.vpn, call.vpn + call.pages))
-            if not isinstance(call, ProtectCall):
-                mapped[low:high] = isinstance(call, MapCall)
-                contents[low:high] = isinstance(call, MapCall) and call.contents
-            if not isinstance(call, UnmapCall):
-                writable[low:high] = call.prot & VM_WRITE
+            _follow(call, vpns, mapped, contents, writable)
             yield call
         if at == n:
             break
@@ -195,6 +191,27 @@ def _read(path: Path, archive: zipfile.ZipFile, touching: int, exact: bool) -> I
         at += rows
     for member in (page, flags, count):
         member.finish()
+
+
+def _follow(call: Call, vpns: Any, mapped: Any, contents: Any, writable: Any) -> None:
+    """Bring up to date what is known of each page: mapped, not zeros and untouched, writable."""
+    low, high = np.searchsorted(vpns, (call.vpn, call.vpn + call.pages))
+    if isinstance(call, MoveCall):
+        new, end = np.searchsorted(vpns, (call.to_vpn, call.to_vpn + call.pages))
+        before = vpns[new:end] - call.to_vpn + call.vpn
+        at = np.minimum(np.searchsorted(vpns, before), len(vpns) - 1)
+        is_known = vpns[at] == before
+        mapped[low:high], mapped[new:end] = 0, 1
+        # A page that was never touched where it was is as its mapping was made.
+        contents[new:end] = np.where(is_known, contents[at], call.contents)
+        writable[new:end] = np.where(is_known, writable[at], 1)
+        contents[low:high] = 0
+        return
+    if not isinstance(call, ProtectCall):
+        mapped[low:high] = isinstance(call, MapCall)
+        contents[low:high] = isinstance(call, MapCall) and call.contents
+    if not isinstance(call, UnmapCall):
+        writable[low:high] = call.prot & VM_WRITE
 
 
 def _read_pages(path: Path, archive: zipfile.ZipFile) -> Any:

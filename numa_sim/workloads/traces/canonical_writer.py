@@ -13,9 +13,15 @@ from typing import IO, Any
 import numpy as np
 
 from numa_sim.errors import TraceFormatError
-from numa_sim.state.constants import PAGE_SHIFT
-from numa_sim.workloads.traces.address_space import MAP_ANONYMOUS, SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP
-from numa_sim.workloads.traces.items import FILL, MAX_COUNT, Item, MapCall, ProtectCall, Runs, UnmapCall
+from numa_sim.state.constants import MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SHIFT
+from numa_sim.workloads.traces.address_space import (
+    MAP_ANONYMOUS,
+    SYS_MMAP,
+    SYS_MPROTECT,
+    SYS_MREMAP,
+    SYS_MUNMAP,
+)
+from numa_sim.workloads.traces.items import FILL, MAX_COUNT, Item, MapCall, MoveCall, ProtectCall, Runs, UnmapCall
 
 _MAP_SHARED_FIXED, _MAP_PRIVATE_FIXED = 0x11, 0x12
 _NO_FILE = 2**64 - 1
@@ -77,7 +83,10 @@ class _Spill:
             case UnmapCall(vpn, pages):
                 args = [vpn << PAGE_SHIFT, pages << PAGE_SHIFT, 0, 0, 0, 0]
                 self._calls.append((self.records, SYS_MUNMAP, args, 0))
-
+            case MoveCall(vpn, pages, to_vpn):
+                size, address = pages << PAGE_SHIFT, to_vpn << PAGE_SHIFT
+                args = [vpn << PAGE_SHIFT, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, address, 0]
+                self._calls.append((self.records, SYS_MREMAP, args, address))
             case ProtectCall(vpn, pages, prot):
                 args = [vpn << PAGE_SHIFT, pages << PAGE_SHIFT, prot, 0, 0, 0]
                 self._calls.append((self.records, SYS_MPROTECT, args, 0))

@@ -22,6 +22,7 @@ from numa_sim.workloads.traces.items import (
     Accesses,
     Item,
     MapCall,
+    MoveCall,
     ProtectCall,
     Runs,
     UnmapCall,
@@ -93,7 +94,7 @@ def read_accesses(
     instructions: bool = True,
     limit: int | None = None,
     **options: Any,
-) -> Iterator[Accesses | MapCall | UnmapCall | ProtectCall]:
+) -> Iterator[Accesses | MapCall | UnmapCall | MoveCall | ProtectCall]:
     """Yield a trace as accesses of the simulated machine, and the mappings they need.
 
     A run of `count` accesses becomes one access that moves ``min(count, 64)`` cache lines after ``count *
@@ -126,9 +127,9 @@ def describe(path: str | Path, format: str = "numa_sim", **options: Any) -> dict
     -------
     dict
         ``file``, ``format``, ``records``, ``accesses``, ``pages`` touched, ``data_pages`` (by other than fetches),
-        ``written_pages``, ``write_records``, ``mapped_pages`` (most at a time), ``maps``, ``unmaps``.
+        ``written_pages``, ``write_records``, ``mapped_pages`` (most at a time), ``maps``, ``moves``, ``unmaps``.
     """
-    found = {"records": 0, "accesses": 0, "write_records": 0, "mapped_pages": 0, "maps": 0, "unmaps": 0}
+    found = {"records": 0, "accesses": 0, "write_records": 0, "mapped_pages": 0, "maps": 0, "moves": 0, "unmaps": 0}
     pages: dict[str, set[int]] = {"pages": set(), "data_pages": set(), "written_pages": set()}
     mapped = 0
     for item in read_items(path, format, **options):
@@ -143,6 +144,8 @@ def describe(path: str | Path, format: str = "numa_sim", **options: Any) -> dict
             case MapCall():
                 found["maps"] += 1
                 mapped += item.pages
+            case MoveCall():
+                found["moves"] += 1
             case UnmapCall():
                 found["unmaps"] += 1
                 mapped -= item.pages

@@ -42,9 +42,9 @@ class Accesses(NamedTuple):
 class MapCall(NamedTuple):
     """Pages become mapped.
 
-    `contents`: what the program will find there is not zeros (a file, the program itself, memory moved by mremap,
-    or unknown).  The simulated memory is anonymous, where a page that is only read takes no frame at all; so the
-    first touch of such a page counts as the write that puts the contents there.
+    `contents`: what the program will find there is not zeros (a file, the program itself, or unknown).  The simulated
+    memory is anonymous, where a page that is only read takes no frame at all; so the first touch of such a page counts
+    as the write that puts the contents there.
     """
 
     vpn: int
@@ -61,6 +61,18 @@ class UnmapCall(NamedTuple):
     pages: int
 
 
+class MoveCall(NamedTuple):
+    """Mapped pages move to `to_vpn`, with what they hold (mremap).
+
+    `contents`: pages that nobody has touched yet are not zeros, as in `MapCall`.
+    """
+
+    vpn: int
+    pages: int
+    to_vpn: int
+    contents: bool = False
+
+
 class ProtectCall(NamedTuple):
     """Mapped pages are given other permissions: `prot` of VM_READ, VM_WRITE, VM_EXEC."""
 
@@ -75,7 +87,7 @@ class Wait(NamedTuple):
     until_ns: int
 
 
-Item: TypeAlias = Runs | MapCall | UnmapCall | ProtectCall | Wait
+Item: TypeAlias = Runs | MapCall | UnmapCall | MoveCall | ProtectCall | Wait
 
 
 def touching_flags(instructions: bool) -> int:

@@ -25,7 +25,7 @@ import numpy as np
 from numa_sim.errors import TraceFormatError
 from numa_sim.state.constants import VM_EXEC, VM_READ, VM_WRITE
 from numa_sim.workloads.traces.address_space import AddressSpace, Call
-from numa_sim.workloads.traces.items import FILL, WRITE, Item, MapCall, ProtectCall, Runs, touching_flags
+from numa_sim.workloads.traces.items import FILL, WRITE, Item, MapCall, MoveCall, ProtectCall, Runs, touching_flags
 from numa_sim.workloads.traces.lackey import read_runs
 from numa_sim.workloads.traces.strace import read_strace
 
@@ -120,14 +120,17 @@ class _Log:
 
     def _gives(self, n: int, vpn: int, needs: int) -> bool:
         return any(
-            isinstance(c, MapCall | ProtectCall) and c.vpn <= vpn < c.vpn + c.pages and c.prot & needs
+            (isinstance(c, MapCall | ProtectCall) and c.vpn <= vpn < c.vpn + c.pages and c.prot & needs)
+            or (isinstance(c, MoveCall) and c.to_vpn <= vpn < c.to_vpn + c.pages)
             for c in self._steps[n]
         )
 
     def _never_mapped(self, runs: Runs, at: int, touching: int) -> Any:
         """Pages, of those that `runs` touch from `at` on, which neither an area nor a call to come holds."""
         pages = np.unique(runs.vpn[at:][runs.flags[at:] & touching != 0])
-        held = [(c.vpn, c.vpn + c.pages) for step in self._steps[self._made :] for c in step if isinstance(c, MapCall)]
+        to_come = [call for step in self._steps[self._made :] for call in step]
+        held = [(c.vpn, c.vpn + c.pages) for c in to_come if isinstance(c, MapCall)]
+        held += [(c.to_vpn, c.to_vpn + c.pages) for c in to_come if isinstance(c, MoveCall)]
         for first, end in [*held, *((first, end) for first, end, _ in self._areas)]:
             low, high = np.searchsorted(pages, (first, end))
             pages = np.delete(pages, slice(low, high))
@@ -158,13 +161,19 @@ class _Log:
                 kept.append((first, last, prot))
                 continue
             kept += [(a, b, prot) for a, b in ((first, start), (end, last)) if a < b]
+            low, high = max(first, start), min(last, end)
             if isinstance(call, ProtectCall):
-                kept.append((max(first, start), min(last, end), call.prot))
+                kept.append((low, high, call.prot))
+            elif isinstance(call, MoveCall):
+                kept.append((low + call.to_vpn - start, high + call.to_vpn - start, prot))
         if isinstance(call, MapCall):
             kept.append((start, end, call.prot))
         self._areas = sorted(kept)
         if not isinstance(call, ProtectCall):
-            self._unfilled.difference_update([v for v in self._unfilled if start <= v < end])
+            unfilled = [vpn for vpn in self._unfilled if start <= vpn < end]
+            self._unfilled.difference_update(unfilled)
+            if isinstance(call, MoveCall):
+                self._unfilled.update(vpn + call.to_vpn - start for vpn in unfilled)
         if isinstance(call, MapCall) and call.contents:
             self._unfilled.update(range(start, end))
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from numa_sim.errors import ConfigError
-from numa_sim.state.constants import MAP_NORESERVE, VM_SHARED
+from numa_sim.state.constants import MAP_NORESERVE, MREMAP_FIXED, MREMAP_MAYMOVE, VM_SHARED
 from numa_sim.state.hardware_layout import ACCESS
 from numa_sim.state.kernel import zeros
-from numa_sim.workloads.memory import Mprotect
+from numa_sim.workloads.memory import Mprotect, Mremap
 from numa_sim.workloads.patterns.source import ENDLESS, AccessSource
 from numa_sim.workloads.program import (
     PROT_DEFAULT,
@@ -32,6 +32,7 @@ from numa_sim.workloads.traces.items import (
     FILL,
     Item,
     MapCall,
+    MoveCall,
     ProtectCall,
     Runs,
     UnmapCall,
@@ -103,6 +104,16 @@ class TraceSource(AccessSource):
         return done
 
 
+def _move(call: MoveCall) -> Generator[Operation, Any, None]:
+    """Move the pages; if the kernel refuses (they are not one area here, or there is no memory), new ones come."""
+    region = Region(call.vpn, call.pages)
+    try:
+        yield Mremap(region, call.pages, MREMAP_MAYMOVE | MREMAP_FIXED, call.to_vpn)
+    except OSError:  # the machine has warned
+        yield Munmap(region, 0, call.pages)
+        yield Mmap(call.pages, call.to_vpn, f"{call.to_vpn << 12:#x}", PROT_DEFAULT, flags=MAP_NORESERVE)
+
+
 def trace_program(
     path: str | Path,
     format: str = "numa_sim",
@@ -167,6 +178,9 @@ def trace_program(
                 case UnmapCall(vpn, pages):
                     replay.take()
                     yield Munmap(Region(vpn, pages), 0, pages)
+                case MoveCall():
+                    replay.take()
+                    yield from _move(item)
                 case ProtectCall(vpn, pages, prot):
                     replay.take()
                     yield Mprotect(Region(vpn, pages), 0, pages, prot)
