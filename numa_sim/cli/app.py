@@ -260,13 +260,23 @@ def miss_ratio_curves(
     form: Annotated[str, typer.Option("--format", help="numa_sim, lackey, oracleGeneral, csv or damon.")] = "numa_sim",
     policies: Annotated[
         list[str] | None,
-        typer.Option("--policy", metavar="POLICY", help="lru, fifo, clock, ...; may be repeated; else lru."),
+        typer.Option(
+            "--policy",
+            metavar="POLICY",
+            help="lru, fifo, clock, or another one of kernel.reclaim; may be repeated; else lru. "
+            "immediate misses as fifo does; none frees nothing: it needs sizes that hold all pages.",
+        ),
     ] = None,
     sizes: Annotated[
         str | None,
         typer.Option(help='Sizes of memory: pages, bytes or shares of the working set, like "1000,64MiB,0.25".'),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV file to write; else a table is printed.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to write, or *.mrc in the layout of libCacheSim's mrcProfiler; else a table is shown."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="For policies that draw.")] = 0,
 ) -> None:
     """Print which share of TRACE's requests misses by size of memory."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export_run", "miss_ratio_text", "write_proc"]
 
+_PROFILE = ".mrc"
 _DAMON = {"damon": "damon.json", "damon-compressed": "damon.data"}
 
 
@@ -75,21 +76,28 @@ def miss_ratio_text(
 ) -> str:
     """Miss-ratio curves as a table, a column for each policy; or, with `out`, as CSV in that file.
 
+    A file named ``*.mrc`` gets the one curve asked for in the layout of libCacheSim's mrcProfiler.
+
     Raises
     ------
     ConfigError
-        If there is no such policy, format or size, or the file exists or cannot be written.
+        If there is no such policy, format or size, or the file exists or cannot be written or holds one curve only.
     TraceFormatError
         If the trace cannot be read.
     """
     from numa_sim.policies.replay import PageTrace
     from numa_sim.results.miss_ratio import miss_ratio_curve
 
+    profile = out is not None and out.suffix == _PROFILE
+    if profile and len(policies) > 1:
+        raise ConfigError("mrc", "out", f"{out}: *{_PROFILE} holds one policy", ("one --policy", "*.csv"))
     asked = None if sizes is None else sizes.split(",")
     for policy in policies:
         miss_ratio_curve([], asked, policy)  # refuses a bad name or size before the trace is read
     accesses = PageTrace.read(trace, form)
     curves = [miss_ratio_curve(accesses, asked, policy, seed=seed) for policy in policies]
+    if out is not None and profile:
+        return _write(out, curves[0].to_profile(str(trace)).encode(), "mrc") + "\n"
     if out is not None:
         texts = [curve.to_csv() for curve in curves]
         rows = texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])

@@ -1,12 +1,17 @@
 """Miss-ratio curves: which share of a trace's requests misses, over the size of memory.
 
-Definitions are libCacheSim's (``--ignore-obj-size 1``), so that curves can be laid over each other.
+Definitions are libCacheSim's (``cachesim --ignore-obj-size 1``, source at commit 0da6555), so that curves can be laid
+over each other.
 
 * A request is a record of the trace (a stay on a page) or an element of an array; each asks for one page.
 * Every first request for a page misses, and counts.  Miss ratio = misses / all requests; nothing is warmed up.
 * The working set is all pages of the trace; a size given as a fraction is that fraction of it, rounded down.
 * LRU, FIFO: the page used, or brought, longest ago goes.  CLOCK (FIFO-Reinsertion) has one bit a page, clear when the
   page comes and set when it is used again; the hand clears it once before the page goes.
+
+They differ in three things.  Of traces above 1 GiB libCacheSim estimates the working set, from every 11th or 101st
+object; here it is counted.  Its mrcProfiler samples unless told ``--profiler-params=FIX_RATE,1,42``; here nothing is
+sampled.  Its tools leave out requests of size 0, which here the reader of oracleGeneral does.
 
 LRU is computed for all sizes in one pass, from stack distances (Mattson et al., 1970, with the tree of Fenwick): a
 request misses in memories of no more pages than were used since its page's last use.  The other policies are those that
@@ -34,6 +39,7 @@ __all__ = ["DEFAULT_SIZES", "MissRatioCurve", "lru_misses", "miss_ratio_curve"]
 
 DEFAULT_SIZES: Final = tuple(round(0.05 * step, 2) for step in range(1, 21))
 """Fractions of the working set."""
+_THEIR_NAMES: Final = {"lru": "LRU", "fifo": "FIFO", "clock": "Clock"}
 _SIZES: Final = "pages, like 1000; bytes, like 64MiB; or a fraction of the working set above 0 and up to 1, like 0.25"
 
 
@@ -99,6 +105,29 @@ class MissRatioCurve:
         lines += [",".join(_shown(value) for value in row.values()) for row in rows]
         return "\n".join(lines) + "\n"
 
+    def to_profile(self, trace: str = "") -> str:
+        """The curve in the layout of libCacheSim's mrcProfiler, as its ``profile_mrc.py --plot-result`` reads it.
+
+        As with ``--ignore-obj-size`` there, each object counts one byte: sizes and sums are of pages, and `miss_rate`
+        and `byte_miss_rate` are the same.
+
+        Parameters
+        ----------
+        trace : str
+            What to call the trace.
+        """
+        lines = [
+            "profiler: numa_sim",
+            f"trace: {trace}",
+            f"cache_algorithm: {_THEIR_NAMES.get(self.policy, self.policy)}",
+            f"n_req: {self.requests}",
+            f"sum_obj_size_req: {self.requests}",
+            "wss_ratio\tcache_size\tmiss_rate\tbyte_miss_rate",
+        ]
+        for size, ratio in zip(self.sizes.tolist(), self.miss_ratio.tolist(), strict=True):
+            lines.append(f"{size / max(self.working_set, 1):f}\t{size}B\t{ratio:f}\t{ratio:f}")
+        return "\n".join(lines) + "\n"
+
     def plot(self, ax: Any = None) -> Any:
         """Draw the curve as steps (`numa_sim.results.pictures.memory_curve`); return the axes."""
         from numa_sim.results.pictures import memory_curve
@@ -144,7 +173,7 @@ def miss_ratio_curve(
     Raises
     ------
     ConfigError
-        No such policy, or a size that is none.
+        No such policy, or a size that is none, or one in which the policy frees no page and the program dies.
     TraceFormatError
         The file cannot be read.
 
@@ -171,7 +200,13 @@ def miss_ratio_curve(
 
 
 def _faults(accesses: PageTrace, frames: int, policy: str, seed: int) -> int:
-    return replay(accesses, frames, policy, seed=seed).faults if frames else len(accesses.page)
+    if not frames:
+        return len(accesses.page)
+    answer = replay(accesses, frames, policy, seed=seed)
+    if answer.refused_at is not None:
+        died = f"{policy!r} frees no page at request {answer.refused_at} in {frames} pages: the program dies"
+        raise ConfigError("", "policy", died, ("another policy", "more memory"))
+    return answer.faults
 
 
 def _pages(size: int | float | str, working_set: int, path: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,39 @@ def test_without_intervals_the_largest_count_stands_for_all_samples(tmp_path: Pa
     assert [item.until_ns for item in items if isinstance(item, Wait)] == [0, 30, 60, 90]
 
 
+def accesses(items: Iterable[Any]) -> list[tuple[int, list[int]]]:
+    """What is accessed together, and when."""
+    now_ns, together = 0, []
+    for item in items:
+        if isinstance(item, Wait):
+            now_ns = item.until_ns
+        elif isinstance(item, Runs):
+            together.append((now_ns, item.vpn.tolist()))
+    return together
+
+
+def test_what_damo_3_writes_is_read_whether_for_machines_or_for_people() -> None:
+    """Files in damo's own layout, with all it writes around what is needed (``tests/data/damon/README.md``)."""
+    folder = Path(__file__).parents[1] / "data" / "damon"
+    recorded, reported = (
+        accesses(read_items(folder / name, "damon")) for name in ("damo-record.json", "damo-report-access.json")
+    )
+    first = 94_463_172_063_232 // PAGE
+    counted = Counter(page - first for at_ns, pages in recorded for page in pages if at_ns < 20_000_000)
+    assert counted == Counter({**dict.fromkeys(range(4), 4), **dict.fromkeys(range(4, 8), 1)})
+    counted = Counter(page - first for at_ns, pages in recorded for page in pages if at_ns >= 20_000_000)
+    assert counted == Counter(dict.fromkeys(range(8, 12), 2))
+    assert [pages for _, pages in reported] == [pages for _, pages in recorded]
+    assert all(0 <= a - b <= 1 for (a, _), (b, _) in zip(recorded, reported, strict=True))  # it begins 1.333 ns later
+
+
+@pytest.mark.parametrize(("sample", "samples"), [("4.500 ms", 4), ("0.0045 s", 4), (4500.0, 4), ("1 ms 500.5 us", 13)])
+def test_times_may_have_decimals(sample: Any, samples: int, tmp_path: Path) -> None:
+    intervals = {"sample_us": sample, "aggr_us": "20 ms", "ops_update_us": "1 s"}
+    file = write(tmp_path / "a", record(snapshot("0 ns", "20 ms", (0, PAGE, 99)), intervals=intervals))
+    assert len(accesses(read_items(file, "damon"))) == samples
+
+
 GOOD = snapshot(10, 20, (0, PAGE, 1))
 
 
@@ -255,6 +289,9 @@ GOOD = snapshot(10, 20, (0, PAGE, 1))
         (json.dumps([record(snapshot(9, 9))]), "ends at 9 ns, not after its start"),
         (json.dumps([record(snapshot("soon", 9))]), "'soon' is no time in ns, us, ms, s, m, h, d"),
         (json.dumps([record(snapshot("5 weeks", 9))]), "is no time in"),
+        (json.dumps([record(snapshot("5.5.5 s", 9))]), "is no time in"),
+        (json.dumps([record(snapshot(1e30, 9))]), "is no whole number of 0 to"),
+        (json.dumps([record(snapshot(-0.5, 9))]), "is no whole number of 0 to"),
         (json.dumps([record(snapshot(0, 9, (0, PAGE, 1), (5, 5, 1)))]), "snapshot 0, region 1: ends at 5, not behind"),
         (json.dumps([record(snapshot(0, 9, (0, 1 << 60, 1)))]), "is no whole number of 0 to"),
         (json.dumps([record(snapshot(0, 9, (True, PAGE, 1)))]), "'True' is no whole number"),

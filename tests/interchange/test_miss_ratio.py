@@ -21,11 +21,12 @@ TRACES = Path(__file__).parents[2] / "configs" / "traces"
 
 
 def misses_by_the_book(pages: list[int], size: int, policy: str) -> int:
-    """A cache of `size` objects of equal size, as libCacheSim's LRU, FIFO and Clock (n-bit-counter=1) are described.
+    """A cache of `size` objects of equal size, by the rules of libCacheSim's LRU, FIFO and Clock (n-bit-counter=1).
 
-    A request that is not in the cache misses; if the cache is full, one object is evicted from the tail; the new one
-    is put at the head with counter 0.  LRU: a hit moves to the head.  CLOCK: a hit sets the counter to 1, and at the
-    tail an object of counter 1 is put at the head with counter 0 instead of being evicted.
+    Looked up in LRU.c, FIFO.c and Clock.c of its source at commit 0da6555, and written anew.  A request that is not in
+    the cache misses; if the cache is full, one object is evicted from the tail; the new one is put at the head with
+    counter 0.  LRU: a hit moves to the head.  CLOCK: a hit sets the counter to 1, and at the tail an object of counter
+    1 is put at the head with counter 0 instead of being evicted.
     """
     cache: OrderedDict[int, int] = OrderedDict()  # tail first
     misses = 0
@@ -145,6 +146,53 @@ def test_a_trace_of_libcachesim_gives_its_curve(tmp_path: Path) -> None:
         miss_ratio_curve(file)
 
 
+def as_cachesim_reads(records: list[tuple[int, int]], sizes: str) -> tuple[list[int], list[int]]:
+    """Objects and sizes of ``cachesim FILE oracleGeneral ALGO SIZES --ignore-obj-size 1``, from (object, bytes).
+
+    By cli_parser.c and reader.c of the same source: requests of size 0 are skipped; a size with a point in it is that
+    share of all objects, cut to a whole number; one without is objects.
+    """
+    objects = [each for each, size in records if size]
+    working_set = len(set(objects))
+    return objects, [int(working_set * float(size)) if "." in size else int(size) for size in sizes.split(",")]
+
+
+@pytest.mark.parametrize("policy", ["lru", "fifo", "clock"])
+def test_a_trace_of_libcachesim_has_the_requests_sizes_and_misses_that_cachesim_counts(
+    policy: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(8)
+    records = [
+        (int(each), int(size)) for each, size in zip(rng.zipf(1.2, 2000) % 301, rng.integers(0, 9, 2000), strict=True)
+    ]
+    file = tmp_path / "trace.oracleGeneral"
+    file.write_bytes(b"".join(struct.pack("<IQIq", 0, each, size, -1) for each, size in records))
+    asked = "7,0.013,0.1,0.33,1.0"
+    objects, sizes = as_cachesim_reads(records, asked)
+    assert len(objects) < 1900
+    curve = miss_ratio_curve(file, asked.split(","), policy, format="oracleGeneral")
+    assert (curve.requests, curve.working_set) == (len(objects), len(set(objects)))
+    assert curve.sizes.tolist() == sorted(sizes)
+    assert curve.misses.tolist() == [misses_by_the_book(objects, size, policy) for size in sorted(sizes)]
+
+
+def test_the_profile_has_the_layout_of_mrc_profiler() -> None:
+    """As MRCProfilerBase::print of libCacheSim (commit 6cecdd8) writes it: five lines, heads, tabs, six decimals."""
+    curve = miss_ratio_curve([1, 2, 3, 1, 2, 3], [2, 3], "clock")
+    assert curve.to_profile("a trace") == (
+        "profiler: numa_sim\ntrace: a trace\ncache_algorithm: Clock\nn_req: 6\nsum_obj_size_req: 6\n"
+        "wss_ratio\tcache_size\tmiss_rate\tbyte_miss_rate\n"
+        "0.666667\t2B\t1.000000\t1.000000\n1.000000\t3B\t0.500000\t0.500000\n"
+    )
+
+
+def test_a_policy_that_frees_nothing_has_a_curve_only_where_all_fits() -> None:
+    pages = [1, 2, 3, 1, 2, 3]
+    assert miss_ratio_curve(pages, [3], "none").misses.tolist() == [3]
+    with pytest.raises(ConfigError, match="policy: 'none' frees no page at request 2 in 2 pages: the program dies"):
+        miss_ratio_curve(pages, [2, 3], "none")
+
+
 def test_the_command_prints_a_table_or_writes_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "a.csv"
     file.write_text("page\n" + "\n".join(str(page) for page in [1, 2, 3, 4, 1, 2, 5, 1, 2, 3, 4, 5]) + "\n")
@@ -165,6 +213,14 @@ def test_the_command_prints_a_table_or_writes_csv(tmp_path: Path, capsys: pytest
         assert ended.value.code == code
     assert (tmp_path / "mrc.csv").read_text().splitlines()[3] == "fifo,3,12288,0.600000,12,9,0.750000"
     assert "exists already" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", str(tmp_path / "two.mrc")])
+    assert ended.value.code == 2
+    assert "*.mrc holds one policy (allowed: one --policy, *.csv)" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["mrc", str(file), "--format", "csv", "--sizes", "3", "--out", str(tmp_path / "one.mrc")])
+    assert ended.value.code == 0
+    assert (tmp_path / "one.mrc").read_text().endswith("byte_miss_rate\n0.600000\t3B\t0.833333\t0.833333\n")
     with pytest.raises(SystemExit) as ended:
         main([*command[:-1], "3,none"])
     assert ended.value.code == 2

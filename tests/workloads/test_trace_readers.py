@@ -338,7 +338,8 @@ def oracle(path, requests):
 
 
 def test_oracle_general(tmp_path):
-    path = oracle(tmp_path / "t", [(1, 2**64 - 1, 100, 2), (1, 7, 0, -1), (2, 2**64 - 1, 10**9, -1), (3, 0, 4096, -1)])
+    requests = [(1, 2**64 - 1, 100, 2), (1, 7, 1, -1), (2, 2**64 - 1, 10**9, -1), (3, 0, 4096, -1), (3, 9, 0, -1)]
+    path = oracle(tmp_path / "t", requests)  # the last one asks for nothing
     first = 1 << 18
     assert check_items(read_items(path, "oracleGeneral")) == [
         (first, 2, READ | FILL),

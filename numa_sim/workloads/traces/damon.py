@@ -3,7 +3,9 @@
 A file is a list of records: what one target was seen to access.  Each has the sampling and aggregation interval
 (``intervals``) and a list of snapshots with ``start_time`` and ``end_time`` (ns); a snapshot is a list of regions, from
 ``start`` to ``end`` (bytes), with ``nr_accesses``: in how many sampling intervals of the aggregation interval the page
-that was looked at had been accessed.  Numbers may be texts, with commas; times texts with a unit.
+that was looked at had been accessed.  Numbers may be texts, with commas; times texts with units, and have decimals
+(``4.500 ms``), of which parts of a nanosecond are dropped.  What else damo 3 writes (``damos_stats``,
+``intervals_goal``, ``age``, ``sz_filter_passed``, ...) is not needed.
 
 What a record does not say is assumed.  Every page of a region is accessed alike: once in each of ``nr_accesses``
 sampling intervals, which are spread evenly over the snapshot and begin with another one for each page; in order of the
@@ -34,7 +36,7 @@ _MOST_SAMPLES = 1_000_000
 _KEPT_BLOCKS = 16
 _LONGEST_NUMBER = 24
 _LONGEST_TIME = 80
-_PART_OF_TIME = r"([\d,]+)\s*(ns|us|ms|[smhd])\s*"
+_PART_OF_TIME = r"([\d,]+)(\.\d+)?\s*(ns|us|ms|[smhd])\s*"
 
 
 class _Record(NamedTuple):
@@ -263,11 +265,16 @@ class _Reading:
         return int(value)
 
     def time(self, value: Any, unit_ns: int) -> int:
-        """A time in ns: a number in units of `unit_ns`, or text like ``1 s 5 ms``."""
+        """A time in ns: a number in units of `unit_ns`, or text like ``1 s 5 ms`` or ``4.500 ms``."""
         most = (1 << 63) - 1
+        if isinstance(value, float) and 0 <= value * unit_ns < most:
+            return int(value * unit_ns)
         if not isinstance(value, str) or not value[-1:].isalpha():
             return self.whole(value, most // unit_ns) * unit_ns
         if len(value) > _LONGEST_TIME or not re.fullmatch(rf"(?:{_PART_OF_TIME})+", value):
             self.refuse(f"{value[:40]!r} is no time in {', '.join(_UNITS_NS)}")
-        parts = re.findall(_PART_OF_TIME, value)
-        return self.whole(sum(self.whole(number, most) * _UNITS_NS[unit] for number, unit in parts), most)
+        total_ns = 0
+        for number, decimals, unit in re.findall(_PART_OF_TIME, value):
+            part_of_unit = int(decimals[1:] or 0) * _UNITS_NS[unit] // 10 ** max(len(decimals) - 1, 0)
+            total_ns += self.whole(number, most) * _UNITS_NS[unit] + part_of_unit
+        return self.whole(total_ns, most)

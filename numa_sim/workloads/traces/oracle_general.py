@@ -3,7 +3,8 @@
 Records of 24 bytes, little-endian, without a header: u32 time (s), u64 object id, u32 size (bytes), i64 number of the
 object's next request (-1 = none).  Each object becomes one page: the i-th object seen is page ``FIRST_VPN + i``.  A
 request reads the cache lines of the object's size, at most a page; an object's first request writes it (the miss that
-fetched it).  Time and next request are not used.
+fetched it).  Requests of size 0 are left out, as all of libCacheSim's tools do (``ignore_size_zero_req`` of its
+reader).  Time and next request are not used.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def _chunk(path: Path, at_byte: int, data: bytes, objects: dict[int, int]) -> Ru
     if len(wrong):
         where = f"byte {at_byte + int(wrong[0]) * RECORD.itemsize}"
         raise TraceFormatError(path, where, f"next request {records['next'][wrong[0]]} is below -1")
+    records = records[records["size"] > 0]
     ids, first, inverse = np.unique(records["id"], return_index=True, return_inverse=True)
     pages = np.empty(len(ids), np.int64)
     for i in np.argsort(first).tolist():
