@@ -37,6 +37,9 @@ class Config(Section):
     )
     run: Run = Run()
     sweep: Sweep | None = Field(None, description="many runs: values of fields, replicas")
+    format_version: int = Field(
+        1, ge=1, le=1, description="of this file's keys; later versions of numa_sim read all earlier ones"
+    )
 
     _origin: str = PrivateAttr("<python>")
     _base: Path = PrivateAttr(default_factory=Path)
@@ -176,6 +179,7 @@ class Config(Section):
         document: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
         if self.sweep is None:
             del document["sweep"]
+        del document["format_version"]  # what holds a resolved configuration says its own
         for area, name in zip(document["machine"]["swap"], self.machine.swap_names(), strict=True):
             area["name"] = name
         return document

@@ -16,6 +16,8 @@ from numa_sim.config.model import Config
 from numa_sim.errors import ConfigError
 
 LARGEST_FILE_BYTES = 16 << 20
+CONFIG_VERSION = 1
+"""Newest ``format_version`` of a configuration that is known."""
 
 
 def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Config:
@@ -81,7 +83,17 @@ def rebuild(document: dict[str, Any], origin: str, files: Mapping[str, FilePath]
     return config.located(origin, FilePath(origin).parent, document, False, files)
 
 
+def _refuse_newer(document: dict[str, Any], origin: str) -> None:
+    """Say that a file is of a later numa_sim, before whatever else in it is unknown here."""
+    version = document.get("format_version", CONFIG_VERSION)
+    if type(version) is int and version > CONFIG_VERSION:
+        raise ConfigError(
+            origin, "format_version", f"{version} is of a newer numa_sim", (f"{CONFIG_VERSION}; or upgrade numa_sim",)
+        )
+
+
 def _validated(document: dict[str, Any], origin: str, overridden: dict[Path, str], python: bool) -> Config:
+    _refuse_newer(document, origin)
     try:
         return Config.model_validate(document, context=None if python else {"origin": origin})
     except ValidationError as problem:

@@ -249,6 +249,7 @@ SWEEP: dict[str, Any] = {
     },
 }
 PRECISE: dict[str, Any] = {
+    "format_version": 1,
     **PRESET,
     "sweep": {"replicas": {"min": 2, "max": 4, "metric": "pgfault", "within": "5%", "confidence": 0.9}},
 }

@@ -1,17 +1,22 @@
-"""R16: run folders of every format version there was are opened, verified and made again; newer ones are refused."""
+"""R16: run folders, configurations and traces of every format version there was are read; newer ones are refused."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from reproduction.cases import machine_of, write_inputs
+from reproduction.cases import machine_of, pressed, write_inputs
 
 from numa_sim.cli.app import main
+from numa_sim.config.model import Config
+from numa_sim.config.reader import load
 from numa_sim.errors import RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
 from numa_sim.reproduction import reproduce
@@ -20,6 +25,8 @@ from numa_sim.results.canonical import canonical_json, seal
 from numa_sim.results.formats import _NEXT, FORMAT_VERSION, manifest_as_now
 from numa_sim.results.pictures import ALL, reclaim_timeline
 from numa_sim.results.report import write_report
+from numa_sim.workloads.traces import MapCall, Runs, read_items
+from numa_sim.workloads.traces.canonical_writer import write_canonical
 
 FORMATS = Path(__file__).parents[1] / "data" / "formats"
 V1 = FORMATS / "v1" / "small"
@@ -138,3 +145,76 @@ def test_folders_of_older_versions_are_reported(tmp_path: Path, monkeypatch: pyt
     for version in _NEXT:
         text = write_report(FORMATS / f"v{version}" / "small", tmp_path / "report.html").read_text()
         assert text.count("<figure") >= 8
+
+
+# Configurations and canonical traces ----------------------------------------------------------------------------------
+
+
+def differing(old: Any, new: Any, at: str = "") -> list[str]:
+    """Where `new` has not what `old` has; it may have more keys."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [where for key in old for where in differing(old[key], new.get(key), f"{at}.{key}")]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [where for i, one in enumerate(old) for where in differing(one, new[i], f"{at}.{i}")]
+    return [] if old == new else [at]
+
+
+def test_a_configuration_of_version_1_resolves_to_what_it_resolved_to(tmp_path: Path) -> None:
+    """``small.toml`` is what the kept run was made from; later versions have more keys, and their defaults."""
+    shutil.copy(FORMATS / "v1" / "small.toml", tmp_path)
+    (tmp_path / "traces").mkdir()
+    shutil.copy(FORMATS / "v1" / "short.txt", tmp_path / "traces")
+    stored = json.loads((V1 / "manifest.json").read_bytes())["config"]
+    assert len(str(stored)) > 1000
+    assert differing(stored, load(tmp_path / "small.toml").resolved()) == []
+
+
+def test_the_version_may_be_said_and_changes_nothing(tmp_path: Path) -> None:
+    """Neither the resolved configuration nor its hash: hashes of runs are what they were before there was the key."""
+    document = pressed()
+    assert Config.of(**document, format_version=1).sha256 == Config.of(**document).sha256
+    assert "format_version" not in Config.of(**document, format_version=1).resolved()
+
+
+def test_a_newer_configuration_is_refused_before_what_else_is_unknown_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps({"format_version": 2, "galaxy": {"arms": 4}}))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(file)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"numa-sim: error: {file}: format_version: 2 is of a newer numa_sim (allowed: 1; or upgrade numa_sim)\n"
+    )
+
+
+def test_a_trace_of_version_1_has_the_records_it_had(tmp_path: Path) -> None:
+    """The first traces do not say their version; what is written today does, and says the same."""
+    old = list(read_items(FORMATS / "v1" / "trace.npz", "numa_sim"))
+    assert old[0] == MapCall(16384, 512, 3, True, False)
+    (runs,) = (item for item in old if isinstance(item, Runs))
+    assert (len(runs.vpn), runs.vpn[:4].tolist(), int(runs.vpn.sum())) == (200, [16384, 16421, 16394, 16431], 3_283_052)
+    write_canonical(tmp_path / "new.npz", old)
+    new = list(read_items(tmp_path / "new.npz", "numa_sim"))
+    assert [len(item.vpn) if isinstance(item, Runs) else item for item in new] == [old[0], 200]
+    with zipfile.ZipFile(tmp_path / "new.npz") as archive, archive.open("format_version.npy") as member:
+        assert np.load(io.BytesIO(member.read())).tolist() == [1]
+
+
+@pytest.mark.parametrize(("version", "said"), [([2], "2"), ([0], "0"), ([], "[]"), ([1, 1], "[1, 1]")])
+def test_a_newer_trace_is_refused(
+    version: list[int], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = shutil.copy(FORMATS / "v1" / "trace.npz", tmp_path)
+    member = io.BytesIO()
+    np.save(member, np.array(version, np.uint32))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("format_version.npy", member.getvalue())
+    with pytest.raises(SystemExit) as ended:
+        main(["mrc", str(file)])
+    assert ended.value.code == 2
+    assert (
+        f"format_version.npy: format_version {said} is unknown, this numa_sim reads 1 to 1" in capsys.readouterr().err
+    )

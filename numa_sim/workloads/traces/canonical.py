@@ -2,7 +2,8 @@
 
 Members (see `numa_sim.workloads.traces.canonical_writer` for how they are made): ``vpn`` u64 [pages], ascending;
 ``page`` u16 or u32 [n], index into vpn; ``flags`` u8 [n]; ``count`` u32 [n]; ``sys_at`` u32 [m], the record a system
-call came before; ``sys_no`` u16 [m]; ``sys_args`` u64 [m, 6]; ``sys_ret`` u64 [m]; ``vma0`` u64 [k, 3].
+call came before; ``sys_no`` u16 [m]; ``sys_args`` u64 [m, 6]; ``sys_ret`` u64 [m]; ``vma0`` u64 [k, 3];
+``format_version`` u32 [1], which the first traces have not: they are of version 1.
 The three long members are read in step, a chunk at a time, so memory does not grow with the trace.
 """
 
@@ -38,6 +39,8 @@ from numa_sim.workloads.traces.items import (
     touching_flags,
 )
 
+FORMAT_VERSION = 1
+"""Newest form of the file that is known; all older ones are read."""
 FLAGS = READ | WRITE | EXECUTE
 
 
@@ -158,7 +161,19 @@ def read_canonical(path: Path, *, instructions: bool = True, exact: bool = False
         yield from _read(path, archive, touching_flags(instructions), exact)
 
 
+def _check_version(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse a trace of a later numa_sim; one that does not say is of version 1."""
+    if "format_version.npy" not in archive.namelist():
+        return
+    said = _Member(path, archive, "format_version", ("<u4",)).whole().tolist()
+    if len(said) != 1 or not 1 <= said[0] <= FORMAT_VERSION:
+        version = said[0] if len(said) == 1 else said[:9]
+        what = f"format_version {version} is unknown, this numa_sim reads 1 to {FORMAT_VERSION}"
+        raise TraceFormatError(path, "format_version.npy", what)
+
+
 def _read(path: Path, archive: zipfile.ZipFile, touching: int, exact: bool) -> Iterator[Item]:
+    _check_version(path, archive)
     vpns = _read_pages(path, archive)
     calls = _Calls(path, archive, AddressSpace(exact))
     page = _Member(path, archive, "page", ("<u2", "<u4"))

@@ -21,6 +21,7 @@ from numa_sim.workloads.traces.address_space import (
     SYS_MREMAP,
     SYS_MUNMAP,
 )
+from numa_sim.workloads.traces.canonical import FORMAT_VERSION
 from numa_sim.workloads.traces.items import FILL, MAX_COUNT, Item, MapCall, MoveCall, ProtectCall, Runs, UnmapCall
 
 _MAP_SHARED_FIXED, _MAP_PRIVATE_FIXED = 0x11, 0x12
@@ -111,6 +112,7 @@ class _Spill:
         touched = np.fromiter(self._index, np.uint64, len(self._index))
         vpns = np.sort(touched)
         rank = np.searchsorted(vpns, touched).astype(np.uint16 if len(vpns) <= 1 << 16 else np.uint32)
+        _write_array(archive, "format_version", np.array([FORMAT_VERSION], np.uint32))
         _write_array(archive, "vpn", vpns)
         for name, dtype in _COLUMNS:
             stored = rank.dtype if name == "page" else np.dtype(dtype)
