@@ -17,7 +17,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from numa_sim.cli.arguments import ConfigFile, Overrides
+from numa_sim.cli.arguments import ConfigFile, Force, Overrides
+from numa_sim.cli.output import refuse_existing
 from numa_sim.cli.sweep_commands import sweep_app
 from numa_sim.errors import BudgetError, NumaSimError
 
@@ -145,11 +146,14 @@ def show(
         ),
     ] = None,
     address: Annotated[str | None, typer.Option(help="walk: the address to translate, like 0x40000000.")] = None,
+    force: Force = False,
 ) -> None:
     """Show the machine of CONFIG as its kernel would. After boot, or at a moment of the run; or the configuration."""
     from numa_sim.cli.showing import Moment, view_text
 
     moment = Moment.of(at, task, pages, output, address)
+    if output is not None:
+        refuse_existing(output, force)
     typer.echo(view_text(view.value, config, overrides or (), moment), nl=False)
 
 
@@ -173,11 +177,12 @@ def plot(
     against: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Another run, to draw both and their difference.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Draw a picture of RUN or SWEEP."""
     from numa_sim.cli.drawing import draw
 
-    typer.echo(f"{draw(folder, picture, out, options or (), where or (), against)}: written")
+    typer.echo(f"{draw(folder, picture, out, options or (), where or (), against, force)}: written")
 
 
 @app.command()
@@ -234,24 +239,27 @@ def export(
         ),
     ] = ExportFormat.perfetto,
     out: Annotated[Path | None, typer.Option(help="File to write; else one here, named after RUN.")] = None,
+    force: Force = False,
 ) -> None:
     """Write what RUN recorded for other tools. Its timeline (run.timeline=true), or its access map (run.observe)."""
     from numa_sim.cli.exporting import export_run
 
-    typer.echo(export_run(folder, form.value, out))
+    typer.echo(export_run(folder, form.value, out, force))
 
 
 @app.command("proc")
 def proc_folder(
-    config: ConfigFile,
+    source: Annotated[
+        Path, typer.Argument(metavar="CONFIG|RUN", help="Configuration, or run folder.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to make.", show_default=False)],
     overrides: Overrides = None,
     at: Annotated[str, typer.Option(help='Simulated time, like "5ms"; 0s: after boot.')] = "0s",
 ) -> None:
-    """Write /proc and /sys of the machine of CONFIG as files. Other tools read them as they read those of Linux."""
+    """Write /proc and /sys of a machine as files. Other tools read them as they read those of Linux."""
     from numa_sim.cli.exporting import write_proc
 
-    typer.echo(write_proc(config, overrides or (), at, out))
+    typer.echo(write_proc(source, overrides or (), at, out))
 
 
 @app.command("mrc")
@@ -278,11 +286,12 @@ def miss_ratio_curves(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="For policies that draw.")] = 0,
+    force: Force = False,
 ) -> None:
     """Print which share of TRACE's requests misses by size of memory."""
     from numa_sim.cli.exporting import miss_ratio_text
 
-    typer.echo(miss_ratio_text(trace, form, policies or ["lru"], sizes, out, seed), nl=False)
+    typer.echo(miss_ratio_text(trace, form, policies or ["lru"], sizes, out, seed, force), nl=False)
 
 
 @app.command()
@@ -319,11 +328,14 @@ def report(
     metric: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Of a sweep: what to report; may be repeated.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write a report on RUN or SWEEP, one HTML file. What was run, pictures, where time went, how far to trust it."""
-    from numa_sim.results.report import write_report
+    from numa_sim.results.report import default_name, write_report
 
-    typer.echo(write_report(folder, out, tuple(metric or ())))
+    target = out if out is not None else default_name(folder)
+    refuse_existing(target, force)
+    typer.echo(write_report(folder, target, tuple(metric or ())))
 
 
 @app.command("compile")
@@ -345,10 +357,12 @@ def trace_import(
         Path | None,
         typer.Option(metavar="LOG", help="Log of strace -f of the same run (lackey+strace).", show_default=False),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Turn a trace of another tool into numa_sim's run-length form."""
     from numa_sim.workloads.traces import import_trace
 
+    refuse_existing(target, force)
     import_trace(form, source, target, **({} if strace is None else {"strace": strace, "exact": True}))
     typer.echo(f"{target}: written")
 

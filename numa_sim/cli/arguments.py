@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ConfigFile", "Overrides", "SweepFolder"]
+__all__ = ["ConfigFile", "Force", "Overrides", "SweepFolder"]
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration, TOML or JSON.", show_default=False)]
 Overrides = Annotated[
@@ -15,3 +15,4 @@ Overrides = Annotated[
     typer.Option("--set", metavar="A.B=VALUE", help="Change a value of the configuration; may be repeated."),
 ]
 SweepFolder = Annotated[Path, typer.Argument(metavar="SWEEP", help="Sweep folder.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that exists.")]

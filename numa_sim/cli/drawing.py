@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from numa_sim.cli.output import refuse_existing
 from numa_sim.errors import ConfigError
 
 __all__ = ["draw", "named_values"]
@@ -32,6 +33,7 @@ def draw(
     options: Sequence[str] = (),
     where: Sequence[str] = (),
     against: Path | None = None,
+    force: bool = False,
 ) -> Path:
     """Draw a picture of a run folder or sweep folder and write it.
 
@@ -49,6 +51,8 @@ def draw(
         Like ``kernel.reclaim=lru``: of a sweep, only points with these values of factors.
     against : Path, optional
         A second run folder.
+    force : bool
+        Whether to write over a file that exists.
 
     Raises
     ------
@@ -66,6 +70,7 @@ def draw(
         if not is_sweep:
             raise ConfigError("--where", "", "chooses points of a sweep; a run is one point", ("a sweep folder",))
         values["where"] = named_values("--where", "FACTOR=VALUE", where)
+    force: bool = False,
     drawn: Any
     if against is not None:
         picture = picture or "two_runs"
@@ -86,7 +91,9 @@ def draw(
     else:
         plot = drawing(str(picture), "run").plot
         drawn = plot(open_run(folder), **_checked(str(picture), plot, values))
-    return save(drawn, out if out is not None else Path(f"{picture}.png"))
+    target = out if out is not None else Path(f"{picture}.png")
+    refuse_existing(target, force)
+    return save(drawn, target)
 
 
 def _in_panels(

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from numa_sim.cli.output import refuse_existing, write_output
 from numa_sim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from numa_sim.processes.machine import Machine
     from numa_sim.results.run import Run
 
 __all__ = ["export_run", "miss_ratio_text", "write_proc"]
@@ -17,7 +19,7 @@ _PROFILE = ".mrc"
 _DAMON = {"damon": "damon.json", "damon-compressed": "damon.data"}
 
 
-def export_run(folder: Path, form: str, out: Path | None) -> str:
+def export_run(folder: Path, form: str, out: Path | None, force: bool = False) -> str:
     """Write what a run folder holds as `form`; what to tell the user.
 
     Raises
@@ -33,30 +35,31 @@ def export_run(folder: Path, form: str, out: Path | None) -> str:
     target = out if out is not None else Path(f"{folder.name}-{name}")
     if target.resolve().is_relative_to(folder.resolve()):
         raise ConfigError("export", "out", f"{target} is in the run folder, which must stay as it was written")
-    return _write(target, content, "export")
+    return write_output(target, content, force)
 
 
-def write_proc(config: Path, settings: Iterable[str], at: str, out: Path) -> str:
+def write_proc(source: Path, settings: Iterable[str], at: str, out: Path) -> str:
     """Make the folder `out` with what /proc and /sys say at a moment of a run; what to tell the user.
+
+    `source` is a configuration, or a run folder, whose run is made again up to that moment.
 
     Raises
     ------
     NumaSimError
-        For whatever is wrong with the configuration, the time or the folder.
+        For whatever is wrong with the configuration or run folder, the time or `out`.
     """
-    from numa_sim.config.reader import load
     from numa_sim.units import parse_ns
 
     try:
         at_ns = parse_ns(at)
     except ValueError as problem:
         raise ConfigError("--at", "", str(problem)) from None
-    loaded = load(config, settings)
-    from numa_sim.processes.machine import Machine
+    if out.exists():
+        raise ConfigError("proc", "out", f"{out} exists already; name another with --out")
+    machine = _machine_of(source, settings)
+    machine.run_until(at_ns)
     from numa_sim.processes.watched import proc_files
 
-    machine = Machine(loaded)
-    machine.run_until(at_ns)
     files = proc_files(machine)
     try:
         out.mkdir(parents=True)
@@ -71,8 +74,28 @@ def write_proc(config: Path, settings: Iterable[str], at: str, out: Path) -> str
     return f"{out}: {len(files)} files written"
 
 
+def _machine_of(source: Path, settings: Iterable[str]) -> Machine:
+    """The machine of a configuration or of a run folder, before its first event."""
+    if source.is_dir():
+        if list(settings):
+            raise ConfigError("--set", "", f"{source} is a run folder", ("a configuration with --set",))
+        from numa_sim.reproduction.again import machine_again
+
+        return machine_again(source)[1]
+    from numa_sim.config.reader import load
+    from numa_sim.processes.machine import Machine
+
+    return Machine(load(source, settings))
+
+
 def miss_ratio_text(
-    trace: Path, form: str, policies: Sequence[str], sizes: str | None, out: Path | None, seed: int
+    trace: Path,
+    form: str,
+    policies: Sequence[str],
+    sizes: str | None,
+    out: Path | None,
+    seed: int,
+    force: bool = False,
 ) -> str:
     """Miss-ratio curves as a table, a column for each policy; or, with `out`, as CSV in that file.
 
@@ -88,6 +111,8 @@ def miss_ratio_text(
     from numa_sim.policies.replay import PageTrace
     from numa_sim.results.miss_ratio import miss_ratio_curve
 
+    if out is not None:
+        refuse_existing(out, force)
     profile = out is not None and out.suffix == _PROFILE
     if profile and len(policies) > 1:
         raise ConfigError("mrc", "out", f"{out}: *{_PROFILE} holds one policy", ("one --policy", "*.csv"))
@@ -97,11 +122,11 @@ def miss_ratio_text(
     accesses = PageTrace.read(trace, form)
     curves = [miss_ratio_curve(accesses, asked, policy, seed=seed) for policy in policies]
     if out is not None and profile:
-        return _write(out, curves[0].to_profile(str(trace)).encode(), "mrc") + "\n"
+        return write_output(out, curves[0].to_profile(str(trace)).encode(), force) + "\n"
     if out is not None:
         texts = [curve.to_csv() for curve in curves]
         rows = texts[0] + "".join(text.split("\n", 1)[1] for text in texts[1:])
-        return _write(out, rows.encode(), "mrc") + "\n"
+        return write_output(out, rows.encode(), force) + "\n"
     first = curves[0]
     heads = ["pages", "of all", *(curve.policy for curve in curves)]
     lines = [
@@ -111,18 +136,6 @@ def miss_ratio_text(
     widths = [max(len(line[at]) for line in [heads, *lines]) for at in range(len(heads))]
     shown = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in [heads, *lines]]
     return f"{first.requests} requests for {first.working_set} pages\n" + "".join(line + "\n" for line in shown)
-
-
-def _write(target: Path, content: bytes, command: str) -> str:
-    """Write a new file; what to tell the user."""
-    try:
-        with target.open("xb") as file:
-            file.write(content)
-    except FileExistsError:
-        raise ConfigError(command, "out", f"{target} exists already; name another with --out") from None
-    except OSError as error:
-        raise ConfigError(command, "out", f"{target} cannot be written: {error.strerror or error}") from error
-    return f"{target}: written"
 
 
 def _exported(run: Run, form: str) -> tuple[str, bytes]:

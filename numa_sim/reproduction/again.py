@@ -18,7 +18,7 @@ from numa_sim.results.difference import Difference, are_alike, differences
 from numa_sim.results.durable import existing_folder
 from numa_sim.results.manifest import MANIFEST, TOPOLOGY
 
-__all__ = ["Reproduction", "reproduce"]
+__all__ = ["Reproduction", "machine_again", "reproduce"]
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,7 @@ def reproduce(
     NumaSimError
         Whatever running it can raise.
     """
-    check_run(folder)
-    run = open_run(folder)
-    if beyond := run.manifest["beyond_config"]:
-        raise RunFolderError(folder, f"cannot be run again from its folder: {', '.join(beyond)} was given in Python")
-    if not anyway:
-        refuse_other_model(run)
-    machine = _machine(run, [existing_folder(place) for place in inputs])
+    run, machine = machine_again(folder, inputs=inputs, anyway=anyway)
     with tempfile.TemporaryDirectory(prefix="numa-sim-") as temporary:
         written = write_run(
             machine.run_to_end(progress), out if out is not None else Path(temporary) / "again", picture=False
@@ -102,9 +96,19 @@ def reproduce(
         return Reproduction(run, tuple(differences(run, again)), are_alike(run, again))
 
 
-def _machine(run: Run, folders: Sequence[Path]) -> Machine:
+def machine_again(
+    folder: Path | str, *, inputs: Sequence[Path | str] = (), anyway: bool = False
+) -> tuple[Run, Machine]:
+    """Read a run folder, and make its machine as it was before the first event; errors are those of `reproduce`."""
+    check_run(folder)
+    run = open_run(folder)
     assert run.folder is not None
-    files = locate_inputs(run, folders, environment_of(run).get("config_folder"))
+    if beyond := run.manifest["beyond_config"]:
+        raise RunFolderError(folder, f"cannot be run again from its folder: {', '.join(beyond)} was given in Python")
+    if not anyway:
+        refuse_other_model(run)
+    places = [existing_folder(place) for place in inputs]
+    files = locate_inputs(run, places, environment_of(run).get("config_folder"))
     config = rebuild(run.manifest["config"], str(run.folder / MANIFEST), files)
     kept = (run.folder / TOPOLOGY).is_file()
-    return Machine(config, run.topology if kept else topology_of(config))
+    return run, Machine(config, run.topology if kept else topology_of(config))

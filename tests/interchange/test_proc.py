@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from interchange import proc_reader as read
 
-from numa_sim import Machine
+from numa_sim import Machine, load, write_run
 from numa_sim.cli.app import main
 from numa_sim.processes.watched import proc_files
 from numa_sim.state.constants import NR_ZONES
@@ -252,3 +252,27 @@ def test_the_command_writes_a_tree_once(tmp_path: Path, capsys: pytest.CaptureFi
         main([*command[:3], "soon", *command[4:]])
     assert ended.value.code == 2
     assert "--at" in capsys.readouterr().err
+
+
+def test_a_run_folder_is_as_good_as_its_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its run is made again up to that moment; it brings its own settings."""
+    config = Path(__file__).parents[2] / "configs" / "first-touch.toml"
+    folder = write_run(Machine(load(config, ["run.seed=5"])).run_to_end(), tmp_path / "run", picture=False)
+    trees = []
+    for name, source in (("one", [str(config), "--set", "run.seed=5"]), ("two", [str(folder)])):
+        with pytest.raises(SystemExit) as ended:
+            main(["proc", *source, "--at", "100us", "--out", str(tmp_path / name)])
+        assert ended.value.code == 0
+        files = (file for file in sorted((tmp_path / name).rglob("*")) if file.is_file())
+        trees.append({file.relative_to(tmp_path / name): file.read_bytes() for file in files})
+    assert trees[0] == trees[1]
+    assert len(trees[0]) > 20
+    capsys.readouterr()
+    for arguments, said in (
+        ([str(folder), "--set", "run.seed=6"], "is a run folder (allowed: a configuration with --set)"),
+        ([str(tmp_path / "one")], "this is no run folder"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["proc", *arguments, "--out", str(tmp_path / "three")])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err

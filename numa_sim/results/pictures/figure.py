@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from numa_sim.errors import ConfigError
+from numa_sim.errors import ConfigError, RunFolderError
+from numa_sim.results.durable import replace_file
 
 __all__ = ["FORMATS", "Picture", "ShownAxes", "contents", "save"]
 
@@ -44,7 +45,7 @@ class ShownAxes(Axes):
 
 
 def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
-    """Write a picture (or the figure of some axes) to a file; the same picture gives the same bytes.
+    """Write a picture (or the figure of some axes) to a file, in one step; the same picture gives the same bytes.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
     Raises
     ------
     ConfigError
-        Another ending, or a file that cannot be written.
+        Another ending, or a file that cannot be written; an older one is then still there.
     """
     path = Path(file)
     form = path.suffix.removeprefix(".").lower()
@@ -66,9 +67,9 @@ def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
         raise ConfigError(path, "", "is no picture file by its name", tuple(f"*.{name}" for name in FORMATS))
     content = contents(drawn, form, dpi)
     try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(path, "", f"cannot be written: {error.strerror or error}") from error
+        replace_file(path, content)
+    except RunFolderError as problem:
+        raise ConfigError(path, "", problem.message) from problem
     return path
 
 
