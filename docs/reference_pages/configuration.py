@@ -25,6 +25,10 @@ machine.swap.0.size=1GiB`.
 |---|---|
 TABLES
 
+Outside of all tables may stand:
+
+KEYS
+
 ## Quantities
 
 {{#units}}
@@ -57,7 +61,7 @@ class Section:
 
 
 def config_pages() -> dict[str, str]:
-    """All pages: ``config.md``, which leads to the others, and one for each top-level table.
+    """All pages: ``config.md``, which has the keys outside of tables and leads to one page for each top-level table.
 
     Raises
     ------
@@ -65,15 +69,19 @@ def config_pages() -> dict[str, str]:
         A table or key has no description.
     """
     schema = json_schema()
-    pages, rows = {}, []
+    pages, rows, keys = {}, [], []
     for name, node in schema["properties"].items():
         sections = list(reachable(name, node))
+        if not sections:
+            keys.append(entry(Section("the file", "", schema["properties"], ()), name, node))
+            continue
         page = f"config-{name}.md"
         pages[page] = "\n".join((f"# {heading(name, node)}\n", *(written(section, top=n == 0)
                                                                   for n, section in enumerate(sections))))  # fmt: skip
         rows.append(f"| [`{heading(name, node)}`]({page}) | {meaning(sections[0])} |")
     names = "\n".join(page.removesuffix(".md") for page in pages)
-    return {"config.md": _HEAD.replace("TABLES", "\n".join(rows)).replace("NAMES", names), **pages}
+    head = _HEAD.replace("TABLES", "\n".join(rows)).replace("KEYS", "\n".join(keys)).replace("NAMES", names)
+    return {"config.md": head, **pages}
 
 
 def meaning(section: Section) -> str:

@@ -38,7 +38,7 @@ class Config(Section):
     run: Run = Run()
     sweep: Sweep | None = Field(None, description="many runs: values of fields, replicas")
     format_version: int = Field(
-        1, ge=1, le=1, description="of this file's keys; later versions of numa_sim read all earlier ones"
+        1, ge=1, le=1, description="version of this file's keys; later versions of numa_sim read all earlier ones"
     )
 
     _origin: str = PrivateAttr("<python>")

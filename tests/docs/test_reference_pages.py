@@ -25,6 +25,11 @@ def test_every_table_and_key_of_the_schema_is_on_a_page(pages):
             assert "const" not in node or f'`{key} = "{node["const"]}"`' in text, f"{name}.{key}"
 
 
+def test_keys_outside_of_all_tables_stand_on_the_first_page(pages):
+    assert "`format_version` --- an integer, 1 to 1, default `1`\n: Version of this file's keys; " in pages["config.md"]
+    assert "config-format_version.md" not in pages
+
+
 def test_keys_show_unit_range_default_and_need(pages):
     assert (
         '`sample` --- time, 1us to 3600000s, default `"10ms"`\n: Interval of the time series.' in pages["config-run.md"]
