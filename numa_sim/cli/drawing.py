@@ -64,13 +64,14 @@ def draw(
     from numa_sim.results.pictures.figure import save
     from numa_sim.results.sweep_folder import SWEEP
 
+    if out is not None:
+        refuse_existing(out, force)
     values = named_values("--option", "NAME=VALUE", options)
     is_sweep = against is None and (folder / SWEEP).is_file()
     if where:
         if not is_sweep:
             raise ConfigError("--where", "", "chooses points of a sweep; a run is one point", ("a sweep folder",))
         values["where"] = named_values("--where", "FACTOR=VALUE", where)
-    force: bool = False,
     drawn: Any
     if against is not None:
         picture = picture or "two_runs"
