@@ -198,7 +198,8 @@ class Kernel(Section):
         None,
         ge=1,
         le=1 << 16,
-        description="tasks there is room for over the whole run, forks beyond fail (EAGAIN); else 256 more than given",
+        description="tasks there is room for over the whole run, ended ones included; forks beyond fail (EAGAIN); else "
+        "256 more than given",
     )
 
     @model_validator(mode="after")

@@ -87,7 +87,7 @@ def _fork(task: TaskProcess, operation: Fork) -> Steps:
     row = machine.rows.reserve()
     if row is None:
         if machine.rows.refused == 1:
-            machine.warn(f"task {task.name}: fork failed (EAGAIN): kernel.max_tasks allows {machine.rows.limit}")
+            machine.warn(f"task {task.name}: fork failed (EAGAIN): {machine.rows.bound}")
         yield from _spend(task)
         return _error(EAGAIN)
     if operation.flags & CLONE_VM:

@@ -333,7 +333,7 @@ class Machine(simpy.Environment):
         """
         row = self.rows.reserve()
         if row is None:
-            raise SimulationError(f"more than {self.rows.limit} tasks (kernel.max_tasks allows no more)")
+            raise SimulationError(f"there is no row for another task: {self.rows.bound}")
         chosen = self._existing(cpus if cpus is not None else range(len(self.cpus)))
         record = self.kernel.tasks[row]
         record.nice, record.root, record.rawio = nice, int(root), int(root)

@@ -39,6 +39,11 @@ class TaskRows:
         """Tasks there is room for."""
         return self._end - FIRST_USER_TASK
 
+    @property
+    def bound(self) -> str:
+        """Why there is no more, and what helps."""
+        return f"kernel.max_tasks allows {self.limit} tasks in a whole run, those that have ended included; raise it"
+
     def reserve(self) -> int | None:
         """A row for a new task; None if there is none left."""
         if self._given_back:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
@@ -382,7 +383,28 @@ def test_fork_without_room_is_eagain_with_one_warning() -> None:
 
     machine = run_whole(parent, kernel={"max_tasks": 3})
     assert errors == [errno.EAGAIN] * 2
-    assert len([text for text in machine.warnings if "max_tasks allows 3" in text]) == 1
+    said = "max_tasks allows 3 tasks in a whole run, those that have ended included; raise it"
+    assert len([text for text in machine.warnings if said in text]) == 1
+
+
+def test_many_short_children_need_a_row_each_and_get_it() -> None:
+    """One at a time is alive; with room for all none is refused, with 64 all beyond."""
+    pids: list[int] = []
+
+    def parent(task: Any) -> Program:
+        for _ in range(100):
+            with suppress(OSError):
+                pids.append((yield task.fork(ends())))
+                yield task.wait()
+
+    machine = run_whole(parent, kernel={"max_tasks": 101}, run={})
+    assert len(set(pids)) == len(pids) == 100
+    assert machine.warnings == []
+    assert [task.outcome for task in machine.tasks] == ["exited"] * 101
+    pids.clear()
+    machine = run_whole(parent, kernel={"max_tasks": 64}, run={})
+    assert len(pids) == 63
+    assert len(machine.warnings) == 1
 
 
 def test_fork_that_fails_half_way_leaves_nothing_behind() -> None:
