@@ -15,6 +15,7 @@ from numa_sim.kernel.buddy import TOP_ORDER, TOP_PAGES, insert_block
 from numa_sim.kernel.geometry import geometry_of
 from numa_sim.kernel.mmzone import (
     FALLBACKS,
+    MAXMEM_I386_PFN,
     ZONE_ALIGN_PAGES,
     build_zonelists,
     free_area_init_node,
@@ -364,7 +365,8 @@ def boot(
         )
         if profile.kernel == KERNEL_2_2:
             if sizes[ZONE_HIGHMEM]:
-                raise TopologyError("machine", "memory", "linux-2.2 on i386 uses 896 MiB; the machine has more")
+                most = f"at most {MAXMEM_I386_PFN * PAGE_SIZE >> 20} MiB in all nodes"
+                raise TopologyError("machine", "memory", f"linux-2.2 on i386 uses {most}; the machine has more")
             continue
         pages = 0
         if frames:

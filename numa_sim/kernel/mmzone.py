@@ -18,6 +18,7 @@ from numa_sim.state.constants import (
     NIL,
     NR_ZONES,
     PAGE_SHIFT,
+    PAGE_SIZE,
     WMARK_HIGH,
     WMARK_LOW,
     WMARK_MIN,
@@ -62,8 +63,9 @@ def zone_sizes(arch: str, start_pfn: int, frames: int, max_pfn: int = MAX_I386_P
         normal_end = end_pfn
     elif arch == "i386":
         if end_pfn > max_pfn:
-            reach = "i386 without PAE reaches 4 GiB" if max_pfn == MAX_I386_PFN else "PAE reaches 64 GiB"
-            raise TopologyError("machine", "memory", f"{reach}; the machine has more")
+            reach = "i386 without PAE" if max_pfn == MAX_I386_PFN else "i386 with PAE"
+            most = f"at most {max_pfn * PAGE_SIZE >> 30} GiB in all nodes"
+            raise TopologyError("machine", "memory", f"{reach} reaches {most}; the machine has more")
         normal_end = MAXMEM_I386_PFN
     else:
         raise ConfigError("", "machine.arch", f"unknown architecture {arch!r}", ARCHES)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numa_sim.compiled import entry
 from numa_sim.config.model import Config, policies_of
+from numa_sim.errors import ConfigError, TopologyError
 from numa_sim.hardware.mmu import write_protect_works
 from numa_sim.kernel.bdflush import bdflush_defaults
 from numa_sim.kernel.bootmem import boot
@@ -104,20 +105,32 @@ def build_kernel(config: Config, topology: Topology, policy: Policy | None = Non
     vm = k.vm[0]
     use_geometry(k, geometry.name)
     vm.record_events = config.run.record_events > 0 or config.run.timeline is not None
-    boot(
-        k,
-        placed,
-        config.machine.arch,
-        config.kernel.profile,
-        config.kernel.numa_fallback,
-        topology.distance,
-        config.kernel.memfrac,
-        config.kernel.lower_zone_reserve_ratio,
-    )
+    _boot(k, config, placed, topology)
     vmalloc_init(k)
     _fill_hardware(k, config, topology)
     _fill_kernel(k, config)
     return k
+
+
+def _boot(k: Kernel, config: Config, placed: list[tuple[int, int]], topology: Topology) -> None:
+    """Boot; memory that the architecture or the kernel cannot use is an error of the configuration."""
+    kernel, machine = config.kernel, config.machine
+    try:
+        boot(
+            k,
+            placed,
+            machine.arch,
+            kernel.profile,
+            kernel.numa_fallback,
+            topology.distance,
+            kernel.memfrac,
+            kernel.lower_zone_reserve_ratio,
+        )
+    except TopologyError as problem:
+        keys = {"memory_per_node": machine.memory_per_node, "nodes": machine.nodes, "preset": machine.preset}
+        key = next((name for name, value in keys.items() if value is not None), "from")
+        node = "" if problem.where == "memory" else f"{problem.where}: "
+        raise ConfigError(config.origin, f"machine.{key}", f"{node}{problem.message}") from None
 
 
 def _task_rows(config: Config) -> int:
@@ -240,8 +253,8 @@ def _mempolicy(policy: Any) -> MemPolicy | None:
 
 def add_workloads(machine: Machine, config: Config) -> None:
     """Add the tasks of ``[[workload]]``; copies are numbered, trace files are noted as inputs."""
-    for workload in config.workload:
-        program = program_from_config(workload, config.place)
+    for index, workload in enumerate(config.workload):
+        program = program_from_config(workload, config.place, f"workload.{index}")
         if workload.trace is not None:
             machine.inputs.append(read_input(config, workload.trace.file))
             if workload.trace.strace is not None:

@@ -135,6 +135,8 @@ class TaskProcess(Runnable):
                 raise SimulationError(f"task {self.name}: {error.strerror} (errno {error.errno})") from error
             if isinstance(operation, Exit):
                 self.record.exit_code = operation.status << 8
+                if operation.why:
+                    self.machine.warn(f"task {self.name} exits with status {operation.status}: {operation.why}")
                 exits = True
                 break
             answer = yield from self._do(operation)

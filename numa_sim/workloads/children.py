@@ -55,9 +55,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """exit(2) with `status`; reaching the end of the program is exit(0)."""
+    """exit(2) with `status`; reaching the end of the program is exit(0).  `why` is a warning of the run (perror)."""
 
     status: int = 0
+    why: str = ""
 
 
 class Ended(NamedTuple):

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from os import strerror
 from pathlib import Path
 from typing import Any
 
 from numa_sim.errors import ConfigError
 from numa_sim.state.constants import PAGE_SIZE
+from numa_sim.workloads.children import Exit
 from numa_sim.workloads.files import OpenFile
 from numa_sim.workloads.kernel_memory import KernelMemory, kernel_operation
 from numa_sim.workloads.patterns import mix, none, phases, pointer_chase, sequential, strided, uniform, zipf
@@ -40,6 +42,8 @@ OPERATIONS = (
     "brk", "mprotect", "mlock", "munlock", "mremap", "set_mempolicy", "mbind",
     "kmalloc", "kfree", "vmalloc", "vfree", "kernel_touch", "churn", "look_up",
 )  # fmt: skip
+_FAILURE = 1
+"""EXIT_FAILURE."""
 
 
 def pattern_from_config(pattern: Any) -> Pattern:
@@ -50,8 +54,11 @@ def pattern_from_config(pattern: Any) -> Pattern:
     return make(pattern)
 
 
-def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> Program:
+def program_from_config(workload: Any, place: Callable[[str], Path] = Path, path: str = "workload") -> Program:
     """Make the program of one ``[[workload]]`` table: its `program` list, or the replay of its `trace`.
+
+    A written program that is refused what it cannot do without (memory, a file, a transfer) exits with status 1, as
+    one does that checks what mmap(2) returned; it says where.
 
     Parameters
     ----------
@@ -60,6 +67,8 @@ def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> P
         limit, instructions).
     place : callable, optional
         Says where the file of a name is (`Config.place`).
+    path : str, optional
+        Where the table stands in the configuration, for example ``"workload.0"``.
     """
     if workload.trace is not None:
         from numa_sim.workloads.traces import trace_program
@@ -75,14 +84,15 @@ def program_from_config(workload: Any, place: Callable[[str], Path] = Path) -> P
             **({} if t.strace is None else {"strace": place(t.strace)}),
             **({"target": t.target, "write": t.write} if t.format == "damon" else {}),
         )
-    return _program(_Position([_Frame(tuple(workload.program))], {}, {}))
+    return _program(_Position([_Frame(tuple(workload.program), f"{path}.program")], {}, {}))
 
 
 @dataclass(slots=True)
 class _Frame:
-    """A list of operations being gone through: which is next, and in how many rounds."""
+    """A list of operations being gone through: where it stands in the file, which is next, and in how many rounds."""
 
     operations: tuple[Any, ...]
+    path: str
     rounds: int = 1
     at: int = 0
 
@@ -109,12 +119,21 @@ class _Position:
             frame.at += 1
             if operation.op != "repeat":
                 return operation
-            self.frames.append(_Frame(tuple(operation.program), operation.times))
+            self.frames.append(_Frame(tuple(operation.program), f"{self.path}.program", operation.times))
         return None
+
+    @property
+    def path(self) -> str:
+        """Where in the file the operation stands that `next` gave last."""
+        frame = self.frames[-1]
+        return f"{frame.path}.{frame.at - 1}"
 
     def of_child(self, program: Iterable[Any] | None) -> _Position:
         """Where a child begins: at `program`, or here, like its parent."""
-        frames = [replace(frame) for frame in self.frames] if program is None else [_Frame(tuple(program))]
+        if program is None:
+            frames = [replace(frame) for frame in self.frames]
+        else:
+            frames = [_Frame(tuple(program), f"{self.path}.program")]
         return _Position(frames, dict(self.regions), dict(self.files), dict(self.kernel))
 
 
@@ -125,7 +144,10 @@ def _program(start: _Position) -> Program:
         here = start.of_child(None)  # each task its own
         here.regions.update(task.regions)
         while (operation := here.next()) is not None:
-            yield from _carry_out(task, operation, here)
+            try:
+                yield from _carry_out(task, operation, here)
+            except OSError as refused:
+                yield Exit(_FAILURE, f"{here.path}: {operation.op} refused ({strerror(refused.errno or 0)})")
 
     return program
 
@@ -169,7 +191,7 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             with suppress(OSError):  # the machine has warned
                 yield getattr(task, op.op)(child, op.name, op.cpus)
         case "exec":
-            program = _program(_Position([_Frame(tuple(op.program))], {}, dict(files)))
+            program = _program(_Position([_Frame(tuple(op.program), f"{here.path}.program")], {}, dict(files)))
             file = None if op.file is None else files[op.file]
             yield task.exec(program, file, op.text, op.data, op.bss, op.arguments)
         case "wait":

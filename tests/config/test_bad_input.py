@@ -287,6 +287,25 @@ def test_files_that_hold_no_configuration(
     assert said in _refused(["run", str(file)], file, capsys)
 
 
+@pytest.mark.parametrize(
+    ("machine", "profile", "said"),
+    [
+        ('preset = "xeon-platinum-8163-2s"\nmemory_per_node = "40GiB"', "2.4.37", "memory_per_node: i386 without PAE"),
+        ('nodes = [{ memory = "1GiB", cpus = "0" }]\ndistances = [[10]]', "2.2", "nodes: linux-2.2 on i386 uses"),
+        ('nodes = [{ memory = "1MiB", cpus = "0" }]\ndistances = [[10]]', "2.4.37", "nodes: node 0: 1024 KiB is too"),
+    ],
+)
+def test_memory_that_the_machine_cannot_use_is_an_error_of_the_configuration(
+    machine: str, profile: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "big.toml"
+    kernel = (
+        f'[kernel]\nprofile = "linux-{profile}"\n[[workload]]\nname = "a"\nprogram = [{{ op = "compute", for = 1 }}]'
+    )
+    file.write_text(f'[machine]\narch = "i386"\n{machine}\n{kernel}'.replace("for = 1 ", 'for = "1ns" '))
+    assert f"machine.{said}" in _refused(["run", str(file)], file, capsys)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     absent = tmp_path / "absent.toml"
     assert "cannot be read" in _refused(["run", str(absent)], absent, capsys)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from machine.small import MIB_PAGES, PAGE, counters, finish, small
 
+from numa_sim.config import Config
 from numa_sim.errors import SimulationError
 from numa_sim.observe.hashes import event_hash
+from numa_sim.processes.machine import Machine
 from numa_sim.state.answers import EINVAL, ENOMEM
 from numa_sim.state.constants import NIL, PAGE_SHIFT
 from numa_sim.workloads.malloc import THRESHOLD_BYTES, Malloc
@@ -338,6 +340,26 @@ def test_an_address_space_limit_refuses() -> None:
 
     with pytest.raises(SimulationError, match=f"errno {ENOMEM}"):
         run(program)
+
+
+def test_a_program_of_a_file_that_gets_no_memory_exits_and_the_others_go_on() -> None:
+    """What a program that checks for MAP_FAILED does; the run is whole, and the warning names the operation."""
+    touch = {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 4, "write": 1.0}
+    small_map = {"op": "mmap", "as": "heap", "size": "1MiB"}
+    large_map = {"op": "mmap", "as": "more", "size": "2MiB"}
+    in_loop = {"op": "repeat", "times": 2, "program": [large_map, {"op": "munmap", "on": "more"}]}
+    greedy = {"name": "greedy", "limits": {"as": "1MiB"}, "program": [{"op": "sleep", "for": "1us"}, in_loop]}
+    document = {
+        "machine": {"nodes": [{"memory": "4MiB", "cpus": "0"}], "distances": [[10]]},
+        "workload": [greedy, {"name": "other", "program": [small_map, touch]}],
+    }
+    machine = Machine(Config.of(**document))
+    finish(machine)
+    machine.check()
+    assert [task.record.exit_code >> 8 for task in machine.tasks] == [1, 0]
+    assert machine.tasks[1].record.accesses_done == 4
+    last = "task greedy exits with status 1: workload.0.program.1.program.0: mmap refused (Cannot allocate memory)"
+    assert [last in warning for warning in machine.warnings] == [False, True]
 
 
 @pytest.mark.row("S3-161")
