@@ -27,7 +27,7 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Two lines per node whose CPUs accessed memory; broken where they did not.
+        Two lines per node whose CPUs accessed memory; broken where they did not, with a dot for a sample between gaps.
     """
     axes = style.axes_of(ax)
     scale = style.time_axis(axes, series.end_ns(source))
@@ -39,8 +39,8 @@ def plot(source: Run, ax: Axes | None = None) -> Axes:
         if not len(known):  # a node without CPUs, or an idle one
             continue
         look = style.line(node)
-        axes.plot(t, latency[:, node], label=f"CPUs of {name}", **look)
-        axes.plot(t, queue[:, node], color=look["color"], linestyle=":", linewidth=1.0)
+        style.line_with_dots(axes, t, latency[:, node], label=f"CPUs of {name}", **look)
+        style.line_with_dots(axes, t, queue[:, node], color=look["color"], linestyle=":", linewidth=1.0)
         ends.append((f"CPUs of {name}", float(latency[known[-1], node]), look))
     axes.set_ylim(bottom=0)
     if ends:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
 _MOST_ROWS = 512
+_MOST_COLUMNS = 500
+"""Of more bins several are one column: one narrower than a pixel would not be seen."""
 _GAP_SHARE = 16
 """Unused memory longer than this part of all that was used is left out."""
 
@@ -37,7 +39,8 @@ def plot(source: Run | Any, ax: Axes | None = None, *, process: int | None = Non
     -------
     Axes
         A heatmap: address by time, logarithmic in accesses per page and millisecond.  Memory that nobody used is left
-        out: a line marks where, the labels say which address follows.
+        out: a line marks where, the labels say which address follows.  Large memories and long runs are drawn in larger
+        parts, each with its mean.
 
     Raises
     ------
@@ -63,21 +66,29 @@ def plot(source: Run | Any, ax: Axes | None = None, *, process: int | None = Non
     mine = columns["process"] == process
     columns = {name: values[mine] for name, values in columns.items()}
     rows, starts, cell = _rows(columns["start"], int(columns["bytes"][0]))
-    bins = np.unique(np.concatenate([columns["t_ns"], columns["t_ns"] - columns["length_ns"]]))
-    heat = np.zeros((rows.max() + 1, len(bins) - 1))
-    at = np.searchsorted(bins, columns["t_ns"]) - 1
+    edges = _edges(columns["t_ns"], columns["length_ns"], max(end_ns, int(columns["t_ns"].max())))
+    heat = np.zeros((rows.max() + 1, len(edges) - 1))
+    at = np.searchsorted(edges, columns["t_ns"]) - 1
     np.add.at(heat, (rows, at), columns["accesses"])
-    heat /= (cell / PAGE_SIZE) * np.diff(bins) / 1e6
+    heat /= (cell / PAGE_SIZE) * np.diff(edges) / 1e6
     shown = np.ma.masked_less_equal(heat, 0)
     colours = LogNorm(shown.min(), max(shown.max(), shown.min() * 10))
     axes.set_facecolor("#FFFFFF")
     mesh = axes.pcolormesh(
-        bins / scale, np.arange(len(heat) + 1), shown, cmap=f"{style.HEAT}_r", norm=colours, rasterized=True
+        edges / scale, np.arange(len(heat) + 1), shown, cmap=f"{style.HEAT}_r", norm=colours, rasterized=True
     )
     style.colour_scale(axes, mesh, "accesses per page and ms")
     _address_axis(axes, starts, len(heat), cell)
     shown_bytes = readable_bytes(len(heat) * cell)
     return style.finish(axes, f"Accesses by address, {_name(source, process)}", f"address ({shown_bytes})", grid=False)
+
+
+def _edges(t_ns: Any, length_ns: Any, end_ns: int) -> Any:
+    """Edges of the columns, ns: those of the bins, or of equal numbers of bins if there may be too many of them."""
+    bin_ns = int(length_ns.max())
+    if end_ns <= _MOST_COLUMNS * bin_ns:
+        return np.unique(np.concatenate([t_ns, t_ns - length_ns]))
+    return np.append(np.arange(0, end_ns, bin_ns * -(-end_ns // (_MOST_COLUMNS * bin_ns))), end_ns)
 
 
 def _name(source: Any, process: int) -> str:

@@ -24,7 +24,7 @@ def plot_rates(run: Run, axes: Axes, rates: Mapping[str, tuple[Any, str, str]]) 
     for label, (rate, color, dashes) in rates.items():
         if (rate > 0).any():
             looks[label] = {"color": color, "linestyle": dashes, "linewidth": 1.2}
-            axes.plot(t, np.where(rate > 0, rate, np.nan), marker=".", markersize=2.5, label=label, **looks[label])
+            style.line_with_dots(axes, t, np.where(rate > 0, rate, np.nan), label=label, **looks[label])
     if not looks:
         style.empty(axes, "none")
         return

@@ -30,6 +30,7 @@ __all__ = [
     "label_ends",
     "legend",
     "line",
+    "line_with_dots",
     "root_figure",
     "size_unit",
     "time_axis",
@@ -48,6 +49,7 @@ _DASHES: Final = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 """As many as share no divisor with the colours: 35 lines differ from each other."""
 _LETTER: Final = 0.5
 """Mean width of a letter, in heights of the text."""
+_DOT_PT: Final = 4.0
 _MOST_LABELS: Final = 20
 _WIDE_INCHES: Final = 5.0
 
@@ -64,6 +66,13 @@ def axes_of(ax: Axes | None, size_inches: tuple[float, float] = (6.6, 2.6)) -> A
 def line(i: int) -> dict[str, Any]:
     """Colour, dashes and width of the `i`-th line; neighbours differ in colour and in dashes."""
     return {"color": _LINES[i % len(_LINES)], "linestyle": _DASHES[i % len(_DASHES)], "linewidth": 1.4}
+
+
+def line_with_dots(axes: Axes, x: Any, y: Any, **look: Any) -> None:
+    """Draw a line that is broken where `y` is NaN, and a dot at each value that stands alone between gaps."""
+    known = np.pad(~np.isnan(y), 1)
+    alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
+    axes.plot(x, y, marker="o", markersize=_DOT_PT, markeredgewidth=0, markevery=alone.tolist(), **look)
 
 
 def time_axis(axes: Axes, end_ns: int) -> int:
@@ -138,7 +147,7 @@ def colour_scale(axes: Axes, drawn: Any, label: str) -> None:
     figure: Any = axes.get_figure()
     bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=14)
     bar.set_label(label, fontsize=SMALL_PT)
-    bar.ax.tick_params(labelsize=SMALL_PT)
+    bar.ax.tick_params(which="both", labelsize=SMALL_PT)
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, float, dict[str, Any]]], *, lines: int = 1) -> None:

@@ -127,6 +127,18 @@ def test_large_memories_are_drawn_in_larger_parts():
     assert (heat[:, 0] * pages * 1e-3).sum() == pytest.approx(3000)
 
 
+def test_long_runs_are_drawn_in_longer_parts_that_can_be_seen():
+    """An hour in bins of 10 ms of which one in 6000 has an access: no column is narrower than a pixel."""
+    minute, bin_ns = 60_000_000_000, 10_000_000
+    rows = [(i * minute + bin_ns, bin_ns, 1, 0, MIB, 256) for i in range(60)]
+    (mesh,) = [c for c in access_map.plot(table(rows)).collections if hasattr(c, "get_coordinates")]
+    heat, edges = mesh.get_array(), mesh.get_coordinates()[0, :, 0]
+    assert 250 < heat.shape[1] <= 500
+    assert (~np.ma.getmaskarray(heat)).sum() == 60
+    assert np.diff(edges)[:-1].min() > edges[-1] / 501
+    assert np.ma.sum(heat * np.diff(edges) * 1e3 * 256) == pytest.approx(60 * 256)
+
+
 def test_another_process_can_be_chosen():
     rows = [(1000, 1000, 7, 0, MIB, 5), (1000, 1000, 8, 0, MIB, 1)]
     assert access_map.plot(table(rows)).get_title(loc="left").endswith("process 7")

@@ -26,6 +26,7 @@ from numa_sim.results.pictures import (
     overview,
     reclaim_rates,
     reclaim_timeline,
+    style,
     swap_queue,
     swap_use,
 )
@@ -132,6 +133,17 @@ def test_access_latency_is_broken_where_nothing_was_accessed():
     means = column(run, "mean_latency_ns", 0)
     assert np.array_equal(drawn["CPUs of node0"][1], means, equal_nan=True)
     assert np.isnan(means[0])
+
+
+def test_a_sample_alone_between_gaps_is_a_dot():
+    """A line through one sample has no length, and would not be seen."""
+    axes = Figure().add_subplot()
+    nan = np.nan
+    style.line_with_dots(axes, np.arange(8), np.array([1, nan, 2, 3, nan, nan, 4, nan]), linestyle="-")
+    (line,) = axes.lines
+    assert (line.get_marker(), line.get_markevery()) == ("o", [0, 6])
+    for picture in (faults, access_latency):
+        assert {line.get_marker() for line in picture.plot(recorded()).lines} == {"o"}
 
 
 @pytest.mark.parametrize(
