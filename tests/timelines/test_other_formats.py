@@ -129,6 +129,45 @@ def test_ftrace_switches_form_a_chain_on_every_cpu(name: str) -> None:
     assert name == "stopped" or set(running.values()) == {"0"}
 
 
+TRACEPOINTS = {
+    "block": "block_rq_complete block_rq_insert block_rq_issue",
+    "exceptions": "page_fault_user",
+    "ftrace": "tracing_mark_write",  # what is written to trace_marker: all that has no tracepoint
+    "oom": "mark_victim",
+    "sched": "sched_migrate_task sched_process_exec sched_process_exit sched_process_fork sched_switch sched_wakeup "
+    "sched_wakeup_new",
+    "signal": "signal_deliver",
+    "vmscan": "mm_vmscan_direct_reclaim_begin mm_vmscan_direct_reclaim_end mm_vmscan_kswapd_sleep "
+    "mm_vmscan_kswapd_wake mm_vmscan_wakeup_kswapd mm_vmscan_write_folio",
+}
+"""Events of Linux 6.6 (/sys/kernel/tracing/available_events) by their system, as far as they are used."""
+MARKS = {
+    "alloc_failed", "kswapd_done", "swapoff", "swapon", "wakeup_bdflush", "wakeup_kreclaimd",
+}  # fmt: skip
+"""What goes without a tracepoint."""
+
+
+@pytest.mark.parametrize("name", [*NAMES, "2.4.0"])
+def test_ftrace_names_are_events_that_kernels_of_today_have(name: str) -> None:
+    known = {event for events in TRACEPOINTS.values() for event in events.split()}
+    assert {line["event"] for line in ftrace(name)} <= known
+    marks = {line["fields"].split()[0] for line in ftrace(name) if line["event"] == "tracing_mark_write"}
+    assert marks <= MARKS
+    assert name != "killed" or "signal_deliver" in {line["event"] for line in ftrace(name)}
+
+
+@pytest.mark.parametrize("name", ["2.4.37", "fork", "balanced"])
+def test_ftrace_tells_each_beginning_of_a_task_once_before_its_first_turn(name: str) -> None:
+    begun: list[str] = []
+    for line in ftrace(name):
+        fields = dict(re.findall(r"(\w+)=(\S+)", line["fields"]))
+        if line["event"] == "sched_wakeup_new":
+            begun.append(fields["pid"])
+        elif line["event"] == "sched_switch" and int(fields["next_pid"]) >= 100:
+            assert fields["next_pid"] in begun
+    assert sorted(begun) == sorted(str(task["pid"]) for task in seen(name).summary["tasks"])
+
+
 def test_ftrace_reclaim_begins_and_ends_in_turn() -> None:
     inside: set[str] = set()
     freed = 0

@@ -1,12 +1,14 @@
 """A timeline as text, line by line as ftrace prints it, with the names and fields of the kernel's tracepoints.
 
 The kernels modelled had no tracepoints: the names are those of Linux 6.x for the same thing.  What has no tracepoint
-there goes by the name of the 2.4 function (``wakeup_bdflush``).  Fields of which the model knows nothing (instruction
-pointer, gfp flags, priority) are 0, ``none`` and 120; times have nine decimals, as ``trace-cmd report -t`` prints them.
+there is a mark (``tracing_mark_write``, what a program writes to ``trace_marker``) with the name of the 2.4 function
+(``wakeup_bdflush``).  Fields of which the model knows nothing (instruction pointer, gfp flags, priority) are 0, ``none``
+and 120; times have nine decimals, as ``trace-cmd report -t`` prints them.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -115,13 +117,27 @@ def _switch(t_ns: int, cpu: int, last: list[int] | None, task: int, who: _Who) -
 
 
 def _wakeups(timeline: Timeline, who: _Who) -> Iterator[_Line]:
-    target = {(row[4], row[1]): row[5] for row in timeline.of(Kind.RUNNING).tolist()}
+    """sched_wakeup of those that slept; sched_wakeup_new once of each task that began, before its first turn."""
+    turns = {(row[4], row[1]): row for row in timeline.of(Kind.RUNNING).tolist()}
+    began: set[tuple[int, int]] = set()  # task, begin of its first turn
     for row in timeline.of(Kind.OFF_CPU).tolist():
-        why, cpu = DETAILS[row[12]], target.get((row[4], row[2]), -1)
-        if why not in _RUNNABLE and cpu >= 0:
-            name, pid = who.of(row[4])
-            event = "sched_wakeup" if why else "sched_wakeup_new"
-            yield _Line(row[3], 1, -1, cpu, event, f"comm={name} pid={pid} prio=120 target_cpu={cpu:03d}")
+        why, turn = DETAILS[row[12]], turns.get((row[4], row[2]))
+        if why not in _RUNNABLE and turn is not None:
+            if not why:
+                began.add((row[4], row[2]))
+            yield _wakeup("sched_wakeup" if why else "sched_wakeup_new", row[3], row[4], turn[5], who)
+    starts = sorted((row[4], row[1]) for row in timeline.of(Kind.INSTANT).tolist() if DETAILS[row[12]] == "task_start")
+    in_order = sorted(turns)
+    for start in starts:
+        at = bisect_right(in_order, start) - 1
+        if at >= 0 and in_order[at][0] == start[0] and in_order[at] not in began:  # it got a CPU at once
+            task, begin_ns = in_order[at]
+            yield _wakeup("sched_wakeup_new", begin_ns, task, turns[in_order[at]][5], who)
+
+
+def _wakeup(event: str, t_ns: int, task: int, cpu: int, who: _Who) -> _Line:
+    name, pid = who.of(task)
+    return _Line(t_ns, 1, -1, cpu, event, f"comm={name} pid={pid} prio=120 target_cpu={cpu:03d}")
 
 
 def _faults(timeline: Timeline, who: _Who) -> Iterator[_Line]:
@@ -147,7 +163,7 @@ def _blocks(timeline: Timeline, who: _Who) -> Iterator[_Line]:
 def _instants(timeline: Timeline, who: _Who) -> Iterator[_Line]:
     for row in timeline.of(Kind.INSTANT).tolist():
         name, a, b = DETAILS[row[12]], row[8], row[9]
-        if name == "migrate_task":
+        if name in ("migrate_task", "task_start"):
             continue  # told by the turns themselves
         fields = " ".join(f"{key}={value}" for key, value in zip(OPERANDS.get(name, ("a", "b")), (a, b), strict=False))
         comm, pid = who.of(row[4])
@@ -160,5 +176,6 @@ def _instants(timeline: Timeline, who: _Who) -> Iterator[_Line]:
             "task_exit": ("sched_process_exit", f"comm={comm} pid={pid} prio=120"),
             "fork": ("sched_process_fork", "comm={} pid={} child_comm={} child_pid={}".format(comm, pid, *who.of(a))),
             "exec": ("sched_process_exec", f"filename={comm} pid={pid} old_pid={pid}"),
-        }.get(name, (name, fields))
+            "do_signal": ("signal_deliver", f"sig={b} errno=0 code=0 sa_handler=0 sa_flags=0"),
+        }.get(name, ("tracing_mark_write", f"{name} {fields}".rstrip()))
         yield _Line(row[1], 3, row[4], row[5], event, written)
