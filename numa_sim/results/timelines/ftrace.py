@@ -2,8 +2,8 @@
 
 The kernels modelled had no tracepoints: the names are those of Linux 6.x for the same thing.  What has no tracepoint
 there is a mark (``tracing_mark_write``, what a program writes to ``trace_marker``) with the name of the 2.4 function
-(``wakeup_bdflush``).  Fields of which the model knows nothing (instruction pointer, gfp flags, priority) are 0, ``none``
-and 120; times have nine decimals, as ``trace-cmd report -t`` prints them.
+(``wakeup_bdflush``).  Fields of which the model knows nothing (instruction pointer, gfp flags, priority) are 0,
+``none`` and 120; times have nine decimals, as ``trace-cmd report -t`` prints them.
 """
 
 from __future__ import annotations
