@@ -190,16 +190,10 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
 ) -> None:
     """Check that a run or sweep folder is exactly what was written."""
-    from numa_sim.results.sweep_folder import SWEEP
-    from numa_sim.results.verify import verify_run
-    from numa_sim.results.verify_sweep import verify_sweep
+    from numa_sim.cli.verifying import verify_folder
 
-    problems = verify_sweep(folder) if (folder / SWEEP).exists() else verify_run(folder)
-    for problem in problems:
-        typer.echo(f"{folder}: {problem}", err=True)
-    if problems:
+    if not verify_folder(folder):
         raise typer.Exit(DIFFERENT)
-    typer.echo(f"{folder}: whole")
 
 
 @app.command()

@@ -54,7 +54,8 @@ def print_sweep_table(
     if not screen.is_terminal and console is None:
         screen = Console(width=_PLAIN_WIDTH)
     sweep = open_sweep(folder)
-    table = _means_table(sweep, list(by) or list(sweep.design.factors), metrics or HEADLINE_METRICS, where, confidence)
+    factors, shown = list(dict.fromkeys(by)) or list(sweep.design.factors), list(dict.fromkeys(metrics))
+    table = _means_table(sweep, factors, shown or HEADLINE_METRICS, where, confidence)
     screen.print(Text(f"{folder}: {sweep.headline}"))
     screen.print()
     screen.print(table)
@@ -62,6 +63,8 @@ def print_sweep_table(
         Text(f"Means over n replicas ± half widths of {100 * confidence:.6g} % intervals; one replica has none."),
         style="dim",
     )
+    for note in sweep.precision_notes:
+        screen.print(Text(note), style="dim")
 
 
 def _means_table(

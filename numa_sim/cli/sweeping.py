@@ -103,7 +103,9 @@ def _print_points(config: Config) -> None:
     screen = Console(highlight=False, soft_wrap=True)
     for point in plan.points:
         named = ", ".join(f"{name} = {value}" for name, value in point.factors.items())
-        screen.print(f"{point.index}: {named or 'as it is'}", markup=False)
+        again = plan.repeated.get(point.index)
+        same = "" if again is None else f" (the same run as point {again})"
+        screen.print(f"{point.index}: {named or 'as it is'}{same}", markup=False)
     replicas = plan.sweep.replicas
     number = plural(replicas.max, "replica")
     if replicas.metric is not None:

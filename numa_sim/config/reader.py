@@ -199,7 +199,7 @@ def set_at(document: dict[str, Any], key: str, value: Any, origin: str) -> Path:
     for index, part in enumerate(parts):
         last = index == len(parts) - 1
         if isinstance(place, list | tuple):
-            if not part.isascii() or not part.isdigit() or int(part) >= len(place):
+            if not part.isascii() or not part.isdigit() or part != str(int(part)) or int(part) >= len(place):
                 positions = (f"0 to {len(place) - 1}",) if place else ("the list is empty",)
                 raise ConfigError(origin, dotted((*path, part)), "no such position in the list", positions)
             step: str | int = int(part)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     GetJsonSchemaHandler,
@@ -25,6 +26,8 @@ from numa_sim.config.quantities import PositiveTime, Section, refuse, size
 
 MAX_RUNS = 100_000
 """Most runs one sweep may ask for."""
+HONEST_MIN = 10
+"""Replicas from which on stopping at the first precise mean leaves the coverage of its interval above 93 %."""
 _VALUES = 'a table of lists, like { "machine.memory_per_node" = ["1GiB", "2GiB"] }'
 _TABLE = "a table of values put over the configuration's own"
 
@@ -154,6 +157,16 @@ class Sample(Section):
         return self
 
 
+def _check_label(value: str) -> str:
+    if not value.isprintable():
+        raise refuse(f"{value[:40]!r} would act on a terminal", ("characters that can be printed",))
+    return value
+
+
+Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_check_label)]
+"""What tables and terminals show as it is."""
+
+
 class Case(Section):
     """One of several whole sub-tables, merged over the configuration's own.
 
@@ -161,11 +174,9 @@ class Case(Section):
     else is merged key by key, lists as a whole.
     """
 
-    label: str = Field(min_length=1, max_length=100, description="name in results")
-    factor: str | None = Field(
+    label: Label = Field(description="name in results")
+    factor: Label | None = Field(
         None,
-        min_length=1,
-        max_length=100,
         description="cases of one factor are alternatives, those of different factors are combined; "
         "by default all are alternatives",
     )
@@ -228,9 +239,13 @@ class Design(Section):
         return self
 
     def case_axes(self) -> dict[str, list[tuple[int, Case]]]:
-        """Cases with their positions, by factor: the one named, else the one table all of them change, else "case"."""
+        """Cases with their positions, by factor: the one named, else the one table all of them change, else "case".
+
+        Also "case" if that table is [run]: results have a column of that name.
+        """
         tables = {name for case in self.cases for name in case.tables()}
-        same = tables.pop() if len(tables) == 1 and not any(case.values for case in self.cases) else "case"
+        alone = len(tables) == 1 and tables != {"run"} and not any(case.values for case in self.cases)
+        same = tables.pop() if alone else "case"
         axes: dict[str, list[tuple[int, Case]]] = {}
         for index, case in enumerate(self.cases):
             axes.setdefault(case.factor or same, []).append((index, case))
@@ -252,13 +267,15 @@ class _NumberOrTable:
         return {"anyOf": [number, handler(schema)]}
 
 
-_REPLICAS = f'an integer, 1 to {MAX_RUNS}, or a table like {{ min = 3, max = 30, metric = "pgmajfault" }}'
+_REPLICAS = f'an integer, 1 to {MAX_RUNS}, or a table like {{ min = 10, max = 30, metric = "pgmajfault" }}'
 
 
 class Replicas(Section):
     """Runs of each point: a number, or as many as a mean needs to be known well enough."""
 
-    min: int = Field(3, ge=1, le=MAX_RUNS, description="runs of every point")
+    min: int = Field(
+        HONEST_MIN, ge=1, le=MAX_RUNS, description="runs of every point; with fewer than 10, intervals cover less"
+    )
     max: int = Field(30, ge=1, le=MAX_RUNS, description="runs after which a point ends although its mean is not known")
     metric: str | None = Field(
         None,

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TypeVar
 
+from numa_sim.config.model import Config
 from numa_sim.errors import ConfigError, PolicyError
 from numa_sim.policies.clock import Clock
 from numa_sim.policies.dirty_clean import DirtyClean
@@ -20,6 +21,9 @@ from numa_sim.policies.whole_process import WholeProcess
 
 ENTRY_POINTS = "numa_sim.policies"
 """Entry point group: a package offers ``name = "its_module:ItsPolicy"`` there, and `find` knows the name."""
+
+KERNEL = "kernel"
+"""Name of the reclaim that every kernel has of its own."""
 
 P = TypeVar("P", bound=type[Policy])
 
@@ -71,6 +75,22 @@ def find(policy: str | type[Policy] | Policy, where: str = "kernel.reclaim") -> 
     near = get_close_matches(policy, names(), n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ConfigError("", where, f"unknown replacement policy {policy!r}{hint}", names())
+
+
+def of_config(config: Config) -> Policy | None:
+    """The policy that ``kernel.reclaim`` names; None for the kernel's own reclaim.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name; it names the configuration.
+    """
+    if config.kernel.reclaim == KERNEL:
+        return None
+    try:
+        return find(config.kernel.reclaim)
+    except ConfigError as problem:
+        raise ConfigError(config.origin, problem.path, problem.message, (KERNEL, *problem.allowed)) from None
 
 
 @cache

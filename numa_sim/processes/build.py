@@ -16,7 +16,7 @@ from numa_sim.kernel.slab.cache import kmem_cache_init
 from numa_sim.kernel.vmalloc import vmalloc_init
 from numa_sim.observe.inputs import read_input
 from numa_sim.observe.timeline.from_events import LOG_EVENTS
-from numa_sim.policies import Policy, find
+from numa_sim.policies import Policy
 from numa_sim.processes.mount import file_sizes
 from numa_sim.state.constants import (
     CHANNEL_CURVE,
@@ -62,11 +62,6 @@ SYSCTLS = (
 _write_protect_works = entry(write_protect_works)
 _VMA_INDEXES = {"list": VMA_LIST, "avl": VMA_AVL, "rbtree": VMA_RBTREE, "vmacache": VMA_VMACACHE}
 _MODELS = {"queue": CHANNEL_QUEUE, "curve": CHANNEL_CURVE, "none": CHANNEL_NONE}
-
-
-def reclaim_policy(config: Config) -> Policy | None:
-    """The policy that ``[kernel] reclaim`` names; None: the profile's own reclaim."""
-    return None if config.kernel.reclaim == "kernel" else find(config.kernel.reclaim)
 
 
 def build_kernel(config: Config, topology: Topology, policy: Policy | None = None) -> Kernel:

@@ -29,6 +29,7 @@ from numa_sim.kernel.resource import setrlimit
 from numa_sim.observe import proc_pid, procfs
 from numa_sim.observe.result import InputFile, RunResult
 from numa_sim.policies import Policy
+from numa_sim.policies.registry import of_config
 from numa_sim.processes import build
 from numa_sim.processes.block import BlockLayer
 from numa_sim.processes.children import INHERITED, inherit
@@ -102,7 +103,7 @@ class Machine(simpy.Environment):
         self.config = config
         self.seed = int(config.run.seed)
         self.topology = topology if topology is not None else topology_of(config)
-        given, policy = policy, policy if policy is not None else build.reclaim_policy(config)
+        given, policy = policy, policy if policy is not None else of_config(config)
         self.kernel = build.build_kernel(config, self.topology, policy)
         self.file_mappings = make_files(self.kernel, config)
         self.swap = SwapAreas(self.kernel, config, self.file_mappings)

@@ -18,6 +18,7 @@ from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_factors import factor_values, text_of
 from numa_sim.results.sweep_folder import FAILURES, PlannedRun, SweepDesign, read_design
 from numa_sim.results.sweep_means import NUMBERS, checked_metric, compared, means
+from numa_sim.results.sweep_precision import precision_notes
 from numa_sim.statistics import Comparison, Interval
 
 if TYPE_CHECKING:
@@ -222,6 +223,14 @@ class Sweep:
             If there is no such metric, factor or value, or nothing to pair.
         """
         return compared(self.design, self.table, metric, factor, (a, b), where or {}, prefer, confidence)
+
+    @property
+    def precision_notes(self) -> list[str]:
+        """Sentences a reader of the intervals must see, if replicas ended when a mean was precise; else none.
+
+        `numa_sim.results.sweep_precision.imprecise_points` gives the points whose mean never became so.
+        """
+        return precision_notes(self.design, self.table)
 
     def unit(self, metric: str) -> str:
         """Unit of a metric."""

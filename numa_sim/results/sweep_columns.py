@@ -13,7 +13,15 @@ from numa_sim.observe.meanings import COUNTERS, PARTS
 from numa_sim.results.summary import faults_that_read
 from numa_sim.state.counters import TIME_PARTS, VMSTAT
 
-__all__ = ["DESIGN_COLUMNS", "METRIC_COLUMNS", "NODE_FIGURES", "TASK_FIGURES", "Figure", "metrics_of"]
+__all__ = [
+    "DESIGN_COLUMNS",
+    "METRIC_COLUMNS",
+    "NODE_FIGURES",
+    "RESERVED_COLUMNS",
+    "TASK_FIGURES",
+    "Figure",
+    "metrics_of",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,16 @@ def _fault_mean_ns(summary: Mapping[str, Any]) -> float | None:
 
 def _fault_max_ns(summary: Mapping[str, Any]) -> int | None:
     return max((row["max_ns"] for row in summary["faults"]), default=None)
+
+
+def _per_access(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Reader of a mean over accesses to memory: there is none without accesses."""
+
+    def read(summary: Mapping[str, Any]) -> Any:
+        totals = summary["totals"]
+        return None if totals.get("memory_accesses") == 0 else totals[name]
+
+    return read
 
 
 _RECLAIM: Final = (
@@ -125,10 +143,10 @@ METRIC_COLUMNS: Final = (
     Figure("accesses_local", "1", "of these, to the CPU's own node", _sum("nodes", "accesses_local")),
     Figure("accesses_remote", "1", "of these, to another node", _sum("nodes", "accesses_remote")),
     Figure(
-        "mean_latency_ns", "ns", "latency per access to memory, queueing too", _at("totals", "mean_latency_ns"), "float"
+        "mean_latency_ns", "ns", "latency per access to memory, queueing too", _per_access("mean_latency_ns"), "float"
     ),
     Figure(
-        "mean_queue_ns", "ns", "the part of mean_latency_ns that is queueing", _at("totals", "mean_queue_ns"), "float"
+        "mean_queue_ns", "ns", "the part of mean_latency_ns that is queueing", _per_access("mean_queue_ns"), "float"
     ),
     Figure("frames", "pages", "memory", _at("machine", "frames")),
     Figure("free_pages", "pages", "free pages at the end", _sum("nodes", "free_pages")),
@@ -150,6 +168,9 @@ METRIC_COLUMNS: Final = (
     *_reclaim("all nodes", "totals"),
 )
 """Columns of ``results.parquet`` after those of the factors: one row per run."""
+
+RESERVED_COLUMNS: Final = frozenset({name for name, *_ in DESIGN_COLUMNS} | {figure.name for figure in METRIC_COLUMNS})
+"""Names that no factor may have."""
 
 NODE_FIGURES: Final = (
     Figure("node", "1", "node number", _at("node")),

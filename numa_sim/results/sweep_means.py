@@ -17,7 +17,7 @@ from numa_sim.results.sweep_factors import grouped_points, selected_points, zipp
 from numa_sim.results.sweep_folder import SweepDesign
 from numa_sim.statistics import Comparison, Interval, compare, mean_interval
 
-__all__ = ["NUMBERS", "checked_metric", "compared", "means"]
+__all__ = ["NUMBERS", "checked_metric", "compared", "means", "means_by_point"]
 
 NUMBERS: Final = tuple(figure.name for figure in METRIC_COLUMNS if figure.kind != "text")
 """Metrics that have means."""
@@ -38,6 +38,12 @@ def means(
     values = _values(design, table, metric)
     groups = grouped_points(design, selected_points(design, where), by)
     return [(factors, _interval(_averages(values, points), confidence)) for factors, points in groups.items()]
+
+
+def means_by_point(design: SweepDesign, table: Any, metric: str, confidence: float) -> dict[int, Interval]:
+    """Mean of a metric at each point that has rows, in the order of the design."""
+    values = _values(design, table, metric)
+    return {point: _interval(values.get(point, {}), confidence) for point in sorted(set(table["point"].to_pylist()))}
 
 
 def compared(

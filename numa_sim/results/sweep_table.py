@@ -11,7 +11,14 @@ from numa_sim.errors import RunFolderError
 from numa_sim.results.arrow_arrays import arrow_array, arrow_type
 from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.run import open_run
-from numa_sim.results.sweep_columns import DESIGN_COLUMNS, METRIC_COLUMNS, NODE_FIGURES, TASK_FIGURES, Figure
+from numa_sim.results.sweep_columns import (
+    DESIGN_COLUMNS,
+    METRIC_COLUMNS,
+    NODE_FIGURES,
+    RESERVED_COLUMNS,
+    TASK_FIGURES,
+    Figure,
+)
 from numa_sim.results.sweep_factors import factor_kind, point_factors
 from numa_sim.results.sweep_folder import RESULTS, RUNS, PlannedRun, SweepDesign, read_design
 from numa_sim.results.tables import parquet_bytes, read_parquet
@@ -20,7 +27,6 @@ __all__ = ["TABLE_VERSIONS", "collect", "node_rows", "run_rows", "stored_table",
 
 TABLE_VERSIONS: Final = (1,)
 """Format versions of ``results.parquet`` that can be read, oldest first; the last one is written."""
-_RESERVED: Final = {name for name, *_ in DESIGN_COLUMNS} | {figure.name for figure in METRIC_COLUMNS}
 
 
 def collect(folder: Path | str, *, files: FileLayer | None = None) -> Any:
@@ -47,7 +53,9 @@ def collect(folder: Path | str, *, files: FileLayer | None = None) -> Any:
     """
     design = read_design(folder)
     table = run_rows(design, summaries(design))
-    replace_file(design.folder / RESULTS, parquet_bytes(table), files)
+    file, content = design.folder / RESULTS, parquet_bytes(table)
+    if not file.is_file() or file.read_bytes() != content:  # an archive that is whole need not be writable
+        replace_file(file, content, files)
     return table
 
 
@@ -62,7 +70,7 @@ def summaries(design: SweepDesign) -> dict[str, dict[str, Any]]:
 
 def run_rows(design: SweepDesign, found: Mapping[str, Mapping[str, Any]]) -> Any:
     """Table of one row per run that has a summary; see `collect`."""
-    if clash := sorted(_RESERVED & set(design.factors)):
+    if clash := sorted(RESERVED_COLUMNS & set(design.factors)):
         raise RunFolderError(design.folder, f"factor {clash[0]!r} has the name of a column of every sweep")
     rows = [planned for planned in design.runs if planned.run in found]
     columns = [

@@ -18,7 +18,8 @@ __all__ = ["verify_sweep"]
 def verify_sweep(folder: Path | str) -> list[str]:
     """Check a sweep folder: its seal, every run that is there, the records of failures and the table.
 
-    Runs that are not there yet, and what killed workers left under names of their own, are no damage.
+    Runs that are not there yet (the table is not either then) and what killed workers left under names of their own
+    are no damage.
 
     Returns
     -------
@@ -85,3 +86,15 @@ def _in_table(design: SweepDesign) -> Iterator[str]:
     rows = table.column("run").to_pylist() if "run" in table.column_names else [None]
     if unknown := [run for run in rows if run not in planned]:
         yield f"{RESULTS}: has {len(unknown)} rows of runs that are not in the design"
+    if (design.folder / RUNS).is_dir():  # else the table was handed on alone
+        yield from _between(design, planned.intersection(rows))
+
+
+def _between(design: SweepDesign, rows: set[str]) -> Iterator[str]:
+    """What the table has and the folder has not, and the other way round."""
+    there, planned = {run.run for run in design.finished()}, {run.run for run in design.runs}
+    if lost := sorted(rows - there):
+        count = "a row of another" if len(lost) == 1 else f"rows of {len(lost)} others"
+        yield f"{RUNS}: {len(there)} of {len(planned)} runs are there; {RESULTS} has {count}: {', '.join(lost[:3])}"
+    if new := sorted(there - rows):
+        yield f"{RESULTS}: lacks {len(new)} of the runs that are there: {', '.join(new[:3])}"

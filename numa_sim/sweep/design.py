@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from numa_sim.config.explain import near, shown
+from numa_sim.config.explain import shown
 from numa_sim.config.inputs import input_files
 from numa_sim.config.model import Config
 from numa_sim.config.reader import set_at
@@ -18,10 +18,11 @@ from numa_sim.config.resolve import topology_of
 from numa_sim.config.sweep import Case, Design, Sweep
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.observe.result import MODEL_VERSION
-from numa_sim.policies.registry import names
+from numa_sim.policies.registry import of_config
 from numa_sim.results.canonical import sha256
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_folder import PlannedRun
+from numa_sim.sweep.distinct import refuse_equal_values, refuse_reserved_factors, repeated_points
 from numa_sim.sweep.sampling import sampled_values
 from numa_sim.workloads.streams import stream
 
@@ -75,7 +76,7 @@ class Point:
             if not config.workload:
                 raise ConfigError(base.origin, "workload", "nothing to run", ("at least one [[workload]]",))
             topology_of(config)
-            _check_policy(config)
+            of_config(config)
         except ConfigError as problem:
             raise self._blame(problem, base.origin) from None
         return config
@@ -97,15 +98,6 @@ class Point:
         named = ", ".join(f"{name} = {shown(value)}" for name, value in self.factors.items())
         message = f"point {self.index} ({named}): {problem.path}: {problem.message}"
         return ConfigError(origin, "sweep", message, problem.allowed)
-
-
-def _check_policy(config: Config) -> None:
-    """Refuse a policy that nobody has registered."""
-    policy = config.kernel.reclaim
-    if policy != "kernel" and policy not in names():
-        allowed = ("kernel", *names())
-        message = f"there is no policy {policy!r}{near(policy, allowed)}"
-        raise ConfigError(config.origin, "kernel.reclaim", message, allowed)
 
 
 def _merge_case(document: dict[str, Any], case: Case) -> None:
@@ -199,13 +191,17 @@ def sweep_of(config: Config) -> Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a sweep, in order: replica by replica, every point of each."""
+    """All runs of a sweep, in order: replica by replica, every point of each.
+
+    `repeated` has the numbers of points that run what an earlier point runs, and of that.
+    """
 
     config: Config
     sweep: Sweep
     points: tuple[Point, ...]
     runs: tuple[PlannedRun, ...]
     factors: tuple[str, ...]
+    repeated: dict[int, int]
 
     def document_of(self, run: PlannedRun) -> dict[str, Any]:
         """What a run's configuration would be written as."""
@@ -234,16 +230,19 @@ def make_plan(config: Config) -> Plan:
     sweep = sweep_of(config)
     _check_metric(config, sweep.replicas.metric)
     points = points_of(config)
+    refuse_reserved_factors(config, points)
     seeds = [replica_seed(config.run.seed, replica) for replica in range(sweep.replicas.max)]
     digests: dict[Path, str] = {}
     ids = [_run_ids(point.config(config), seeds, digests) for point in points]
+    firsts = [of_point[0] for of_point in ids]
+    refuse_equal_values(config, points, firsts)
     runs = tuple(
         PlannedRun(ids[point.index][replica], point.index, replica, seed, point.factors)
         for replica, seed in enumerate(seeds)
         for point in points
     )
     factors = tuple(dict.fromkeys(name for point in points for name in point.factors))
-    return Plan(config, sweep, tuple(points), runs, factors)
+    return Plan(config, sweep, tuple(points), runs, factors, repeated_points(firsts))
 
 
 def _check_metric(config: Config, metric: str | None) -> None:

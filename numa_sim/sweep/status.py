@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from numa_sim.results.readable import plural
-from numa_sim.results.sweep_folder import read_design
+from numa_sim.results.sweep_folder import SweepDesign, read_design
+from numa_sim.results.sweep_precision import precision_notes, replicas_of
+from numa_sim.sweep.rounds import missing_runs
 from numa_sim.sweep.store import SweepFolder
+from numa_sim.sweep.values import Values
 
 __all__ = ["SweepStatus", "sweep_status"]
 
@@ -27,8 +30,12 @@ class SweepStatus:
         Runs that are there, that have begun (or whose worker was killed), that failed and will be tried again.
     quarantined : tuple of dict
         Records of the runs that failed each time.
+    missing : int
+        Runs to be made next, those to be retried among them; 0 when the sweep is complete.
     until_precise : bool
-        Whether replicas end when a mean is precise, so that fewer runs may do.
+        Whether replicas end when a mean is precise, so that more runs may follow these, and fewer than `wanted` may do.
+    notes : tuple of str
+        What to know of its points and intervals.
     """
 
     folder: Path
@@ -39,12 +46,9 @@ class SweepStatus:
     under_way: int
     failed: int
     quarantined: tuple[dict[str, Any], ...]
+    missing: int
     until_precise: bool
-
-    @property
-    def missing(self) -> int:
-        """Runs neither there nor quarantined."""
-        return self.wanted - self.done - len(self.quarantined)
+    notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """What a person wants to know."""
@@ -61,12 +65,12 @@ class SweepStatus:
         if self.failed:
             said.append(f"  to retry     {self.failed}")
         if self.missing:
-            more = " at most" if self.until_precise else ""
+            more = " at least" if self.until_precise else ""
             said.append(f"  missing      {self.missing}{more}")
         if self.quarantined:
             said.append(f"  quarantined  {len(self.quarantined)}")
         said += [f"    {self._failure_line(record)}" for record in self.quarantined]
-        return said
+        return said + [f"  {note}" for note in self.notes]
 
     def _failure_line(self, record: dict[str, Any]) -> str:
         last = record["attempts"][-1]
@@ -84,6 +88,9 @@ def sweep_status(folder: Path | str) -> SweepStatus:
     done = store.present() & wanted
     failures = [record for run, record in store.failed().items() if run in wanted and run not in done]
     quarantined = tuple(record for record in failures if record["quarantined"])
+    replicas = replicas_of(design)
+    settled = done | {record["run"] for record in quarantined}
+    missing = missing_runs(design.runs, replicas, settled.__contains__, Values(store, replicas.metric).of)
     return SweepStatus(
         folder=Path(folder),
         points=len({run.point for run in design.runs}),
@@ -93,5 +100,14 @@ def sweep_status(folder: Path | str) -> SweepStatus:
         under_way=len([run for run in store.under_way() if run not in done]),
         failed=len(failures) - len(quarantined),
         quarantined=quarantined,
+        missing=len({run.run for run in missing}),
         until_precise=design.until_precise,
+        notes=(*_repeated(design), *precision_notes(design)),
     )
+
+
+def _repeated(design: SweepDesign) -> list[str]:
+    """A sentence, if points are the same run as others."""
+    points = {run.point: run.run for run in design.runs if run.replica == 0}
+    repeated = len(points) - len(set(points.values()))
+    return [f"{plural(repeated, 'point')} run what another point runs; each run is made once."] if repeated else []

@@ -86,6 +86,8 @@ class SweepFolder:
             for name in (STARTED, RUNS, FAILURES):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if file.is_file():  # nothing need be written to an archive that is whole
+                return
             raise RunFolderError(self.path, f"cannot be made: {error.strerror or error}") from error
         if not file.is_file():
             replace_file(file, content, self._files)

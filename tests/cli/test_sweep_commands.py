@@ -49,6 +49,14 @@ def test_table_shows_what_was_asked_for(said):
     assert "0 to 2" in out  # no fault latency was recorded
 
 
+def test_what_is_asked_for_twice_is_shown_once(said):
+    _, once, _ = said("sweep", "table", FOLDER, "--by", MEMORY, "--metric", "pgmajfault")
+    _, twice, _ = said(
+        "sweep", "table", FOLDER, "--by", MEMORY, "--by", MEMORY, "--metric", "pgmajfault", "--metric", "pgmajfault"
+    )
+    assert once == twice
+
+
 def test_metrics_that_replicas_were_not_made_for_are_empty_not_wrong(said):
     _, out, _ = said("sweep", "table", FOLDER, "--metric", "fault_mean_ns")
     assert [line.split() for line in out.splitlines() if "MiB" in line and "points" not in line] == [

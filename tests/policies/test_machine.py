@@ -247,7 +247,10 @@ def test_an_unknown_policy_is_refused_with_near_matches(tmp_path: Path, capsys: 
         main(["run", str(config), "--out", str(tmp_path / "run")])
     assert ended.value.code == 2
     shown = capsys.readouterr()
-    assert "clok" in shown.err + shown.out
+    assert shown.err.startswith(
+        f"numa-sim: error: {config}: kernel.reclaim: unknown replacement policy 'clok'; did you"
+    )
+    assert "(allowed: kernel, none, " in shown.err
 
 
 def test_what_is_kept_ahead_is_kept() -> None:

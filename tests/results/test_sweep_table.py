@@ -254,3 +254,11 @@ def test_a_damaged_table_is_refused(tmp_path):
     (tmp_path / "results.parquet").write_bytes(b"PAR1 and nothing")
     with pytest.raises(RunFolderError, match=r"results\.parquet cannot be read"):
         stored_table(read_design(tmp_path))
+
+
+def test_a_mean_over_no_accesses_is_null():
+    """R18: nothing has no latency; 0 ns would be the fastest of all machines."""
+    totals = {"mean_latency_ns": 0.0, "mean_queue_ns": 0.0}
+    for accesses, mean in ((0, None), (1, 0.0)):
+        metrics = metrics_of({"totals": {"memory_accesses": accesses, **totals}, "faults": [], "oom_kills": []})
+        assert (metrics["mean_latency_ns"], metrics["mean_queue_ns"]) == (mean, mean)

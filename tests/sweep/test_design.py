@@ -12,9 +12,10 @@ from sweep import tiny
 
 from numa_sim.cli.app import main
 from numa_sim.config.model import Config
+from numa_sim.config.reader import load
 from numa_sim.errors import ConfigError
 from numa_sim.results.sweep_folder import read_design
-from numa_sim.sweep import run_sweep
+from numa_sim.sweep import run_sweep, sweep_status
 from numa_sim.sweep.design import make_plan, replica_seed
 from numa_sim.sweep.shards import Shard
 
@@ -145,7 +146,7 @@ def test_a_run_is_named_by_what_its_results_follow_from(tmp_path: Path) -> None:
 
 
 def test_points_that_are_the_same_run_are_run_once(tmp_path: Path) -> None:
-    outcome = run_sweep(tiny.config(grid={SIZE: ["4MiB", "4096KiB"]}), tmp_path / "sweep", jobs=0)
+    outcome = run_sweep(tiny.config(zip={SIZE: ["4MiB", "4096KiB"]}), tmp_path / "sweep", jobs=0)
     assert (outcome.done, outcome.complete) == (1, True)
     assert len(read_design(tmp_path / "sweep").runs) == 2
 
@@ -206,6 +207,22 @@ BAD = {
         "0.0 to 1.0",
     ),
     "cases = [{ label = 'a' }, { label = 'a' }]": ("sweep.cases.1.label", "a label of its own"),
+    "cases = [{ label = 'a', factor = 'point' }]": ("sweep.cases.0.factor", "another name"),
+    "cases = [{ label = 'a', factor = 'end_ns' }, { label = 'b', factor = 'end_ns' }]": (
+        "sweep.cases.0.factor",
+        "another name",
+    ),
+    'cases = [{ label = "a\\u001b[31m" }]': ("sweep.cases.0.label", "characters that can be printed"),
+    'cases = [{ label = "a", factor = "b\\n" }]': ("sweep.cases.0.factor", "characters that can be printed"),
+    "grid = { 'workload.00.count' = [1, 2] }": ("sweep.grid.workload.00.count.0", "0 to 0"),
+    "grid = { 'workload.0.program.1.write' = [0, 0.0] }": (
+        "sweep.grid.workload.0.program.1.write.1",
+        "0.0 gives the same runs as 0 (allowed: another value)",
+    ),
+    "grid = { 'machine.nodes.0.memory' = ['4MiB', '8MiB', '4096KiB'], 'run.sample' = ['5ms', '6ms'] }": (
+        "sweep.grid.machine.nodes.0.memory.2",
+        "'4096KiB' gives the same runs as '4MiB'",
+    ),
     "cases = [{ label = 'a', factor = 'x' }, { label = 'b' }]": ("sweep.cases.1.factor", "a factor"),
     "cases = [{ label = 'a', machine = { preset = 'xeon' } }]": ("sweep.cases.0", "xeon-platinum-8163-2s"),
     "cases = [{ label = 'a', machines = {} }]": ("sweep.cases.0.machines", "machine"),
@@ -321,3 +338,25 @@ def test_an_error_of_values_that_do_not_fit_together_names_the_point() -> None:
     ) as refused:
         make_plan(Config.of(**document, sweep={"grid": axis}))
     assert refused.value.allowed == ("a name of its own",)
+
+
+def test_points_that_are_the_same_run_are_told_and_made_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only those of an axis that has no value of its own are refused: elsewhere they may be meant."""
+    file = tiny.write(
+        tmp_path,
+        "grid = { 'kernel.max_tasks' = [4, 5] }\n"
+        "cases = [{ label = 'own' }, { label = 'other', run = { check = 'full' } }, { label = 'again' }]\n",
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", str(file), "--dry-run"])
+    assert ended.value.code in (0, None)
+    assert [line for line in capsys.readouterr().out.splitlines() if "same run" in line] == [
+        "4: case = again, kernel.max_tasks = 4 (the same run as point 0)",
+        "5: case = again, kernel.max_tasks = 5 (the same run as point 1)",
+    ]
+    run_sweep(load(file), tmp_path / "sweep", jobs=0)
+    status = sweep_status(tmp_path / "sweep")
+    assert (status.points, status.wanted, status.done) == (6, 4, 4)
+    assert status.lines()[-1] == "  2 points run what another point runs; each run is made once."

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sweep import tiny
 
-from numa_sim.config.sweep import Replicas
+from numa_sim.config.sweep import HONEST_MIN, Replicas
 from numa_sim.results.sweep import open_sweep
-from numa_sim.results.sweep_folder import PlannedRun
+from numa_sim.results.sweep_folder import PlannedRun, SweepDesign
+from numa_sim.results.sweep_precision import imprecise_points, precision_notes
 from numa_sim.statistics import mean_interval
 from numa_sim.sweep import Shard, run_sweep, sweep_status
 from numa_sim.sweep.rounds import missing_runs
@@ -70,3 +71,27 @@ def test_every_executor_makes_the_same_runs(layout: str, tmp_path: Path) -> None
     status = sweep_status(tmp_path / "other")
     assert status.until_precise
     assert (status.wanted, status.done) == (16, serial.done)
+    assert status.missing == 0
+    assert status.notes[0].startswith("Replicas end at the first mean that looks precise, here from 3 on: ")
+
+
+def test_what_is_missing_is_the_next_round_and_means_that_never_became_precise_are_told(tmp_path: Path) -> None:
+    replicas = {"min": 2, "max": 4, "metric": "end_ns", "within": "0.01%"}
+    config = tiny.config(replicas=replicas, grid={"workload.0.program.1.write": [0.2, 0.5]})
+    run_sweep(config, tmp_path / "sweep", jobs=0, shard=Shard(1, 2))
+    assert sweep_status(tmp_path / "sweep").lines()[1:3] == ["  done         4", "  missing      2 at least"]
+    run_sweep(config, tmp_path / "sweep", jobs=0)
+    sweep = open_sweep(tmp_path / "sweep")
+    assert sweep_status(tmp_path / "sweep").missing == 0
+    assert [point for point, _ in imprecise_points(sweep.design, sweep.table)] == [0, 1]
+    assert sweep.precision_notes[1] == (
+        "2 means of end_ns (of 2 points) are not known within 0.01% by the runs that are there, at most 4 each."
+    )
+
+
+def test_replicas_begin_with_as_many_as_keep_the_coverage() -> None:
+    """R18: below ten, stopping at the first precise mean makes intervals cover clearly less than they say."""
+    assert Replicas(metric="end_ns").min == HONEST_MIN == 10
+    sweep = {"replicas": {"min": 10, "max": 20, "metric": "end_ns"}}
+    assert precision_notes(SweepDesign(Path(), "1", {"sweep": sweep}, (), ())) == []
+    assert precision_notes(SweepDesign(Path(), "1", {"sweep": {"replicas": 3}}, (), ())) == []

@@ -20,6 +20,7 @@ from numa_sim.errors import RunFolderError
 from numa_sim.reproduction import reproduce
 from numa_sim.results import FileLayer
 from numa_sim.results.canonical import canonical_json, seal
+from numa_sim.results.sweep_table import collect
 from numa_sim.results.verify_sweep import verify_sweep
 from numa_sim.sweep import run_sweep
 from numa_sim.sweep.design import make_plan
@@ -150,6 +151,37 @@ def test_every_kind_of_damage_is_named(sweep: Path) -> None:
     assert len(problems) == 4
     shutil.rmtree(runs[1])
     assert not any(runs[1].name in problem for problem in verify_sweep(sweep))  # not there yet is no damage
+
+
+def test_a_table_that_does_not_fit_the_runs_is_damage(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = sorted((sweep / "runs").iterdir())
+    kept = shutil.move(second, sweep.parent / "kept")
+    assert verified(sweep) == 1
+    said = f"{sweep}: runs: 1 of 2 runs are there; results.parquet has a row of another: {second.name}\n"
+    assert capsys.readouterr().err == said
+    (sweep / "results.parquet").unlink()
+    assert verified(sweep) == 0
+    assert capsys.readouterr().out == f"{sweep}: whole so far, 1 run of 2\n"
+    collect(sweep)
+    shutil.move(kept, second)
+    assert verify_sweep(sweep) == [f"results.parquet: lacks 1 of the runs that are there: {second.name}"]
+    shutil.rmtree(first.parent)
+    assert verify_sweep(sweep) == []  # the table was handed on alone
+
+
+def test_a_complete_sweep_is_repeated_without_a_write(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of an archive that is read-only, where empty folders were left out."""
+    (sweep / ".started").rmdir()
+    monkeypatch.setattr(Path, "mkdir", _read_only)
+    monkeypatch.setattr(FileLayer, "write", _read_only)
+    before = (sweep / "results.parquet").stat().st_mtime_ns
+    outcome = run_sweep(tiny.config(replicas=2), sweep, jobs=0)
+    assert (outcome.there, outcome.done, outcome.complete) == (2, 0, True)
+    assert (sweep / "results.parquet").stat().st_mtime_ns == before
+
+
+def _read_only(*_: object, **__: object) -> None:
+    raise OSError(30, "Read-only file system")
 
 
 def test_a_changed_design_is_found(sweep: Path) -> None:
