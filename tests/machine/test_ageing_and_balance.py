@@ -1,4 +1,4 @@
-"""Scenarios 4 and 5: a memory hog against a sequential reader, under the first 2.4 and the last."""
+"""Scenarios 4 and 5: a memory hog and packets against a sequential reader, under the first 2.4 and the last."""
 
 from __future__ import annotations
 
@@ -37,9 +37,18 @@ def test_2_4_0_ages_launders_and_takes_clean_pages() -> None:
     assert old["pglaunder_clean"] > old["pglaunder_write"] > 0  # pages of the file are clean already
     assert old["reclaim_page_direct"] > 0
     assert old["kswapd_wait"] > 0 == old["allocstall"]
-    folder = run("ageing-2.4.0").summary
-    assert all(node["inactive_dirty_pages"] >= 0 <= node["inactive_clean_pages"] for node in folder["nodes"])
-    assert folder["kreclaimd"]["parts_ns"]
+    node = run("ageing-2.4.0").summary["nodes"][0]
+    assert node["inactive_dirty_pages"] > 0 < node["inactive_clean_pages"], "at the end"
+
+
+def test_kreclaimd_frees_clean_pages_for_packets_and_without_it_packets_are_lost() -> None:
+    """Scenario 4: requests that cannot wait may not take clean pages themselves."""
+    on, off = totals(run("ageing-2.4.0")), totals(run("ageing-2.4.0", "kernel.switches.kreclaimd=false"))
+    assert on["kreclaimd_wakeup"] > 0 == on["pgalloc_fail"]
+    assert off["kreclaimd_wakeup"] == 0 < off["pgalloc_fail"]
+    assert on["reclaim_page"] > on["reclaim_page_direct"], "what it freed"
+    assert off["reclaim_page"] == off["reclaim_page_direct"]
+    assert sum(run("ageing-2.4.0").summary["kreclaimd"]["parts_ns"].values()) > 0
 
 
 def test_without_ageing_pages_of_2_4_0_go_sooner() -> None:
