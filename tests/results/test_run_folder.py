@@ -215,7 +215,7 @@ def test_every_nth_failure(tmp_path, result, dead):
 
 def test_every_path_is_synced_once_and_several_at_a_time():
     class Meeting(FileLayer):
-        paths, together = [], threading.Barrier(2, timeout=10)
+        paths, together = [], threading.Barrier(2, timeout=60)
 
         def sync(self, path):
             self.paths.append(path)

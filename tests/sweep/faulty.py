@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,19 @@ class FaultyExecutor(ProcessExecutor):
     def __init__(self, folder: Path, workers: int, patience_s: float | None = None) -> None:
         self._folder = str(folder)
         super().__init__(workers, patience_s)
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if fn is one.run_one:
+            return super().submit(faulty, self._folder, *args)
+        return super().submit(fn, *args, **kwargs)
+
+
+class FaultyPool(ProcessPoolExecutor):
+    """The standard library's pool with one worker that goes wrong as it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        super().__init__(1, mp_context=get_context("spawn"))
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         if fn is one.run_one:

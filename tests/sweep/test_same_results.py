@@ -80,7 +80,7 @@ def _kill_one(folder: Path, pids: object) -> None:
 
 def _wait_for_runs(folder: Path, number: int) -> None:
     runs = folder / "runs"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not runs.is_dir() or len(list(runs.glob("[0-9a-f]*"))) < number:
         assert time.monotonic() < deadline, f"no {number} runs in {folder}"
         time.sleep(0.005)

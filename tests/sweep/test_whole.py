@@ -35,7 +35,8 @@ def test_a_sweep_killed_at_random_moments_is_that_never_interrupted_and_no_finis
     """R12: 50 SIGKILLs, nightly 500: no run looks whole and is not.  R13: 100 runs, killed 10 times and more."""
     tests = Path(__file__).parents[1]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
-    subprocess.run([sys.executable, "-m", "sweep.killed", str(tmp_path), str(seed)], env=variables, check=True)
+    command = [sys.executable, "-m", "sweep.killed", str(tmp_path), str(seed)]
+    subprocess.run(command, env=variables, check=True, timeout=240)
     sweep = tmp_path / "sweep"
     left = [path.name for path in (sweep / "runs").iterdir()] + [log.name for log in (sweep / ".started").iterdir()]
     assert any(".writing-" in name or name.endswith(".log") for name in left), "no kill met a run"
