@@ -16,8 +16,8 @@ from numa_sim.results.text_tables import text_table
 
 __all__ = ["print_sweep_table"]
 
-_PLAIN_WIDTH = 160
-"""Columns when it goes to a file or a pipe."""
+_PLAIN_WIDTH = 1000
+"""Columns when it goes to a file or a pipe: no name is broken in two."""
 
 
 def print_sweep_table(

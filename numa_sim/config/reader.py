@@ -107,6 +107,14 @@ def _is_there(file: FilePath) -> bool:
     return os.path.exists(file) and not os.path.isdir(file)  # noqa: PTH110, PTH112 - Path's own raise if not permitted
 
 
+def _what_to_do_with(folder: FilePath) -> tuple[str, ...]:
+    """What makes the runs of a folder again, given where a configuration file should be."""
+    for name, command in (("manifest.json", "reproduce"), ("sweep.json", "sweep status")):
+        if _is_there(folder / name):
+            return ("a file *.toml or *.json", f"numa-sim {command} {folder}")
+    return ()
+
+
 def read_document(file: FilePath) -> dict[str, Any]:
     """Tables of a TOML or JSON file, as plain Python values."""
     suffix = file.suffix.lower()
@@ -116,7 +124,8 @@ def read_document(file: FilePath) -> dict[str, Any]:
         with file.open("rb") as stream:
             data = stream.read(LARGEST_FILE_BYTES + 1)
     except OSError as problem:
-        raise ConfigError(file, "", f"cannot be read: {problem.strerror or problem}") from None
+        message = f"cannot be read: {problem.strerror or problem}"
+        raise ConfigError(file, "", message, _what_to_do_with(file)) from None
     if len(data) > LARGEST_FILE_BYTES:
         raise ConfigError(file, "", "is too large", (f"at most {LARGEST_FILE_BYTES >> 20}MiB",))
     try:

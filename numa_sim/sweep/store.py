@@ -174,5 +174,11 @@ def _difference(found: SweepDesign, plan: Plan) -> str:
             "their results must not be mixed; name another folder with --out"
         )
     if found.config != wanted["config"] or list(found.factors) != wanted["factors"]:
-        return "holds the sweep of another configuration; name another folder with --out"
+        from numa_sim.results.difference import first_in_documents
+
+        place, there, here = first_in_documents(found.config, wanted["config"]) or ("factors", "others", "these")
+        return (
+            f"holds the sweep of another configuration; name another folder with --out "
+            f"({place}: {there} there, {here} here)"
+        )
     return "holds a sweep whose input files were others; name another folder with --out"

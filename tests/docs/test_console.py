@@ -2,12 +2,19 @@
 
 import difflib
 import re
+import subprocess
+import tomllib
 
 import console
 import pytest
+import typer
+import yaml
 
+from numa_sim.cli.app import app
+
+FOLDERS = ("docs", "configs", "experiments", "benchmarks", "tests")
 PAGES = sorted(
-    [*console.ROOT.glob("*.md"), *(console.ROOT / "docs").rglob("*.md"), *(console.ROOT / "configs").rglob("*.md")]
+    [*console.ROOT.glob("*.md"), *(page for name in FOLDERS for page in (console.ROOT / name).rglob("*.md"))]
 )
 PAGES = [page for page in PAGES if not {"generated", "_build"} & set(page.parts)]
 RUNNING = [page for page in PAGES if any(block.runs for block in console.blocks(page.read_text()))]
@@ -26,15 +33,55 @@ def test_the_examples_of_a_page_are_true(page, tmp_path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_commands_stand_in_blocks_that_are_run(page):
-    for block in console.blocks(page.read_text()):
-        if block.language not in ("console", "python", "toml", "mermaid") and not block.mark:
-            typed = re.findall(r"^(?:\$ .*|(?:numa-sim|make) .*)$", block.text, re.MULTILINE)
-            assert not typed, f"line {block.line}: {typed} belongs in a console block"
+def test_every_block_is_run_or_says_why_not(page):
+    text = page.read_text()
+    for block in console.blocks(text):
+        told = block.runs or block.mark.startswith("not run: ") or block.language in ("mermaid", "{toctree}")
+        assert told, f"line {block.line}: write <!-- not run: REASON --> above it, or a kind of block that is run"
         if block.mark:
             assert re.fullmatch(r"(file|machine): [\w./-]+|fragment|output|not run: .+", block.mark), (
                 f"line {block.line}: {block.mark}"
             )
+    outside = re.sub(r"^( *)(```+).*?^\1\2$", "", text, flags=re.DOTALL | re.MULTILINE)
+    assert not re.findall(r"^(?: {4}(?:\$ |numa-sim |make |python |pip ).*)$", outside, re.MULTILINE)
+
+
+UNRUN = [
+    pytest.param(block, id=f"{name(page)}:{block.line}")
+    for page in PAGES
+    for block in console.blocks(page.read_text())
+    if not block.runs and block.mark.startswith("not run: ")
+]
+
+
+@pytest.mark.parametrize("block", UNRUN)
+def test_what_cannot_be_run_can_at_least_be_read(block):
+    """Shell, Python, TOML and YAML parse, and the options of our own commands exist."""
+    if block.language in ("console", "bash"):
+        lines = [command.text for command in console.commands(block.text)] if block.language == "console" else []
+        subprocess.run(["bash", "-n"], input="\n".join(lines) or block.text, text=True, check=True)
+        for words in re.findall(r"numa-sim ((?:[\w./:-]+|\"[^\"]*\"|\{\}/\d+|[ ])+)", block.text.replace("\\\n", " ")):
+            assert_options_exist(words.split())
+    elif block.language == "python":
+        compile(block.text, "<example>", "exec")
+    elif block.language == "toml":
+        tomllib.loads(block.text)
+    elif block.language == "yaml":
+        job = yaml.safe_load(block.text)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert_options_exist(container["command"][-1].split()[1:])
+    else:
+        assert block.language == "text", "shell, Python, TOML and YAML are checked; drawings are text"
+
+
+def assert_options_exist(words):
+    """The command and all its options, as the command line knows them."""
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands.get(words[0]) or command.commands["run"]
+        words = words[1:]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in words if word.startswith("--")} <= known
 
 
 @pytest.fixture

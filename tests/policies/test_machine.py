@@ -236,7 +236,10 @@ def test_a_policy_that_chooses_a_page_that_is_not_in_memory_is_named() -> None:
 
 
 def test_an_unknown_policy_is_refused_with_near_matches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ConfigError, match=r"unknown replacement policy 'clok'; did you mean 'clock'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"<python>: kernel.reclaim: unknown .* 'clok'; did you mean 'clock'\? \(allowed: kernel, none",
+    ):
         small(kernel={"reclaim": "clok"})
     config = tmp_path / "run.toml"
     config.write_text(

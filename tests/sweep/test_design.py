@@ -282,7 +282,7 @@ def test_a_folder_of_another_sweep_or_of_something_else_is_refused(tmp_path: Pat
     from numa_sim.errors import RunFolderError
 
     run_sweep(tiny.config(replicas=1), tmp_path / "sweep", jobs=0)
-    with pytest.raises(RunFolderError, match="another configuration; name another folder with --out"):
+    with pytest.raises(RunFolderError, match=r"name another folder with --out \(sweep\.replicas: 1 there, 2 here"):
         run_sweep(tiny.config(replicas=2), tmp_path / "sweep", jobs=0)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
