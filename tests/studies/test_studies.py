@@ -91,14 +91,30 @@ def test_a_heap_spills_where_its_node_ends_and_costs_latency_only(study: Study) 
     assert len(compared.blocks) == 2  # what is compared, and one table: sizes and writes are zipped
 
 
-def test_pages_dealt_out_to_all_nodes_wait_less_than_pages_on_one(study: Study) -> None:
-    reads = [f"workload.0.program.{thread}.program.2.accesses=4000" for thread in (2, 3, 4)]
-    sweep = study("first-touch-placement", *reads, "workload.0.program.7.accesses=4000")
-    for other in ("one", "alternating"):
-        own = sweep.compare("mean_latency_ns", "placement", "local", other, where={"read": "own quarter"})
+POLICIES = "interleave-local-bind"
+_READ_LESS = [*(f"workload.0.program.{thread}.program.2.accesses=2000" for thread in (1, 2, 3)), "sweep.replicas=2"]
+
+
+def test_local_interleave_and_bind_are_best_for_different_programs(study: Study) -> None:
+    cases = only(POLICIES, "local", "interleave", "bind", "own quarter", "all of it")
+    large = grid(machine__memory_per_node=["64MiB"])
+    sweep = study(POLICIES, cases, large, *_READ_LESS, "workload.0.program.6.accesses=2000")
+    for other in ("interleave", "bind"):
+        own = sweep.compare("mean_latency_ns", "policy", "local", other, where={"read": "own quarter"})
         assert own.better == "local", other
-    queues = sweep.compare("mean_queue_ns", "placement", "one", "alternating", where={"read": "all of it"})
-    assert queues.better == "alternating"
+    queues = sweep.compare("mean_queue_ns", "policy", "interleave", "bind", where={"read": "all of it"})
+    assert queues.better == "interleave"
+    assert figures(sweep, "interleave_hit", policy="interleave", read="all of it")[0] > 4096
+
+
+def test_on_a_full_node_preferred_spills_and_bind_swaps(study: Study) -> None:
+    cases = only(POLICIES, "preferred", "bind", "own quarter")
+    small = grid(machine__memory_per_node=["12MiB"])
+    sweep = study(POLICIES, cases, small, *_READ_LESS, "workload.0.program.6.accesses=500")
+    assert sweep.compare("end_ns", "policy", "preferred", "bind").better == "preferred"
+    for policy, spilled, swapped in (("preferred", True, False), ("bind", False, True)):
+        assert (figures(sweep, "numa_miss", policy=policy)[0] > 0) == spilled, policy
+        assert (figures(sweep, "pswpout", policy=policy)[0] > 0) == swapped, policy
 
 
 def test_striping_over_two_devices_is_faster_than_using_them_in_turn(study: Study) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twin.random_draw import Draw, random_pattern
 from twin.random_families import bind, have_children, have_threads
+from twin.random_policies import have_policies
 
 from numa_sim.config.machine import MMUS
 from numa_sim.config.model import Config
@@ -87,6 +88,10 @@ def random_config(seed: int, accesses: int = 6000, families: bool = False) -> Co
     own = Draw(seed + 7 * 10**6)
     for workload in workloads:
         bind(own, workload["program"], sum(map(len, cpus)))
+    own = Draw(seed + 7 * 10**6)
+    if own.chance(0.4) and kernel["profile"] != "linux-2.2":
+        for workload in workloads:
+            have_policies(own, workload, memory)
     return Config.of(
         machine=machine,
         kernel=kernel,

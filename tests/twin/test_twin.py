@@ -18,6 +18,7 @@ from numa_sim.processes.machine import Machine
 from numa_sim.state.constants import KSWAPD, TASK_DEAD
 from numa_sim.state.counters import (
     ALLOCSTALL,
+    INTERLEAVE_HIT,
     PART_DAEMON,
     PART_QUEUEING,
     PGMAJFAULT,
@@ -134,7 +135,11 @@ def test_random_families_reach_every_part() -> None:
         seen["took mmap_sem"] += int(sems.acquisitions.sum())
         seen.update(EVENTS[code] for code in k.events["code"][: k.vm[0].events_used])
         text = config.model_dump_json()
-        seen.update(op for op in ("vfork", "clone", "exec") if f'"op":"{op}"' in text)
+        seen.update(op for op in ("vfork", "clone", "exec", "set_mempolicy", "mbind") if f'"op":"{op}"' in text)
+        seen["bound"] += '"mode":"bind"' in text
+        seen["interleaved"] += int(k.vmstat[:, INTERLEAVE_HIT].sum())
+    for what in ("set_mempolicy", "mbind", "bound", "interleaved"):
+        assert seen[what] >= 2, what
     for what in ("fork", "exec", "wait", "vfork", "clone", "slept on mmap_sem", "took mmap_sem"):
         assert seen[what] >= 5, what
 
