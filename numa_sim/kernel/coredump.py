@@ -90,7 +90,7 @@ class CoreDump:
     has_fpu : bool
         The task has used its FPU.
     task_struct : bytes
-        The simulator's own record of the task (``numa_sim.state.layout.TASK``).
+        The simulator's own record of the task (``numa_sim.state.task_layout.TASK``).
     """
 
     name: str

@@ -21,7 +21,8 @@ from numa_sim.errors import InvariantViolation, SimulationError
 from numa_sim.hardware.loop import HORIZON, KICK, run_hardware
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.coredump import CoreDump
-from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
+from numa_sim.kernel.debug_problems import PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
 from numa_sim.kernel.mempolicy import set_mempolicy
 from numa_sim.kernel.page_io import end_page, end_request

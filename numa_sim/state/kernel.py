@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from numa_sim.compiled import COMPILED
-from numa_sim.state import hardware_layout, kmem_layout, layout, rmap_layout, storage_layout
+from numa_sim.state import hardware_layout, kmem_layout, layout, rmap_layout, storage_layout, task_layout
 from numa_sim.state.constants import (
     ACCESS_BUFFER,
     CHANNEL_NONE,
@@ -229,14 +229,14 @@ def new_kernel(sizes: Sizes) -> Kernel:
         zonelists=np.full((n * sizes.policies, 16, n * NR_ZONES + 1), NIL, np.int16),
         node_order=np.full((n * sizes.policies, n + 1), NIL, np.int16),
         distance=np.full((n, n), 20, np.int64),
-        policies=zeros(sizes.policies, layout.POLICY),
+        policies=zeros(sizes.policies, task_layout.POLICY),
         policy_nodes=zeros((sizes.policies, n), np.int8),
         policy_cycle=zeros((sizes.policies, MAX_CYCLE), np.int16),
-        tasks=zeros(sizes.tasks + 2, layout.TASK),
-        mms=zeros(sizes.mms + 1, layout.MM),
-        vmas=zeros(sizes.vmas, layout.VMA),
+        tasks=zeros(sizes.tasks + 2, task_layout.TASK),
+        mms=zeros(sizes.mms + 1, task_layout.MM),
+        vmas=zeros(sizes.vmas, task_layout.VMA),
         tables=zeros((tables, sizes.table_entries), np.int64),
-        table_info=zeros(tables, layout.TABLE),
+        table_info=zeros(tables, task_layout.TABLE),
         mappings=zeros(sizes.mappings, storage_layout.ADDRESS_SPACE),
         swap_info=zeros(MAX_SWAPFILES, storage_layout.SWAP_INFO),
         swap_map=zeros(sizes.swap_slots, np.int32),

@@ -12,7 +12,8 @@ from numa_sim.compiled import entry
 from numa_sim.kernel import bdflush, file_operations, inode, memory, msync, page_io, truncate, vmscan
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.buddy import check_bug
-from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
+from numa_sim.kernel.debug_problems import PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.file_table import open_file
 from numa_sim.kernel.mmap import mm_alloc
 from numa_sim.kernel.numa import alloc_after_reclaim

@@ -6,7 +6,8 @@ from numa_sim.compiled import entry
 from numa_sim.kernel import gfp
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.debug_kmem import check_slabs
-from numa_sim.kernel.debug_vm import PROBLEMS, check_frames
+from numa_sim.kernel.debug_problems import PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames
 from numa_sim.kernel.geometry import GEOMETRIES, use_geometry
 from numa_sim.kernel.slab import grow, kmalloc, objects, reap
 from numa_sim.kernel.slab.cache import kmem_cache_init

@@ -10,7 +10,8 @@ from kernel.file_machine import TASK, FileMachine
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import filemap, numa
-from numa_sim.kernel.debug_vm import NOT_ON_LRU, PAGE_HASH, PAGE_LIST, PROBLEMS, check_frames
+from numa_sim.kernel.debug_problems import NOT_ON_LRU, PAGE_HASH, PAGE_LIST, PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames
 from numa_sim.kernel.filemap import page_hash_chains
 from numa_sim.kernel.swap import lru_cache_del
 from numa_sim.state.constants import (

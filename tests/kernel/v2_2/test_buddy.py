@@ -10,7 +10,8 @@ from numa_sim.compiled import entry
 from numa_sim.errors import TopologyError
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.buddy import free_pages as give_back
-from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
+from numa_sim.kernel.debug_problems import PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.v2_2.buddy import NR_MEM_LISTS, blocks_by_zone, free_blocks, rmqueue
 from numa_sim.observe import procfs
 from numa_sim.state.constants import NIL, PG_reserved

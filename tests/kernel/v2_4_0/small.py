@@ -8,7 +8,8 @@ from numa_sim.compiled import entry
 from numa_sim.kernel import memory, numa, page_io, pgtable
 from numa_sim.kernel.bootmem import boot
 from numa_sim.kernel.buddy import check_bug
-from numa_sim.kernel.debug_vm import PROBLEMS, check_frames, check_zones
+from numa_sim.kernel.debug_problems import PROBLEMS
+from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.mmap import do_mmap, mm_alloc
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.v2_4_0 import oom_kill, pressure, reclaim_page, vmscan

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from numa_sim.compiled import entry
 from numa_sim.errors import InvariantViolation
-from numa_sim.kernel import debug_vm
+from numa_sim.kernel import debug_problems, debug_vm
 from numa_sim.kernel.buddy import check_bug
 from numa_sim.kernel.v2_4_0 import pressure, swap
 from numa_sim.state.constants import (
@@ -199,7 +199,7 @@ def test_the_checker_sees_a_page_whose_flag_lies(flag: int) -> None:
     act(k, "lru_cache_add", 3)
     k.pages[3]["flags"] ^= PG_active
     k.pages[3]["flags"] |= flag if flag != PG_active else 0
-    assert check_lru(k)[0] == debug_vm.LRU
+    assert check_lru(k)[0] == debug_problems.LRU
 
 
 def test_activation_is_counted_only_for_inactive_pages() -> None:
