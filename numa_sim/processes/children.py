@@ -99,7 +99,7 @@ def _fork(task: TaskProcess, operation: Fork) -> Steps:
     forked(k, task.index, row)
     machine.attend()
     yield from _spend(task)
-    child = machine.add_child(task, row, operation)
+    child = _add_child(task, row, operation)
     if operation.flags & CLONE_VFORK:
         child.mm_released = machine.event()
         yield from task.sleep_until(child.mm_released, PART_SLEEP)
@@ -135,7 +135,24 @@ def _copy_mm(task: TaskProcess, row: int) -> Steps:
     return False
 
 
-def inherit(parent: TaskProcess, child: TaskProcess) -> None:
+def _add_child(parent: TaskProcess, row: int, operation: Fork) -> TaskProcess:
+    """Add the child of a fork: a task like its parent in everything but its name, pid and program."""
+    machine = parent.machine
+    parent.forks += 1
+    record = machine.kernel.tasks[row]
+    for field in INHERITED:
+        record[field] = getattr(parent.record, field)
+    record.parent = parent.index
+    name = f"{parent.name}/{operation.name}-{parent.forks}"
+    cpus = parent.allowed if operation.cpus is None else machine.existing_cpus(operation.cpus)
+    child = machine.enter_task(row, name, operation.program, cpus, machine.now_ns, "child")
+    child.parent = parent
+    parent.children.append(child)
+    _inherit(parent, child)
+    return child
+
+
+def _inherit(parent: TaskProcess, child: TaskProcess) -> None:
     """The child has the same files open, with one position for both, and the same signal handlers."""
     child.handlers = dict(parent.handlers)
     child.open_files = list(parent.open_files)

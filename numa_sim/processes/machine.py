@@ -8,7 +8,6 @@ exact time order, and SimPy pays only for what sleeps or decides.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from os import strerror
 from typing import TYPE_CHECKING, Any, cast
 
 import simpy
@@ -24,24 +23,18 @@ from numa_sim.kernel.coredump import CoreDump
 from numa_sim.kernel.debug_problems import PROBLEMS
 from numa_sim.kernel.debug_vm import check_frames, check_zones
 from numa_sim.kernel.locks import check_lock_order
-from numa_sim.kernel.mempolicy import set_mempolicy
 from numa_sim.kernel.page_io import end_page, end_request
-from numa_sim.kernel.resource import setrlimit
 from numa_sim.observe import proc_pid, procfs
 from numa_sim.observe.result import InputFile, RunResult
 from numa_sim.policies import Policy
 from numa_sim.policies.registry import of_config
 from numa_sim.processes import build
 from numa_sim.processes.block import BlockLayer
-from numa_sim.processes.children import INHERITED, inherit
 from numa_sim.processes.collector import set_aside
 from numa_sim.processes.cpu import Cpu, cpu_for_daemon
 from numa_sim.processes.flushing import Bdflush, Kupdate
+from numa_sim.processes.generation.choose import bdflush_of, generation_of
 from numa_sim.processes.generation.generation import Generation
-from numa_sim.processes.generation.late import LateGeneration
-from numa_sim.processes.generation.v2_2 import Generation22
-from numa_sim.processes.generation.v2_4_0 import Generation240, LaunderingBdflush
-from numa_sim.processes.mempolicy import number_of
 from numa_sim.processes.mmap_sem import MmapSems
 from numa_sim.processes.mount import make_files
 from numa_sim.processes.page_waits import PageWaits
@@ -52,16 +45,15 @@ from numa_sim.processes.shown import machine_html
 from numa_sim.processes.signal import Signal
 from numa_sim.processes.swap_areas import SwapAreas
 from numa_sim.processes.task import TaskProcess
-from numa_sim.processes.task_rows import TaskRows
+from numa_sim.processes.task_rows import TaskRows, begin_as
 from numa_sim.processes.timeline import MachineTimeline
 from numa_sim.processes.watchdog import Watchdog
 from numa_sim.processes.watched import process_named
 from numa_sim.state.answers import STOP_BUFFER, STOP_SLICE
-from numa_sim.state.constants import KERNEL_2_2, KERNEL_2_4_0, NIL, PAGE_SIZE, RLIMITS, TASK_RUNNING
+from numa_sim.state.constants import NIL, PAGE_SIZE, TASK_RUNNING
 from numa_sim.state.rows import row
 from numa_sim.topology import Topology
 from numa_sim.units import format_bytes, format_ns
-from numa_sim.workloads.children import Fork
 
 if TYPE_CHECKING:
     from numa_sim.workloads.mempolicy import MemPolicy
@@ -130,7 +122,7 @@ class Machine(simpy.Environment):
         self.page_event = waits.event
         self.is_swap_page = waits.is_swap_page
         drives = config.machine.placing().drives
-        self.block = BlockLayer(self, self.kernel, drives, config.kernel.switches.plugging, waits.end_io)
+        self.block = BlockLayer(self, self.kernel, drives, self.switches.plugging, waits.end_io)
         self.mmap_sems = MmapSems(self)
         self.cpus = [Cpu(self, number) for number in range(len(self.kernel.cpus))]
         self.reclaim: Reclaim = KernelReclaim(self.kernel)
@@ -138,20 +130,9 @@ class Machine(simpy.Environment):
         if policy is not None:
             self.reclaim = PolicyReclaim(self.kernel, policy, config.kernel.reclaim_ahead // PAGE_SIZE, self.seed)
             in_background = policy.in_background
-        switches = config.kernel.switches
-        self.generation: Generation
-        if self.vm.profile == KERNEL_2_2:
-            self.generation = Generation22(self, switches.kswapd)
-        elif self.vm.profile == KERNEL_2_4_0:
-            self.generation = Generation240(self, switches.kswapd, switches.kreclaimd)
-        else:
-            self.generation = LateGeneration(self, switches.kswapd and in_background)
-        self.bdflush: Bdflush
-        if self.vm.profile == KERNEL_2_4_0:
-            self.bdflush = LaunderingBdflush(self, enabled=switches.bdflush)
-        else:
-            self.bdflush = Bdflush(self, enabled=switches.bdflush and bool(config.machine.file))
-        self.kupdate = Kupdate(self, enabled=switches.kupdate and bool(config.machine.file))
+        self.generation: Generation = generation_of(self, in_background)
+        self.bdflush: Bdflush = bdflush_of(self)
+        self.kupdate = Kupdate(self, enabled=self.switches.kupdate and bool(config.machine.file))
         self._recording = Recording(self, None if given is None else given.name)
         self.access_watch = self._recording.access_watch
         build.add_workloads(self, config)
@@ -336,44 +317,22 @@ class Machine(simpy.Environment):
         row = self.rows.reserve()
         if row is None:
             raise SimulationError(f"there is no row for another task: {self.rows.bound}")
-        chosen = self._existing(cpus if cpus is not None else range(len(self.cpus)))
-        record = self.kernel.tasks[row]
-        record.nice, record.root, record.rawio = nice, int(root), int(root)
-        for resource, limit in (limits or {}).items():
-            if setrlimit(self.kernel, row, resource, limit):
-                raise SimulationError(f"limit {resource!r} of {limit} bytes (limits are {', '.join(RLIMITS)})")
-        if mempolicy is not None:
-            policy = number_of(self.kernel, mempolicy)
-            if policy < 0:
-                raise SimulationError(f"memory policy {mempolicy.mode} of nodes {mempolicy.nodes}: {strerror(-policy)}")
-            set_mempolicy(self.kernel, row, policy)
+        chosen = self.existing_cpus(cpus if cpus is not None else range(len(self.cpus)))
+        begin_as(self.kernel, row, nice, root, limits or {}, mempolicy)
         label = name if name is not None else getattr(program, "__name__", f"task{len(self.tasks)}")
-        return self._enter_task(row, label, program, chosen, start_ns, kind)
+        return self.enter_task(row, label, program, chosen, start_ns, kind)
 
-    def add_child(self, parent: TaskProcess, row: int, operation: Fork) -> TaskProcess:
-        """Add the child of a fork: a task like its parent in everything but its name, pid and program."""
-        parent.forks += 1
-        record = self.kernel.tasks[row]
-        for field in INHERITED:
-            record[field] = getattr(parent.record, field)
-        record.parent = parent.index
-        name = f"{parent.name}/{operation.name}-{parent.forks}"
-        cpus = parent.allowed if operation.cpus is None else self._existing(operation.cpus)
-        child = self._enter_task(row, name, operation.program, cpus, self.now_ns, "child")
-        child.parent = parent
-        parent.children.append(child)
-        inherit(parent, child)
-        return child
-
-    def _existing(self, cpus: Iterable[int]) -> tuple[int, ...]:
+    def existing_cpus(self, cpus: Iterable[int]) -> tuple[int, ...]:
+        """`cpus`, all of which the machine has."""
         chosen = tuple(cpus)
         if not chosen or not all(0 <= cpu < len(self.cpus) for cpu in chosen):
             raise SimulationError(f"task on CPUs {list(chosen)}: this machine has CPUs 0 to {len(self.cpus) - 1}")
         return chosen
 
-    def _enter_task(
+    def enter_task(
         self, row: int, name: str, program: Any, cpus: tuple[int, ...], start_ns: int, kind: str
     ) -> TaskProcess:
+        """Make the task whose row is reserved and filled in."""
         record = self.kernel.tasks[row]
         record.pid, record.state = FIRST_USER_PID + len(self.tasks), TASK_RUNNING
         task = TaskProcess(self, row, name, program, cpus, start_ns, kind)

@@ -1,14 +1,21 @@
-"""Rows of ``kernel.tasks`` for programs: how many there are, and who has which."""
+"""Rows of ``kernel.tasks`` for programs: how many there are, who has which, and what a task begins as."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from os import strerror
 from typing import TYPE_CHECKING
 
-from numa_sim.state.constants import TASK_KRECLAIMD
+from numa_sim.errors import SimulationError
+from numa_sim.kernel.mempolicy import set_mempolicy
+from numa_sim.kernel.resource import setrlimit
+from numa_sim.processes.mempolicy import number_of
+from numa_sim.state.constants import RLIMITS, TASK_KRECLAIMD
 from numa_sim.state.kernel import Kernel
 
 if TYPE_CHECKING:
     from numa_sim.processes.task import TaskProcess
+    from numa_sim.workloads.mempolicy import MemPolicy
 
 FIRST_USER_TASK = 2
 """Rows 0 (swapper) and 1 (kswapd) of ``kernel.tasks`` are the kernel's own; the last ones are the other daemons'."""
@@ -69,3 +76,19 @@ class TaskRows:
     def sharing(self, mm: int) -> list[TaskProcess]:
         """The tasks that use address space `mm`, in the order of their rows."""
         return [task for _, task in sorted(self._tasks.items()) if task.record.mm == mm]
+
+
+def begin_as(
+    k: Kernel, row: int, nice: int, root: bool, limits: Mapping[str, int], mempolicy: MemPolicy | None
+) -> None:
+    """Give a new task what `Machine.add` says of it; `SimulationError` if the kernel refuses."""
+    record = k.tasks[row]
+    record.nice, record.root, record.rawio = nice, int(root), int(root)
+    for resource, limit in limits.items():
+        if setrlimit(k, row, resource, limit):
+            raise SimulationError(f"limit {resource!r} of {limit} bytes (limits are {', '.join(RLIMITS)})")
+    if mempolicy is not None:
+        policy = number_of(k, mempolicy)
+        if policy < 0:
+            raise SimulationError(f"memory policy {mempolicy.mode} of nodes {mempolicy.nodes}: {strerror(-policy)}")
+        set_mempolicy(k, row, policy)
