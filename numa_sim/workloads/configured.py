@@ -184,45 +184,22 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             yield task.sleep(op.for_)
         case "compute":
             yield task.compute(op.for_, op.fpu)
-        case "exit":
-            yield task.exit(op.status)
-        case "fork" | "vfork" | "clone":
-            child = _program(here.of_child(op.program))
-            with suppress(OSError):  # the machine has warned
-                yield getattr(task, op.op)(child, op.name, op.cpus)
-        case "exec":
-            program = _program(_Position([_Frame(tuple(op.program), f"{here.path}.program")], {}, dict(files)))
-            file = None if op.file is None else files[op.file]
-            yield task.exec(program, file, op.text, op.data, op.bss, op.arguments)
-        case "wait":
-            with suppress(OSError):  # no child is left
-                yield task.wait()
-                while op.all:
-                    yield task.wait()
+        case "fork" | "vfork" | "clone" | "exec" | "wait" | "exit":
+            yield from _child_operation(task, op, here)
         case "msync":
             yield task.msync(regions[op.on], op.offset, op.length)
         case "madvise":
             yield task.madvise(regions[op.on], op.advice, op.offset, op.length)
-        case "swapon" | "swapoff":
-            call = task.swapon(op.area, op.priority) if op.op == "swapon" else task.swapoff(op.area)
-            with suppress(OSError):  # the machine has warned, as swapon(8) and swapoff(8) would
-                yield call
         case "receive":
             yield task.receive(op.packets, op.interval, op.hold)
         case "sched_yield":
             yield task.sched_yield()
-        case "nice":
-            with suppress(OSError):  # only root may lower it
-                yield task.nice(op.by)
-        case "kill":
-            with suppress(OSError):  # the task has ended
-                yield task.kill(op.task, op.signal)
-        case "brk" | "mprotect" | "mlock" | "munlock":
+        case "swapon" | "swapoff" | "nice" | "kill":
+            with suppress(OSError):  # the machine has warned; or the task has no right, or the other has ended
+                yield _administration(task, op)
+        case "brk" | "mprotect" | "mlock" | "munlock" | "set_mempolicy" | "mbind":
             with suppress(OSError):  # the machine has warned
                 yield _memory_operation(task, op, regions)
-        case "set_mempolicy" | "mbind":
-            with suppress(OSError):  # the machine has warned
-                yield _policy_operation(task, op, regions)
         case "mremap":
             with suppress(OSError):
                 regions[op.on] = yield task.mremap(regions[op.on], op.size, op.may_move)
@@ -238,6 +215,38 @@ def _carry_out(task: TaskHandle, op: Any, here: _Position) -> Generator[Operatio
             raise ConfigError("", "program.op", f"no operation {op.op!r}", OPERATIONS)
 
 
+def _child_operation(task: TaskHandle, op: Any, here: _Position) -> Generator[Operation, Any, None]:
+    """Yield an operation on other tasks, or on the program itself."""
+    match op.op:
+        case "exec":
+            program = _program(_Position([_Frame(tuple(op.program), f"{here.path}.program")], {}, dict(here.files)))
+            file = None if op.file is None else here.files[op.file]
+            yield task.exec(program, file, op.text, op.data, op.bss, op.arguments)
+        case "wait":
+            with suppress(OSError):  # no child is left
+                yield task.wait()
+                while op.all:
+                    yield task.wait()
+        case "exit":
+            yield task.exit(op.status)
+        case _:
+            child = _program(here.of_child(op.program))
+            with suppress(OSError):  # the machine has warned
+                yield getattr(task, op.op)(child, op.name, op.cpus)
+
+
+def _administration(task: TaskHandle, op: Any) -> Operation:
+    """The operation `op` describes, on swap areas or the standing of tasks."""
+    match op.op:
+        case "swapon":
+            return task.swapon(op.area, op.priority)
+        case "swapoff":
+            return task.swapoff(op.area)
+        case "nice":
+            return task.nice(op.by)
+    return task.kill(op.task, op.signal)
+
+
 def _signal_operation(task: TaskHandle, op: Any, here: _Position) -> Operation:
     """The operation `op` describes, on signals or limits; a handler knows what the program has mapped by then."""
     match op.op:
@@ -250,6 +259,8 @@ def _signal_operation(task: TaskHandle, op: Any, here: _Position) -> Operation:
 
 def _memory_operation(task: TaskHandle, op: Any, regions: dict[str, Region]) -> Operation:
     """The operation `op` describes, on the address space."""
+    if op.op in ("set_mempolicy", "mbind"):
+        return _policy_operation(task, op, regions)
     if op.op == "brk":
         return task.sbrk(op.grow or -op.shrink)
     if op.op == "mprotect":
