@@ -5,6 +5,8 @@ Plain functions, called at the beginning of every operation of a program where `
 
 from __future__ import annotations
 
+import numpy as np
+
 from numa_sim.compiled import entry
 from numa_sim.kernel.dcache import d_lookup, dget, dput
 from numa_sim.kernel.slab.kernel_caches import BH_CACHE, FILP_CACHE, MM_CACHE, VM_AREA_CACHE, own_objects
@@ -33,11 +35,12 @@ def follow_structures(k: Kernel) -> None:
     for cache, wanted in count_structures(k).items():
         if k.kmem_caches[cache].allocs - k.kmem_caches[cache].frees != wanted:
             _own_objects(k, cache, wanted)
-    named = {int(file.f_mapping) for file in k.files if file.f_count and file.f_mapping < len(k.dentries)}
-    for name in range(min(len(k.mappings), len(k.dentries))):
-        in_use = k.dentries[name].d_count > 0
-        if name in named and not in_use:
-            if _d_lookup(k, max(int(k.vm[0].current_task), 0), name, GFP_ATOMIC) == 0:
-                _dget(k, name)
-        elif in_use and name not in named:
+    names = min(len(k.mappings), len(k.dentries))
+    is_named = np.zeros(names, np.bool_)
+    opened = k.files.f_mapping[k.files.f_count != 0]
+    is_named[opened[opened < names]] = True
+    for name in np.flatnonzero(is_named != (k.dentries.d_count[:names] > 0)).tolist():
+        if not is_named[name]:
             _dput(k, name)
+        elif _d_lookup(k, max(int(k.vm[0].current_task), 0), name, GFP_ATOMIC) == 0:
+            _dget(k, name)
