@@ -8,7 +8,7 @@ __all__ = ["warm_up"]
 
 _MACHINE: dict[str, Any] = {
     "machine": {
-        "nodes": [{"memory": "32MiB", "cpus": "0-1"}, {"memory": "32MiB", "cpus": "2-3"}],
+        "nodes": [{"memory": "8MiB", "cpus": "0-1"}, {"memory": "8MiB", "cpus": "2-3"}],
         "distances": [[10, 21], [21, 10]],
         "disk": [{"device": "hdd", "name": "sda", "size": "8MiB"}],
         "swap": [{"device": "zram", "size": "4MiB", "priority": 5}, {"device": "nvme", "size": "256MiB"}],
@@ -34,9 +34,9 @@ _MACHINE: dict[str, Any] = {
                 "name": kind,
                 "count": 2,
                 "program": [
-                    {"op": "mmap", "as": "heap", "size": "48MiB"},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 12288, "write": 0.5},
-                    {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 2000, "write": 0.5},
+                    {"op": "mmap", "as": "heap", "size": "12MiB"},
+                    {"op": "touch", "on": "heap", "pattern": {"kind": "sequential"}, "accesses": 3072, "write": 0.5},
+                    {"op": "touch", "on": "heap", "pattern": {"kind": kind, **more}, "accesses": 500, "write": 0.5},
                     {"op": "munmap", "on": "heap"},
                     {"op": "sleep", "for": "1us"},
                 ],

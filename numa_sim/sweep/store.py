@@ -103,7 +103,7 @@ class SweepFolder:
         folder = self.run_folder(run)
         if not folder.exists():
             return False
-        if not verify_run(folder):
+        if not verify_run(folder, read_tables=False):
             return True
         folder.rename(folder.with_name(f".{run}.damaged-{uuid.uuid4().hex[:8]}"))
         return False

@@ -16,7 +16,6 @@ import pytest
 from sweep import faulty, tiny
 
 from numa_sim.errors import ConfigError, SimulationError
-from numa_sim.processes.machine import Machine
 from numa_sim.sweep import ProcessExecutor, SerialExecutor, run_sweep
 from numa_sim.sweep.design import make_plan
 from numa_sim.sweep.processes import WorkerDied
@@ -121,6 +120,8 @@ _KERNELS: list[weakref.ref[Any]] = []
 
 
 def _machines_left_over() -> int:
+    from numa_sim.processes.machine import Machine
+
     left = sum(kernel() is not None for kernel in _KERNELS)
     _KERNELS.append(weakref.ref(Machine(tiny.config().varied(lambda _: None)).run_to_end().kernel))
     return left
