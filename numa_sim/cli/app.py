@@ -113,19 +113,30 @@ def run(
 
 @app.command()
 def reproduce(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Run folder to write; else none is kept.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; else nothing is kept.")] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Has input files that RUN does not hold; may be repeated."),
+        typer.Option(help="Folder with input files that RUN does not hold; may be repeated.", show_default=False),
     ] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Also if RUN was made with another model version.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes for a SWEEP; else one for each CPU.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say something only if it differs.")] = False,
 ) -> None:
-    """Run RUN again from its folder alone and compare every byte. If one differs, name the first and exit with 1."""
-    from numa_sim.cli.reproducing import reproduce_run
+    """Run RUN, or all of SWEEP, again and compare every byte.
 
-    if not reproduce_run(folder, out, inputs or (), anyway=anyway, quiet=quiet):
+    The folder alone is needed. If a byte differs, the first is named; exit code 1.
+    """
+    from numa_sim.cli.reproducing import reproduce_all, reproduce_run
+    from numa_sim.results.sweep_folder import SWEEP
+
+    if (folder / SWEEP).exists():
+        same = reproduce_all(folder, out, inputs or (), anyway=anyway, jobs=jobs, quiet=quiet)
+    else:
+        same = reproduce_run(folder, out, inputs or (), anyway=anyway, quiet=quiet)
+    if not same:
         raise typer.Exit(DIFFERENT)
 
 

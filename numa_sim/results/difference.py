@@ -14,10 +14,10 @@ from numa_sim.results.manifest import MANIFEST
 from numa_sim.results.run import Run
 from numa_sim.units import format_ns
 
-__all__ = ["Difference", "are_alike", "differences", "first_in_documents"]
+__all__ = ["Difference", "are_alike", "difference_in_bytes", "differences", "first_in_documents"]
 
 EVENTS: Final = "events.parquet"
-_KEYS: Final = ("t_ns", "node", "area", "disk", "cpu", "file")
+_KEYS: Final = ("run", "t_ns", "node", "area", "disk", "cpu", "file")
 """Columns that say which row of a table it is."""
 _OUTCOME: Final = ("seed", "exit_state", "end_ns", "event_count", "event_hash", "warnings")
 _OF_A_VERSION: Final = {"state_hash"}
@@ -94,7 +94,14 @@ def _order(name: str) -> tuple[int, str]:
 def _in_file(name: str, one: Path, other: Path, alike: bool) -> Difference | None:
     if not one.is_file() or not other.is_file():
         return Difference(name, "", *("is there" if file.is_file() else "is not there" for file in (one, other)))
-    left, right = one.read_bytes(), other.read_bytes()
+    return difference_in_bytes(name, one.read_bytes(), other.read_bytes(), alike)
+
+
+def difference_in_bytes(name: str, left: bytes, right: bytes, alike: bool = True) -> Difference | None:
+    """First difference between two contents of a file of this name; None if there is none.
+
+    Unless `alike`, `left` is of an older numa_sim, and what it has is compared by value.
+    """
     if left == right:
         return None
     if name.endswith(".parquet"):

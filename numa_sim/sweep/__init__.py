@@ -8,19 +8,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numa_sim.sweep.again import SweepReproduction, reproduce_sweep
     from numa_sim.sweep.processes import ProcessExecutor, SerialExecutor
     from numa_sim.sweep.runner import SweepOutcome, run_sweep
     from numa_sim.sweep.shards import Shard
     from numa_sim.sweep.status import SweepStatus, sweep_status
 
-__all__ = ["ProcessExecutor", "SerialExecutor", "Shard", "SweepOutcome", "SweepStatus", "run_sweep", "sweep_status"]
+__all__ = [
+    "ProcessExecutor",
+    "SerialExecutor",
+    "Shard",
+    "SweepOutcome",
+    "SweepReproduction",
+    "SweepStatus",
+    "reproduce_sweep",
+    "run_sweep",
+    "sweep_status",
+]
 
 _HOMES = {
     "ProcessExecutor": "processes",
     "SerialExecutor": "processes",
     "Shard": "shards",
     "SweepOutcome": "runner",
+    "SweepReproduction": "again",
     "SweepStatus": "status",
+    "reproduce_sweep": "again",
     "run_sweep": "runner",
     "sweep_status": "status",
 }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from numa_sim.errors import RunFolderError
-from numa_sim.results.canonical import canonical_json, seal
+from numa_sim.results.canonical import canonical_json, ordered_json, seal
 from numa_sim.results.durable import FileLayer, replace_file
 from numa_sim.results.manifest import MANIFEST
 from numa_sim.results.run_folder import is_temporary
@@ -68,18 +68,20 @@ class SweepFolder:
         return self.path / STARTED / f"{run}.log"
 
     def prepare(self, plan: Plan) -> None:
-        """Make the folder, or find that it is this sweep's already.
+        """Make the folder, or find that it is this sweep's already; its limits may have been others.
+
+        Axes are written in their order: it decides about the numbers of points.
 
         Raises
         ------
         RunFolderError
             If it holds another sweep, or something else, or cannot be written.
         """
-        content = canonical_json(seal({"format_version": SWEEP_VERSIONS[-1], **plan.as_json()}))
+        content = ordered_json(seal({"format_version": SWEEP_VERSIONS[-1], **plan.as_json()}))
         file = self.path / SWEEP
         if file.is_file():
-            if file.read_bytes() != content:
-                raise RunFolderError(self.path, _difference(read_design(self.path), plan))
+            if file.read_bytes() != content and (difference := _difference(read_design(self.path), plan)):
+                raise RunFolderError(self.path, difference)
         elif self._is_a_strangers():
             raise RunFolderError(self.path, f"exists already and has no {SWEEP}; name another with --out")
         try:
@@ -166,19 +168,27 @@ class SweepFolder:
 
 
 def _difference(found: SweepDesign, plan: Plan) -> str:
-    """Why a folder is not that of a plan."""
+    """Why a folder is not that of a plan; empty if it is, whatever its runs may take."""
     wanted = plan.as_json()
     if found.model_version != wanted["model_version"]:
         return (
             f"holds a sweep of model version {found.model_version}, this is {wanted['model_version']}: "
             "their results must not be mixed; name another folder with --out"
         )
-    if found.config != wanted["config"] or list(found.factors) != wanted["factors"]:
+    there, here = _without_limits(found.config), _without_limits(wanted["config"])
+    if there != here or list(found.factors) != wanted["factors"]:
         from numa_sim.results.difference import first_in_documents
 
-        place, there, here = first_in_documents(found.config, wanted["config"]) or ("factors", "others", "these")
+        place, one, other = first_in_documents(there, here) or ("factors", "others", "these")
         return (
             f"holds the sweep of another configuration; name another folder with --out "
-            f"({place}: {there} there, {here} here)"
+            f"({place}: {one} there, {other} here)"
         )
-    return "holds a sweep whose input files were others; name another folder with --out"
+    if found.runs != plan.runs:
+        return "holds a sweep whose input files were others; name another folder with --out"
+    return ""
+
+
+def _without_limits(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what its results do not follow from."""
+    return {**config, "sweep": {key: value for key, value in config["sweep"].items() if key != "limits"}}

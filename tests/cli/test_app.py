@@ -255,7 +255,7 @@ def test_a_file_that_is_not_there_is_not_judged_by_its_name(
     assert "allowed" not in said
 
 
-@pytest.mark.parametrize("command", ["events", "export", "reproduce"])
+@pytest.mark.parametrize("command", ["events", "export"])
 def test_a_sweep_given_for_a_run_is_told_as_one(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
         Section("Means", [_means(sweep, chosen)]),
         Section("Comparisons", comparisons(sweep, chosen, _crossed(sweep))),
         Section("How far to trust it", [
-            Notes(tuple(_confidence(sweep, chosen))),
+            Notes((*_confidence(sweep, chosen), *sweep.precision_notes)),
             Notes((*_requests(sweep), *WHAT_IS_WHAT)),
         ]),
         Section("How to get it again", _again(sweep)),
@@ -197,11 +197,13 @@ def _requests(sweep: Sweep) -> list[str]:
 def _again(sweep: Sweep) -> list[Block]:
     folder = shlex.quote(sweep.folder.resolve().name)
     design = sweep.design
-    text = json.dumps(design.config, indent=2, sort_keys=True)
-    one = [f"numa-sim reproduce {folder}/runs/{planned.run}" for planned in design.finished()[:1]]
+    text = json.dumps(design.config, indent=2)
+    made = [
+        f"numa-sim reproduce {folder}{run}" for first in design.finished()[:1] for run in ("", f"/runs/{first.run}")
+    ]
     return [
-        Paragraph("Each run is in a folder of its own that can be made again byte for byte:"),
-        Code("\n".join([*one, f"numa-sim sweep status {folder}"])),
+        Paragraph("All runs and their table can be made again byte for byte from the folder alone, or a single run:"),
+        Code("\n".join([*made, f"numa-sim sweep status {folder}"])),
         Paragraph(f"The table of all runs is {folder}/results.parquet; model version {design.model_version}."),
         Code(text, "The whole configuration"),
     ]
