@@ -50,6 +50,16 @@ def test_every_nopage_fault_is_major_but_only_misses_read() -> None:
     m.check()
 
 
+def test_the_last_page_of_a_file_is_read_with_its_block_though_only_a_part_of_it_is_the_file() -> None:
+    m, file, start = mapped(shared=True, pages=6)
+    m.k.mappings[m.mapping(file)].i_size = 5 * PAGE + 1
+    m.fault(start + 4, 0)
+    assert sorted(m.cached(file)) == [4, 5]
+    assert m.fault(start + 5, 0) == FAULT_MAJOR
+    assert m.counter("file_faults_read") == 1
+    assert m.mapped_tag(start + 5) == 1005
+
+
 def test_a_shared_page_is_mapped_writable_and_clean() -> None:
     m, file, start = mapped(shared=True)
     m.fault(start, 0)

@@ -10,6 +10,7 @@ from numa_sim.state.kernel import Kernel, Sizes, new_kernel
 
 _int_sqrt = entry(oom_kill.int_sqrt)
 _badness = entry(oom_kill.badness)
+_oom_kill = entry(oom_kill.oom_kill)
 _out_of_memory = entry(oom_kill.out_of_memory)
 SECOND = oom_kill.SECOND_NS
 
@@ -64,6 +65,16 @@ def test_a_kill_needs_a_second_of_ten_failures_and_five_seconds_since_the_last()
     # The next series kills only once the victim has had five seconds; it is never chosen twice.
     assert set(calls(k, [102 + n / 10 for n in range(38)])) == {NIL}
     assert 4 in calls(k, [106 + n / 10 for n in range(20)])
+
+
+def test_everybody_who_shares_the_victims_memory_dies_with_it() -> None:
+    """Else its pages would stay: they go with the last user."""
+    k = machine(10, 500, 20, 30)
+    k.tasks[4].mm = k.tasks[3].mm
+    k.vm[0].now_ns = 100 * SECOND
+    assert _oom_kill(k) == 3
+    assert [int(k.tasks[t].killed) for t in range(2, 6)] == [0, 1, 1, 0]
+    assert [bool(k.tasks[t].flags & PF_MEMDIE) for t in range(2, 6)] == [False, True, True, False]
 
 
 def test_nothing_is_killed_while_swap_is_free_and_nobody_left_is_said() -> None:

@@ -24,6 +24,7 @@ from kernel.kmem_machine import (
 from numa_sim.compiled import entry
 from numa_sim.errors import SimulationError
 from numa_sim.kernel.buddy import BUG_OBJECT
+from numa_sim.kernel.dcache import d_lookup, prune_dcache
 from numa_sim.kernel.slab.cache import (
     cache_name,
     cache_named,
@@ -51,6 +52,8 @@ from numa_sim.state.counters import NR_SLAB
 from numa_sim.state.kernel import Kernel
 
 PAGE = 4096
+_d_lookup = entry(d_lookup)
+_prune_dcache = entry(prune_dcache)
 
 
 def lengths(k: Kernel, c: int) -> list[int]:
@@ -346,6 +349,18 @@ def test_a_cache_that_cannot_grow_fails_or_asks_for_reclaim():
     # The task is killed while it waits: the cache may be reaped again.
     entry(stop_growing)(k, TASK)
     assert (k.kmem_caches[c].growing, k.tasks[TASK].growing_cache) == (0, 0)
+
+
+def test_a_dentry_used_since_the_last_visit_gets_another_round():
+    """prune_dcache: a second chance, then it goes like any other, the oldest first."""
+    k = booted(names=8)
+    for name in (0, 1, 2, 0):
+        assert _d_lookup(k, TASK, name, GFP_KERNEL) == 0
+    gone = []
+    for _ in range(3):
+        _prune_dcache(k, 1)
+        gone.append([name for name in range(3) if k.dentries[name].d_object == 0])
+    assert gone == [[1], [1, 2], [0, 1, 2]]
 
 
 def test_creating_and_destroying_caches():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from kernel.file_machine import PAGE, FileMachine
 from kernel.v2_2.small import KSWAPD, TASK, Small, booted
 
 from numa_sim.compiled import entry
@@ -16,8 +17,8 @@ from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
 from numa_sim.kernel.swapon import swapon
 from numa_sim.kernel.swapper_space import add_to_swap_cache
 from numa_sim.kernel.v2_2.vmscan import GFP_KSWAPD_2_2, shrink_mmap
-from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED
-from numa_sim.state.constants import GFP_USER, NIL, PG_locked, PG_referenced, PG_reserved
+from numa_sim.state.answers import FILE_DONE, RECLAIM_DONE, RECLAIM_FAILED
+from numa_sim.state.constants import BUF_CLEAN, GFP_USER, NIL, PG_locked, PG_referenced, PG_reserved
 from numa_sim.state.counters import VMSTAT
 from numa_sim.state.kernel import Kernel
 
@@ -151,6 +152,16 @@ def test_two_percent_of_memory_are_left_to_the_page_cache() -> None:
     least = -(-2 * int(k.vm[0].total_pages) // 100)
     assert sweep(k) == 100 - least + 1
     assert k.vm[0].page_cache_size == least - 1
+
+
+def test_two_percent_of_memory_are_left_to_pages_whose_buffers_were_written() -> None:
+    m = FileMachine(profile="linux-2.2")
+    file = m.file()
+    assert m.write(file, 0, 100 * PAGE) == m.fsync(file) == FILE_DONE
+    m.k.pages["flags"][list(m.cached(file).values())] &= ~PG_referenced
+    sweep(m.k)
+    least = -(-2 * int(m.k.vm[0].total_pages) // 100)
+    assert len(m.cached(file)) == int(m.k.vm[0].nr_buffers_type[BUF_CLEAN]) == least - 1
 
 
 def test_a_machine_without_pages_of_one_user_does_not_keep_the_hand_going() -> None:
