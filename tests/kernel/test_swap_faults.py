@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from kernel.file_machine import TASK, FileMachine
 
-from numa_sim.kernel.mmap import do_mmap
+from numa_sim.compiled import entry
+from numa_sim.kernel import swapoff
+from numa_sim.kernel.mmap import do_mmap, mm_alloc
 from numa_sim.state.constants import NIL, PTE_PRESENT, VM_READ, VM_WRITE
+
+_unuse_everywhere = entry(swapoff._unuse_everywhere)
 
 
 def filled(pages: int, swap_pages: int, profile: str = "linux-2.4.37") -> tuple[FileMachine, int]:
@@ -40,3 +46,18 @@ def test_2_4_22_looks_at_a_tenth_of_its_scan_in_mapped_pages_before_it_searches_
     m.take(1)
     bound = sum(inactive // (10 * priority) + 1 for priority in range(1, 7))
     assert 0 < m.counter("pgscan_direct") <= bound
+
+
+def test_swapoff_begins_its_next_search_with_the_address_space_that_had_the_last_slot() -> None:
+    """It is likely to have the next one, too; one that had nothing is not remembered."""
+    m, start = filled(1200, 3000)
+    k: Any = m.k
+    owner, other = int(k.tasks[TASK].mm), int(mm_alloc(k, TASK + 1))
+    assert k.mms[0].mmlist_next == other, "it is searched first"
+    entries = [m.pte(vpn) for vpn in range(start, start + 1200) if not m.pte(vpn) & PTE_PRESENT]
+    cached = [swap_entry for swap_entry in entries if swap_entry and k.swap_cache[swap_entry >> 8]]
+    assert k.tasks[TASK].swapoff_mm == 0
+    for swap_entry in cached[:2]:
+        _unuse_everywhere(k, TASK, swap_entry, int(k.swap_cache[swap_entry >> 8]) - 1)
+        assert k.swap_map[swap_entry >> 8] == 1, "only the cache has it"
+        assert k.tasks[TASK].swapoff_mm == owner
