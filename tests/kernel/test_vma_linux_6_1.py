@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from numa_sim.compiled import entry
-from numa_sim.kernel import brk, madvise, memory, mlock, mmap, mprotect, mremap, munmap, vma
+from numa_sim.kernel import brk, madvise, mbind, memory, mlock, mmap, mprotect, mremap, munmap, vma
+from numa_sim.kernel.mempolicy import mpol_new
 from numa_sim.processes.machine import Machine
 from numa_sim.state.answers import ENOMEM, FAULT_MINOR
 from numa_sim.state.constants import (
@@ -18,6 +19,7 @@ from numa_sim.state.constants import (
     MAP_NORESERVE,
     MAP_PRIVATE,
     MAP_SHARED,
+    MPOL_MODES,
     MREMAP_MAYMOVE,
     NIL,
     PAGE_SHIFT,
@@ -35,14 +37,12 @@ MMAP_BASE = 0x7FFFF7FFF
 """Page below which that kernel placed mappings."""
 HEAP_END = 0x500000
 NOHUGEPAGE = 1 << 30
-POLICIES = {"bind 0": 1 << 31, "interleave 0,1": 1 << 32}
-"""Stand-ins, on flag bits nobody uses: what makes areas unlike is all that matters here."""
 PROTS = {"none": 0, "r": 1, "rw": 3}
 
 _insert, _new = entry(vma.insert_vma), entry(vma.new_vma)
 _do_mmap, _munmap, _brk = entry(mmap.do_mmap_pgoff), entry(munmap.sys_munmap), entry(brk.sys_brk)
 _mprotect, _mremap, _mlock = entry(mprotect.sys_mprotect), entry(mremap.sys_mremap), entry(mlock.sys_mlock)
-_madvise = entry(madvise.madvise_flags)
+_madvise, _mbind = entry(madvise.madvise_flags), entry(mbind.sys_mbind)
 _fault = entry(memory.handle_mm_fault)
 
 
@@ -55,7 +55,8 @@ class Process:
     """The process at the start of the recording, and the calls it made then."""
 
     def __init__(self, areas: list[str], rmap: bool) -> None:
-        machine = Machine.of(nodes=[{"memory": "16MiB", "cpus": "0"}], distances=[[10]], kernel={"rmap": rmap})
+        nodes = [{"memory": "16MiB", "cpus": "0"}, {"memory": "16MiB", "cpus": "1"}]
+        machine = Machine.of(nodes=nodes, distances=[[10, 20], [20, 10]], kernel={"rmap": rmap})
         self.k = k = machine.kernel
         k.vm[0].vma_rules, k.vm[0].vma_index = KERNEL_6_1, VMA_VMACACHE
         k.tasks[TASK].state, k.tasks[TASK].root = TASK_RUNNING, 1
@@ -129,7 +130,9 @@ class Process:
         self.advise(plain[0], given, 0, {"nohugepage": NOHUGEPAGE, "dontfork": VM_DONTCOPY, "normal": 0}[plain[1]])
 
     def mbind(self, plain: list[str], given: dict[str, str]) -> None:
-        self.advise(plain[0], given, sum(POLICIES.values()), POLICIES[" ".join(plain[1:])])
+        policy = mpol_new(self.k, MPOL_MODES[plain[1]], [int(node) for node in plain[2].split(",")])
+        assert policy > 0
+        assert _mbind(self.k, TASK, *self.part(plain[0], given), policy) == 0
 
     def remap(self, plain: list[str], given: dict[str, str]) -> None:
         start, pages = self.regions[plain[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from numa_sim.state.counters import INTERLEAVE_HIT, NUMA_MISS, OTHER_NODE
 from numa_sim.workloads.mempolicy import MemPolicy
 from numa_sim.workloads.patterns import sequential
 
+TRACES = Path(__file__).parents[2] / "configs" / "traces"
 FULL = {"check": "full"}
 NEAREST = {"numa_fallback": "nearest"}
 
@@ -322,6 +324,17 @@ def three_nodes(profile: str = "linux-2.4.37", **workload: Any) -> Config:
         kernel={"profile": profile},
         workload=[{"name": "a", "program": [{"op": "exit"}]} | workload],
     )
+
+
+def test_a_recorded_trace_is_placed_by_the_policy_of_its_workload() -> None:
+    def pages_of_node_1(policy: dict[str, Any] | None) -> int:
+        trace = {"file": str(TRACES / "sort-text.npz"), "limit": 3000}
+        m = Machine(three_nodes(trace=trace, program=None, cpus="0", policy=policy))
+        m.run_to_end()
+        return int(m.kernel.vmstat[1, [OTHER_NODE, NUMA_MISS]].sum())
+
+    assert pages_of_node_1(None) == 0
+    assert pages_of_node_1({"mode": "bind", "nodes": [1]}) > 100
 
 
 def test_an_operation_is_refused_where_it_stands() -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tables(pages: int = 2200, accesses: int = 6000) -> dict[str, Any]:
-    """Two nodes, three CPUs, five tasks, more memory wanted than there is, two swap areas."""
+    """Two nodes, three CPUs, five tasks, one with memory policies, more memory wanted than there is, two swap areas."""
     return {
         "machine": {
             "nodes": [{"memory": "7MiB", "cpus": "0,2"}, {"memory": "3MiB", "cpus": "1"}],
@@ -61,8 +61,10 @@ def tables(pages: int = 2200, accesses: int = 6000) -> dict[str, Any]:
             {
                 "name": "late",
                 "start": "300us",
+                "policy": {"mode": "interleave", "nodes": "0-1"},
                 "program": [
                     {"op": "mmap", "as": "heap", "size": "1MiB"},
+                    {"op": "mbind", "on": "heap", "mode": "bind", "nodes": "1", "length": "512KiB"},
                     {"op": "touch", "on": "heap", "pattern": {"kind": "uniform"}, "accesses": 600, "write": 0.5},
                     {"op": "munmap", "on": "heap"},
                     {"op": "compute", "for": "20us"},
