@@ -106,7 +106,7 @@ run.plot()
 
 # %%
 runs = {way: Run.of(two_nodes(way).run_to_end()) for way in ("strict24", "nearest")}
-pd.DataFrame(
+pd.DataFrame.from_dict(
     {
         way: {
             "run time of hog, ms": result.summary["tasks"][0]["run_ns"] / 1e6,
@@ -115,5 +115,6 @@ pd.DataFrame(
             "pages swapped out": result.summary["totals"]["vmstat"]["pswpout"],
         }
         for way, result in runs.items()
-    }
+    },
+    orient="index",
 )

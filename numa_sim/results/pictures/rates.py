@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["plot_rates"]
 
 
+def _whole_decades(axes: Axes, values: Any) -> None:
+    """Make the y axis logarithmic, from one power of ten to another: only those have labels, which never touch."""
+    low, high = np.log10(values.min()), np.log10(values.max())
+    axes.set_yscale("log")
+    axes.set_ylim(10 ** np.floor(low), 10 ** max(np.ceil(high), np.floor(low) + 1))
+    axes.yaxis.set_minor_formatter("")
+
+
 def plot_rates(run: Run, axes: Axes, rates: Mapping[str, tuple[Any, str, str]]) -> None:
     """Draw rates per second (with colour and dashes) by sample, broken where nothing happened; "none" if never."""
     t = series.sample_ns(run) / style.time_axis(axes, series.end_ns(run))
@@ -28,5 +36,5 @@ def plot_rates(run: Run, axes: Axes, rates: Mapping[str, tuple[Any, str, str]]) 
     if not looks:
         style.empty(axes, "none")
         return
-    axes.set_yscale("log")
+    _whole_decades(axes, np.concatenate([rate[rate > 0] for rate, _, _ in rates.values()]))
     style.label_ends(axes, [(label, rates[label][0][rates[label][0] > 0][-1], look) for label, look in looks.items()])

@@ -30,6 +30,8 @@ from numa_sim.results.pictures import (
     swap_queue,
     swap_use,
 )
+from numa_sim.results.pictures.rates import plot_rates
+from numa_sim.results.pictures.series import sample_ns
 from numa_sim.state.constants import PAGE_SIZE
 
 OF_A_RUN = [name for name, drawing in ALL.items() if drawing.source == "run"]
@@ -163,6 +165,20 @@ def test_rates_integrate_to_the_counters(picture, label, counters):
     totals = run.summary["totals"]["vmstat"]
     assert pages == pytest.approx(sum(sign * totals[name] for name, sign in counters.items()))
     assert pages > 0
+
+
+def test_rates_have_whole_decades_and_no_other_labels():
+    """Labels between powers of ten touch each other and the axis' name in the low panels of an overview."""
+    for rates in ([11.0, 12.0], [3.0, 40_000.0], [100.0, 100.0]):
+        axes = Figure(figsize=(8, 1.2)).add_subplot()
+        plot_rates(recorded(), axes, {"faults": (np.resize(rates, len(sample_ns(recorded()))), "black", "-")})
+        low, high = np.log10(axes.get_ylim())
+        assert low == pytest.approx(round(low))
+        assert high == pytest.approx(round(high))
+        assert high - low >= 1
+        assert low <= np.log10(min(rates))
+        assert np.log10(max(rates)) <= high
+        assert not any(label.get_text() for label in axes.get_yticklabels(minor=True))
 
 
 def test_reclaim_timeline_has_the_watermarks_as_lines():
