@@ -144,7 +144,8 @@ def reproduce(
 def show(
     view: Annotated[View, typer.Argument(help="What to show.", show_default=False)],
     config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG", help="Configuration; not needed for schema.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="Configuration; schema: nothing, or machine.", show_default=False),
     ] = None,
     overrides: Overrides = None,
     at: Annotated[str | None, typer.Option(help='Simulated time, like "5ms"; else after boot.')] = None,

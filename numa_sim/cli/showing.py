@@ -46,6 +46,7 @@ class Moment:
 PICTURES = (".png", ".svg", ".pdf")
 _OF_A_TASK = ("maps", "smaps", "numa_maps", "status", "statm")
 AFTER_BOOT = Moment()
+_MACHINE = "machine"
 
 
 def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Moment = AFTER_BOOT) -> str:
@@ -57,9 +58,7 @@ def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Mom
         For whatever is wrong with the configuration.
     """
     if view == "schema":
-        from numa_sim.config.schema import json_schema
-
-        return json.dumps(json_schema(), indent=2) + "\n"
+        return _schema_text(file)
     if file is None:
         raise ConfigError(f"show {view}", "", "needs a configuration", ("a file *.toml or *.json",))
     from numa_sim.config.reader import load
@@ -87,6 +86,18 @@ def view_text(view: str, file: Path | None, settings: Iterable[str], moment: Mom
     if view == "walk":
         return walk_text(machine, moment)
     return machine.procfs(f"{_watched(machine, moment)}/{view}" if view in _OF_A_TASK else view)
+
+
+def _schema_text(of: Path | None) -> str:
+    """JSON Schema of configurations, or of machines' files if ``machine`` stands where a configuration would."""
+    from numa_sim.config.schema import json_schema
+    from numa_sim.topology.schema import machine_schema
+
+    if of is not None and str(of) != _MACHINE:
+        raise ConfigError(
+            "show schema", "", f"there is no schema of {str(of)!r}", (_MACHINE, "nothing: configurations")
+        )
+    return json.dumps(json_schema() if of is None else machine_schema(), indent=2) + "\n"
 
 
 def _graph_text(machine: Machine, moment: Moment) -> str:

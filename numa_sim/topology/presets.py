@@ -16,6 +16,7 @@ from numa_sim.topology.build import build_topology, derived_links
 from numa_sim.topology.cpulist import parse_list
 from numa_sim.topology.files import read_text
 from numa_sim.topology.model import Curve, Link, Node, Topology
+from numa_sim.topology.schema import keys_of
 from numa_sim.units import format_bandwidth, parse_bandwidth, parse_bytes
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
@@ -112,7 +113,7 @@ def _links(table: _Table, nodes: tuple[Node, ...], distances: tuple[tuple[int, .
         square = len(distances) == len(nodes) and all(len(row) == len(nodes) for row in distances)
         return derived_links(nodes, distances, bandwidth) if square else ()
     links = []
-    for entry in table.tables("list", ("nodes", "bandwidth", "name")):
+    for entry in table.tables("list", keys_of("links", "list")):
         ends = entry.array("nodes")
         if len(ends) != 2 or not all(type(end) is int for end in ends):
             entry.refuse("nodes", f"must be two node numbers, got {ends!r}")
@@ -155,20 +156,19 @@ def from_table(values: Mapping[str, Any], source: str) -> Topology:
     TopologyError
         Unknown or missing keys, wrong types or units, or an impossible machine; names file and place.
     """
-    known = ("name", "title", "tags", "source", "assumed", "notes", "nodes", "distances", "latency", "bandwidth")
-    table = _Table(values, source, "", (*known, "links", "curve"))
-    nodes = tuple(_node(entry, i) for i, entry in enumerate(table.tables("nodes", ("memory", "cpus", "os_id"))))
+    table = _Table(values, source, "", keys_of())
+    nodes = tuple(_node(entry, i) for i, entry in enumerate(table.tables("nodes", keys_of("nodes"))))
     distances = table.matrix("distances")
     table.texts("tags")
     more: dict[str, Any] = {}
-    if latency := table.sub("latency", ("source", "ns")):
+    if latency := table.sub("latency", keys_of("latency")):
         more |= {"latency_ns": latency.matrix("ns"), "latency_source": latency.text("source", "given")}
-    if bandwidth := table.sub("bandwidth", ("source", "nodes")):
+    if bandwidth := table.sub("bandwidth", keys_of("bandwidth")):
         amounts = [bandwidth.amount(f"nodes[{i}]", parse_bandwidth, v) for i, v in enumerate(bandwidth.array("nodes"))]
         more |= {"bandwidth": amounts, "bandwidth_source": bandwidth.text("source", "given")}
-    if links := table.sub("links", ("source", "bandwidth", "list")):
+    if links := table.sub("links", keys_of("links")):
         more |= {"links": _links(links, nodes, distances), "links_source": links.text("source", "given")}
-    if curve := table.sub("curve", ("source", "shared_by_nodes", "nodes", "points")):
+    if curve := table.sub("curve", keys_of("curve")):
         more["curves"] = _curves(curve, len(nodes))
     notes = (*(f"assumed: {text}" for text in table.texts("assumed")), *table.texts("notes"))
     try:
