@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results.sweep_folder import SweepDesign
@@ -14,12 +14,15 @@ __all__ = [
     "factor_values",
     "grouped_points",
     "is_grid",
+    "named_points",
     "point_factors",
     "sampled_factors",
     "selected_points",
     "text_of",
     "zipped_with",
 ]
+
+_MOST_NAMED: Final = 4
 
 
 def factor_kind(design: SweepDesign, name: str) -> str:
@@ -54,6 +57,18 @@ def factor_values(design: SweepDesign) -> dict[str, list[Any]]:
 def text_of(value: Any) -> str:
     """A factor's value for people, as configurations and ``--where`` have it; - for a point without the factor."""
     return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def named_points(design: SweepDesign, points: Sequence[int]) -> str:
+    """Points by the factors they have, the first ones of many."""
+    factors = point_factors(design)
+    named = [
+        ", ".join(f"{name} = {text_of(value)}" for name, value in factors[point].items() if value is not None)
+        or "the only point"
+        for point in points[:_MOST_NAMED]
+    ]
+    left = len(points) - len(named)
+    return f"{'; '.join(named)}{f'; and {left} more' if left > 0 else ''}"
 
 
 def is_grid(design: SweepDesign) -> bool:

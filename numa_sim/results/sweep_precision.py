@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from numa_sim.config.sweep import HONEST_MIN, Replicas
 from numa_sim.results.readable import plural
+from numa_sim.results.sweep_factors import named_points
 from numa_sim.results.sweep_folder import SweepDesign
 from numa_sim.results.sweep_means import means_by_point
 from numa_sim.statistics import Interval
@@ -62,6 +63,7 @@ def precision_notes(design: SweepDesign, table: Any | None = None) -> list[str]:
         known = "is" if len(imprecise) == 1 else "are"
         notes.append(
             f"{plural(len(imprecise), 'mean')} of {replicas.metric} (of {plural(points, 'point')}) {known} not known "
-            f"within {replicas.within} by the runs that are there, at most {replicas.max} each."
+            f"within {replicas.within} by the runs that are there, at most {replicas.max} each: "
+            f"{named_points(design, [point for point, _ in imprecise])}."
         )
     return notes

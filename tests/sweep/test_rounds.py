@@ -85,7 +85,8 @@ def test_what_is_missing_is_the_next_round_and_means_that_never_became_precise_a
     assert sweep_status(tmp_path / "sweep").missing == 0
     assert [point for point, _ in imprecise_points(sweep.design, sweep.table)] == [0, 1]
     assert sweep.precision_notes[1] == (
-        "2 means of end_ns (of 2 points) are not known within 0.01% by the runs that are there, at most 4 each."
+        "2 means of end_ns (of 2 points) are not known within 0.01% by the runs that are there, at most 4 each: "
+        "workload.0.program.1.write = 0.2; workload.0.program.1.write = 0.5."
     )
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numa_sim.errors import ConfigError
 from numa_sim.results.pictures import style
 from numa_sim.results.pictures.sweep_points import Rows, short
+from numa_sim.results.sweep_factors import text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,11 +56,14 @@ def plot(
     Raises
     ------
     ConfigError
-        An unknown column or value.
+        An unknown column or value, or no factor of two values.
     """
     rows = Rows.of(source).where(where or {})
     if factor is None:
-        factor = next((name for name in rows.factors if len(rows.values(name)) > 1), "")
+        factor = next((name for name in rows.factors if len(rows.values(name)) > 1), None)
+    if factor is None:
+        known = [f"{name} = {', '.join(map(text_of, rows.values(name)))}" for name in rows.factors]
+        raise ConfigError("sweep", "factor", "no factor has two values to compare", known or ("none was varied",))
     values = rows.values(factor)
     a = values[0] if a is None else a
     b = next((value for value in values if value != a), a) if b is None else b

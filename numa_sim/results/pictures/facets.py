@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +77,8 @@ def _drawn(rows: Rows, axes: Axes, metric: str, x: str, by: str | None, title: s
         rows.refuse_mixing(metric, x, by)
     lines = rows.points(metric, x, by) if scattered else rows.intervals(metric, x, by)
     names = [] if by is None else [short(by, value) for value in lines]
-    ends = draw_lines(axes, lines, scale_of(rows.values(x)), names, joined=not scattered)
+    ends = draw_lines(axes, lines, scale_of(rows.values(x)), names, joined=not scattered, lost=rows.lost(x, by))
+    mark_cut_short(axes, lines, scale_of(rows.values(x)), rows.cut_short(x, by))
     axes.set_xlabel(with_unit(short_name(x), scale_of(rows.values(x)).unit))
     style.finish(axes, title, metric + style.unit_axis(axes.yaxis, rows.units.get(metric, "")))
     return ends
@@ -113,12 +114,17 @@ def facets(
 
 
 def chosen_factors(rows: Rows, x: str | None, by: str | None, panels: str | None = None) -> tuple[str, str | None]:
-    """The factors to draw: the named ones, else the first ones that have several values and are not zipped."""
+    """The factors to draw: the named ones, else the first ones that have several values and are not zipped.
+
+    Of a sample, one of its factors is x, and `by` is none of them: no two points are alike in one.
+    """
     many = [name for name in rows.factors if len(rows.values(name)) > 1 and name not in (x, by, panels)]
     if x is None:
-        x = many.pop(0) if many else (rows.factors[0] if rows.factors else "point")
-    if by is None and x in rows.columns and x not in rows.sampled:
-        by = next((name for name in many if not rows.follows(name, x)), None)
+        x = next((name for name in (*filter(rows.sampled.__contains__, many), *many)), None)
+        x = x or (rows.factors[0] if rows.factors else "point")
+    if by is None and x in rows.columns:
+        apart = [name for name in many if name != x and not (x in rows.sampled and name in rows.sampled)]
+        by = next((name for name in apart if not rows.follows(name, x)), None)
     return x, by
 
 
@@ -128,18 +134,23 @@ def draw_lines(
     scale: Scale,
     names: Sequence[str],
     joined: bool = True,
+    lost: Collection[tuple[Any, Any]] = (),
 ) -> Ends:
-    """Draw means with error bars, a line each or points that are not joined; return where the lines of `names` end."""
+    """Draw means with error bars, a line each or points that are not joined; return where the lines of `names` end.
+
+    Lines are broken at places of which all runs are `lost`: pairs of the line's value and the place's.
+    """
     from matplotlib.transforms import offset_copy
 
     looks: list[dict[str, Any]] = []
     figure = style.root_figure(axes)
-    for i, line in enumerate(lines.values()):
-        aside = offset_copy(axes.transData, figure, x=_ASIDE_PT * (i - (len(lines) - 1) / 2), units="points")
+    for i, (group, line) in enumerate(lines.items()):
+        aside = offset_copy(axes.transData, figure, x=_aside_pt(i, len(lines)), units="points")
         looks.append(style.line(i) if joined else {**style.line(i), "linestyle": "none"})
         at = [scale.at[value] for value, _ in line]
         means = [interval.estimate for _, interval in line]
         half = [interval.half_width if np.isfinite(interval.half_width) else 0.0 for _, interval in line]
+        at, means, half = _broken(at, means, half, [scale.at[value] for to, value in lost if to == group])
         bars = axes.errorbar(
             at, means, half, capsize=2.5, marker=MARKERS[i % len(MARKERS)], markersize=4, elinewidth=1.0,
             label=names[i] if names else None, **looks[-1],
@@ -148,8 +159,8 @@ def draw_lines(
             bar.set_linestyle("-")
         for part in (bars[0], *bars[1], *bars[2]):
             part.set_transform(aside)
-        if at:  # the axis begins at 0, also if axes that share it have other data
-            axes.update_datalim([(at[0], 0.0)])
+        if line:  # the axis begins at 0, also if axes that share it have other data, and has room for what is lost
+            axes.update_datalim([(place, 0.0) for place in scale.at.values()])
             bars[0].sticky_edges.y.append(0.0)
     if scale.categories:
         axes.set_xticks(list(scale.at.values()), [text_of(value) for value in scale.at])
@@ -162,10 +173,45 @@ def draw_lines(
     if not any(lines.values()):
         style.empty(axes, "no finished runs")
         return []
+    alone = len(axes.get_shared_y_axes().get_siblings(axes)) == 1
+    drawn = [interval for line in lines.values() for _, interval in line]
+    if alone and all(interval.estimate == 0 and interval.half_width in (0, np.inf) for interval in drawn):
+        axes.set_ylim(0, 1)  # nothing but zeros: no scale of thousandths around them
+    if not joined:  # points have no end to write a name at
+        style.legend(axes)
+        return []
     return [
         (name, line[-1][1].estimate if line else np.nan, look)
         for name, line, look in zip(names, lines.values(), looks, strict=False)
     ]
+
+
+def mark_cut_short(
+    axes: Axes, lines: Mapping[Any, Sequence[tuple[Any, Interval]]], scale: Scale, cut: Collection[tuple[Any, Any]]
+) -> None:
+    """Draw a cross over the means of which runs were cut short: pairs of the line's value and the place's."""
+    from matplotlib.transforms import offset_copy
+
+    for i, (group, line) in enumerate(lines.items()):
+        marked = [(scale.at[value], interval.estimate) for value, interval in line if (group, value) in cut]
+        if marked:
+            aside = offset_copy(axes.transData, style.root_figure(axes), x=_aside_pt(i, len(lines)), units="points")
+            (crosses,) = axes.plot(*zip(*marked, strict=True), "x", color=style.INK, markersize=9, label="_cut short")
+            crosses.set_transform(aside)
+
+
+def _aside_pt(i: int, n: int) -> float:
+    """How far the `i`-th of `n` lines is drawn beside its place."""
+    return _ASIDE_PT * (i - (n - 1) / 2)
+
+
+def _broken(
+    at: Sequence[float], means: Sequence[float], half: Sequence[float], gaps: Sequence[float]
+) -> tuple[list[float], list[float], list[float]]:
+    """A line with a gap at each of these places."""
+    points = [*zip(at, means, half, strict=True), *((place, np.nan, 0.0) for place in gaps)]
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], i)) if gaps else range(len(points))
+    return [points[i][0] for i in order], [points[i][1] for i in order], [points[i][2] for i in order]
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from numa_sim.errors import ConfigError
 from numa_sim.results.pictures import style
-from numa_sim.results.pictures.facets import MARKERS, chosen_factors, draw_lines, with_unit
+from numa_sim.results.pictures.facets import MARKERS, chosen_factors, draw_lines, mark_cut_short, with_unit
 from numa_sim.results.pictures.sweep_points import Rows, scale_of, short
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ def plot(
     -------
     Axes
         A line per curve: of a sweep means with 95 % intervals, of miss ratios steps, percent.
+
+    Raises
+    ------
+    ConfigError
+        If a sweep has no factor that is the size of memory, or as `numa_sim.results.pictures.facets.plot`.
     """
     axes = style.axes_of(ax, (4.6, 3.0))
     if isinstance(source, Sequence) and any(hasattr(curve, "miss_ratio") for curve in source):
@@ -51,12 +57,19 @@ def plot(
         return style.finish(axes, "Misses by size of memory", "accesses that miss, %")
     rows = Rows.of(source).where(where or {})
     x = x or next((name for name in rows.factors if "memory" in name), None)
+    if x is None:
+        raise ConfigError(
+            "sweep", "x", "no factor is a size of memory: name the one that is, or draw facets", rows.factors
+        )
     x, by = chosen_factors(rows, x, by)
     rows.refuse_mixing(metric, x, by)
     scale = scale_of(rows.values(x))
     lines = rows.intervals(metric, x, by)
     in_order = {group: sorted(line, key=lambda point: scale.at[point[0]]) for group, line in lines.items()}
-    ends = draw_lines(axes, in_order, scale, [] if by is None else [short(by, value) for value in lines])
+    ends = draw_lines(
+        axes, in_order, scale, [] if by is None else [short(by, value) for value in lines], lost=rows.lost(x, by)
+    )
+    mark_cut_short(axes, in_order, scale, rows.cut_short(x, by))
     axes.set_xlabel(with_unit("memory" if "memory" in x else x, scale.unit))
     style.caption(axes, rows.caption)
     style.label_ends(axes, ends)

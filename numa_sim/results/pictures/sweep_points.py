@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from numa_sim.errors import ConfigError
-from numa_sim.results.readable import time_unit
-from numa_sim.results.sweep_factors import sampled_factors, text_of
+from numa_sim.results.readable import plural, time_unit
+from numa_sim.results.sweep_factors import point_factors, sampled_factors, text_of
+from numa_sim.results.sweep_remarks import how_runs_ended
 from numa_sim.statistics import Interval, mean_interval, paired
 from numa_sim.units import parse_bytes, parse_ns
 
@@ -36,6 +37,8 @@ class Rows:
         Factors of points that fill a space, which all differ from point to point.
     held : mapping
         What `where` chose.
+    planned : tuple of dict
+        Factors of the points that were asked for, whether runs of them have finished or not; empty if unknown.
     """
 
     columns: dict[str, list[Any]]
@@ -43,6 +46,7 @@ class Rows:
     units: dict[str, str]
     sampled: frozenset[str] = frozenset()
     held: Mapping[str, Any] = field(default_factory=dict)
+    planned: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, source: Any) -> Rows:
@@ -64,8 +68,11 @@ class Rows:
         factors = tuple(json.loads(metadata.get(b"factors", b"[]")))
         units = {field.name: (field.metadata or {}).get(b"unit", b"").decode() for field in table.schema}
         design = getattr(source, "design", None)
-        sampled = frozenset() if design is None else sampled_factors(design)
-        return cls({name: table.column(name).to_pylist() for name in table.column_names}, factors, units, sampled)
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        if design is None:
+            return cls(columns, factors, units)
+        planned = tuple({"point": point, **values} for point, values in point_factors(design).items())
+        return cls(columns, factors, units, sampled_factors(design), planned=planned)
 
     def column(self, name: str, what: str = "metric") -> list[Any]:
         """Values of one column, a row each; ConfigError naming the known ones if there is none."""
@@ -89,14 +96,19 @@ class Rows:
             if name not in (*self.factors, *_DESIGN):
                 raise ConfigError("sweep", "where", f"there is no factor {name!r}", self.factors or ("none",))
             value = rows.value(name, wanted)
-            kept = [i for i, each in enumerate(rows.columns[name]) if each == value]
-            columns = {column: [values[i] for i in kept] for column, values in rows.columns.items()}
-            rows = replace(rows, columns=columns, held={**rows.held, name: value})
+            rows = replace(rows._only(name, value), held={**rows.held, name: value})
         return rows
+
+    def _only(self, name: str, value: Any) -> Rows:
+        """Rows and planned points with this value."""
+        kept = [i for i, each in enumerate(self.columns[name]) if each == value]
+        columns = {column: [values[i] for i in kept] for column, values in self.columns.items()}
+        planned = tuple(point for point in self.planned if point.get(name, value) == value)
+        return replace(self, columns=columns, planned=planned)
 
     def value(self, factor: str, wanted: Any, what: str = "where.") -> Any:
         """The value of a factor that equals the wanted one, or has its text; ConfigError if it is never that."""
-        values = _distinct(self.column(factor, "factor"))
+        values = self.values(factor)
         same = (value for value in values if value == wanted and isinstance(value, bool) == isinstance(wanted, bool))
         alike = (value for value in values if text_of(value) == text_of(wanted))
         found = next(same, next(alike, None))
@@ -108,9 +120,26 @@ class Rows:
 
     @property
     def caption(self) -> str:
-        """What was held fixed, of that which the sweep varied: a line for the picture; empty if that is nothing."""
-        held = ", ".join(f"{short_name(name)} = {text_of(value)}" for name, value in self.held.items())
-        return f"fixed: {held}" if held else ""
+        """What must be said below a picture; empty if that is nothing.
+
+        What was held fixed of that which the sweep varied, runs that were cut short, points without finished runs.
+        """
+        parts = []
+        if self.held:
+            parts.append("fixed: " + ", ".join(f"{short_name(name)} = {text_of(to)}" for name, to in self.held.items()))
+        states = self.columns.get("exit_state", [])
+        parts += [f"× {n} of {len(states)} runs ended by {how}" for how, n in how_runs_ended(states).items()]
+        lost = {point["point"] for point in self.planned}.difference(self.columns.get("point", []))
+        if lost:
+            parts.append(f"no finished run at {len(lost)} of {plural(len(self.planned), 'point')}")
+        return "; ".join(parts)
+
+    def cut_short(self, x: str, by: str | None = None) -> set[tuple[Any, Any]]:
+        """Values of `by` and `x` at which runs were cut short."""
+        states = self.columns.get("exit_state", [])
+        ways = how_runs_ended(states)
+        at = zip(self._column_of(by), self.columns[x], states, strict=False)
+        return {(group, value) for group, value, state in at if state in ways}
 
     def refuse_mixing(self, metric: str, x: str, by: str | None) -> None:
         """Raise ConfigError if a column is unknown, or a factor not named has several values: a mean would mix them."""
@@ -124,20 +153,47 @@ class Rows:
                 raise ConfigError("sweep", name, message, [text_of(value) for value in values])
 
     def follows(self, name: str, x: str, by: str | None = None) -> bool:
-        """Whether a factor has one value at each value of x and by, such as one that is zipped with x."""
-        places = zip(self.columns[x], self.columns[by or x], strict=True)
-        pairs = set(zip(map(str, places), map(str, self.columns[name]), strict=True))
+        """Whether a factor has one value at each value of x and by, such as one that is zipped with x.
+
+        Points without x, as of another group of the sweep, are not drawn and do not count.
+        """
+        columns = zip(self.columns[x], self.columns[by or x], self.columns[name], strict=True)
+        pairs = {(str(place), str(value)) for *place, value in columns if place[0] is not None}
         return len(pairs) == len({place for place, _ in pairs})
 
     def values(self, factor: str | None) -> list[Any]:
-        """Distinct values of a factor in the order of the design; one None if there is no factor."""
-        return [None] if factor is None else _distinct(self.column(factor, "factor"))
+        """Distinct values of a factor in the order of the design, also those of which no run has finished.
+
+        One None if there is no factor.
+        """
+        if factor is None:
+            return [None]
+        return _distinct(
+            [*(point[factor] for point in self.planned if factor in point), *self.column(factor, "factor")]
+        )
+
+    def groups(self, by: str | None, x: str) -> list[Any]:
+        """Values of `by` that come with some `x`; None last, if there are points with x that do not have it."""
+        if by is None:
+            return [None]
+        points = [*self.planned, *({x: a, by: b} for a, b in zip(self.column(x), self.column(by, "by"), strict=True))]
+        there = {point[by] for point in points if point.get(x) is not None}
+        return [value for value in [*self.values(by), None] if value in there]
+
+    def lost(self, x: str, by: str | None = None) -> set[tuple[Any, Any]]:
+        """Values of `by` and `x` that were asked for and of which no run has finished."""
+        there = set(zip(self._column_of(by), self.columns[x], strict=True))
+        return {(point[by] if by else None, point[x]) for point in self.planned if point.get(x) is not None} - there
+
+    def _column_of(self, by: str | None) -> list[Any]:
+        """Values of a factor, a row each; None everywhere if there is no factor."""
+        return [None] * len(self.columns["replica"]) if by is None else self.columns[by]
 
     def intervals(self, metric: str, x: str, by: str | None = None) -> dict[Any, list[tuple[Any, Interval]]]:
         """Mean and interval over replicas, by the value of `by` and then of `x`; no number, no point."""
         numbers, at = self.column(metric), self.column(x, "x")
         lines: dict[Any, list[tuple[Any, Interval]]] = {}
-        for group in self.values(by):
+        for group in self.groups(by, x):
             inside = [i for i in range(len(numbers)) if by is None or self.columns[by][i] == group]
             line = []
             for value in self.values(x):
@@ -150,9 +206,9 @@ class Rows:
     def points(self, metric: str, x: str, by: str | None = None) -> dict[Any, list[tuple[Any, Interval]]]:
         """Mean and interval over replicas of every point on its own, by the value of `by`."""
         lines: dict[Any, list[tuple[Any, Interval]]] = {}
-        for group in self.values(by):
-            chosen = self if by is None else self.where({by: group})
-            each = (chosen.where({"point": point}) for point in chosen.values("point"))
+        for group in self.groups(by, x):
+            inside = self if by is None else self._only(by, group)
+            each = (inside._only("point", point) for point in dict.fromkeys(inside.columns["point"]))
             lines[group] = [pair for rows in each for pair in rows.intervals(metric, x)[None]]
         return lines
 

@@ -11,14 +11,13 @@ from numa_sim.results.report.drawn import figures, pictures_of_run
 from numa_sim.results.report.page import Code, Notes, Page, Paragraph, Section, Table
 from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request, confidence_of, time_rests_on
 from numa_sim.results.summary_tables import headline, summary_tables
+from numa_sim.results.sweep_remarks import ENDED
 from numa_sim.results.text_tables import TextTable, text_table
 
 if TYPE_CHECKING:
     from numa_sim.results.run import Run
 
 __all__ = ["page_of_run"]
-
-_ENDED: Final = {"ok": "all tasks finished", "oom": "a task was killed for lack of memory", "until": "time limit"}
 
 
 def page_of_run(run: Run, environment: dict[str, Any]) -> Page:
@@ -63,7 +62,7 @@ def _what(run: Run) -> TextTable:
         "kernel": config["kernel"]["profile"],
         "seed": str(run.manifest["seed"]),
         "simulated time": readable_ns(summary["run"]["end_ns"]),
-        "how it ended": _ENDED.get(summary["run"]["exit_state"], summary["run"]["exit_state"]),
+        "how it ended": ENDED.get(summary["run"]["exit_state"], summary["run"]["exit_state"]),
         "accesses": readable_count(summary["totals"]["accesses"]),
         "model version": str(run.manifest["model_version"]),
         "event hash": summary["run"]["event_hash"],

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from numa_sim.results.manifest import ENVIRONMENT
-from numa_sim.results.readable import readable_interval
+from numa_sim.results.readable import plural, readable_interval
 from numa_sim.results.report.comparisons import comparisons
 from numa_sim.results.report.drawn import Drawn, figures
 from numa_sim.results.report.page import Block, Code, Notes, Page, Paragraph, Section, Table
 from numa_sim.results.report.trust import WHAT_IS_WHAT, by_request
 from numa_sim.results.sweep_factors import sampled_factors, text_of, zipped_with
+from numa_sim.results.sweep_remarks import ALL_EQUAL, CUT_SHORT, any_all_equal, cut_short, has_cut_short
 from numa_sim.results.text_tables import TextTable, text_table
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def page_of_sweep(sweep: Sweep, metrics: Sequence[str] = ()) -> Page:
         Section("Means", [_means(sweep, chosen)]),
         Section("Comparisons", comparisons(sweep, chosen, _crossed(sweep))),
         Section("How far to trust it", [
-            Notes((*_confidence(sweep, chosen), *sweep.precision_notes)),
+            Notes((*cut_short(sweep), *sweep.precision_notes), grave=True),
+            Notes(tuple(_confidence(sweep, chosen))),
             Notes((*_requests(sweep), *WHAT_IS_WHAT)),
         ]),
         Section("How to get it again", _again(sweep)),
@@ -126,11 +128,11 @@ def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
     if not several or not sweep.design.finished():
         return []
     if sampled := [name for name in several if name in sampled_factors(sweep.design)]:
-        return [_scatter(sweep, metrics[0], name) for name in sampled]
+        return [_scatter(sweep, metric, name) for metric in metrics for name in sampled]
     panels = next((name for name in several[2:3] if len(sweep.factors[name]) <= _MOST_PANELS), None)
     rest = {name: sweep.factors[name][0] for name in several[2:] if name != panels}
     told = "".join(f", only at {name} = {text_of(value)}" for name, value in rest.items())
-    about = f"Mean over replicas and 95 % interval of {{metric}}{f', a panel per {panels}' if panels else ''}{told}."
+    about = f"{_what(sweep)} {{metric}}{f', a panel per {panels}' if panels else ''}{told}."
 
     def draw(metric: str) -> Axes | Figure:
         if panels:
@@ -146,10 +148,19 @@ def _pictures(sweep: Sweep, metrics: Sequence[str]) -> list[Drawn]:
     return drawn
 
 
+def _what(sweep: Sweep) -> str:
+    """What the points of pictures are."""
+    replicas = {planned.replica for planned in sweep.design.finished()}
+    return "Mean over replicas and 95 % interval of" if len(replicas) > 1 else "One run of each point:"
+
+
 def _scatter(sweep: Sweep, metric: str, factor: str) -> Drawn:
     from numa_sim.results.pictures import ALL
 
-    about = f"{metric} over {factor}, which is one of several that differ from point to point."
+    several = (
+        "" if len(sampled_factors(sweep.design)) == 1 else ", which is one of several that differ from point to point"
+    )
+    about = f"{_what(sweep)} {metric} over {factor}{several}."
     return f"facets-{metric}-{factor}", about, lambda: ALL["facets"].plot(sweep, metric=metric, x=factor)
 
 
@@ -157,16 +168,23 @@ def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
     names = list(sweep.design.factors)
     columns = [sweep.intervals(metric) for metric in metrics]
     table = text_table("Means over replicas", *names, "n", *metrics, left=max(len(names), 1))
-    for cells in list(zip(*columns, strict=True))[:_MOST_ROWS]:
+    marks = has_cut_short(sweep, names)
+    for cells, mark in list(zip(zip(*columns, strict=True), marks, strict=True))[:_MOST_ROWS]:
         factors = [text_of(value) for value in cells[0][0]]
         said = [
             readable_interval(interval, sweep.unit(metric)) if interval.n else "-"
             for metric, (_, interval) in zip(metrics, cells, strict=True)
         ]
-        table.add_row(*factors, str(cells[0][1].n), *said)
+        table.add_row(*factors, f"{cells[0][1].n}{CUT_SHORT if mark else ''}", *said)
     left = len(columns[0]) - len(table.rows)
-    remark = "Mean ± half width of the 95 % interval (Student's t over replicas); one replica has none."
-    return Table(table, remark + (f" {left} points more are in results.parquet." if left > 0 else ""))
+    remarks = ["Mean ± half width of the 95 % interval (Student's t over replicas); one replica has none."]
+    if any_all_equal(interval for column in columns for _, interval in column):
+        remarks.append(ALL_EQUAL)
+    if any(marks):
+        remarks.append(f"{CUT_SHORT} Runs were cut short: see how far to trust it.")
+    if left > 0:
+        remarks.append(f"{plural(left, 'point')} more are in results.parquet.")
+    return Table(table, " ".join(remarks))
 
 
 def _confidence(sweep: Sweep, metrics: Sequence[str]) -> list[str]:

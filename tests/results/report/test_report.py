@@ -270,6 +270,27 @@ def test_a_third_factor_has_panels_and_what_else_is_fixed_is_said(tmp_path):
     assert b"fixed: locks = true" in figure.svg.replace(b"<!-- ", b"")
 
 
+def test_runs_cut_short_are_a_grave_note_and_marked_in_the_means(tmp_path, quick):
+    cases = [{"label": "swap"}, {"label": "none", "machine": {"swap": []}}]
+    folder = made(tmp_path / "sweep", config(replicas=1, cases=cases))
+    file = write_report(folder, tmp_path / "report.html", ("end_ns",))
+    page = Page(file)
+    assert page.cells[page.cells.index("none") + 1] == "1*"
+    assert "* Runs were cut short: see how far to trust it." in page.text
+    grave = file.read_text().split('<ul class="notes grave">')[1].split("</ul>")[0]
+    assert "1 of 2 runs ended by oom (a task was killed for lack of memory), at machine = none." in grave
+
+
+def test_a_sample_beside_cases_has_a_picture_for_each_metric_and_one_replica_no_interval(tmp_path, quick):
+    sample = {"method": "sobol", "points": 2, "ranges": {WRITES: {"from": 0.1, "to": 0.9}}}
+    cases = [{"label": name, "kernel": {"reclaim": name}} for name in ("lru", "clock")]
+    folder = made(tmp_path / "sweep", config(replicas=1, sample=sample, cases=cases))
+    page = Page(write_report(folder, tmp_path / "report.html", ("end_ns", "pgmajfault")))
+    assert {f"facets-{metric}-{WRITES}" for metric in ("end_ns", "pgmajfault")} <= set(page.ids)
+    assert f"One run of each point: pgmajfault over {WRITES}." in page.text
+    assert "95 % interval of" not in page.text.partition("Means over replicas")[0]
+
+
 def exit_code(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
