@@ -6,14 +6,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from kernel.file_machine import TASK, FileMachine
+from kernel.file_machine import TASK, FileMachine, file_run, filemap_sync, fsync_begin
 
 from numa_sim.compiled import entry
 from numa_sim.kernel import filemap, numa
 from numa_sim.kernel.debug_problems import NOT_ON_LRU, PAGE_HASH, PAGE_LIST, PROBLEMS
 from numa_sim.kernel.debug_vm import check_frames
 from numa_sim.kernel.filemap import page_hash_chains
+from numa_sim.kernel.mmap import do_mmap
 from numa_sim.kernel.swap import lru_cache_del
+from numa_sim.state.answers import FILE_DONE, FILE_WAIT
 from numa_sim.state.constants import (
     CLEAN_PAGES,
     DIRTY_PAGES,
@@ -21,6 +23,9 @@ from numa_sim.state.constants import (
     LOCKED_PAGES,
     NIL,
     NR_PAGE_LISTS,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
     PG_active,
     PG_dirty,
     PG_error,
@@ -128,6 +133,37 @@ class PageCache(RuleBasedStateMachine):
 
 PageCache.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestPageCache = PageCache.TestCase
+
+
+@pytest.mark.row("S2-54")
+def test_a_page_of_a_file_is_on_the_list_of_the_dirty_the_locked_or_the_clean() -> None:
+    """Stored to, being written, written: fsync moves every page through the three, and waits for the locked ones."""
+    m = FileMachine()
+    file = m.file(3, 100)
+    start = do_mmap(m.k, TASK, 3, NIL, VM_READ | VM_WRITE | VM_SHARED, file)
+    space = m.k.mappings[m.mapping(file)]
+
+    def lists() -> list[int]:
+        found = [0] * NR_PAGE_LISTS
+        for list_ in (CLEAN_PAGES, DIRTY_PAGES, LOCKED_PAGES):
+            pfn = int(space.pages_head[list_])
+            while pfn != NIL:
+                found[list_] += 1
+                pfn = int(m.k.pages[pfn].list_next)
+        assert sum(found) == space.nrpages
+        return found
+
+    for page in range(3):
+        m.fault(start + page, 1)
+    assert filemap_sync(m.k, int(m.k.tasks[TASK].mm), start, start + 3) == 3
+    seen = {"stored to": lists()}
+    fsync_begin(m.k, TASK, file)
+    assert file_run(m.k, TASK) == FILE_WAIT
+    seen["being written"] = lists()
+    m.finish_io()
+    assert m.run() == FILE_DONE
+    seen["written"] = lists()
+    assert seen == {"stored to": [0, 3, 0], "being written": [0, 0, 3], "written": [3, 0, 0]}
 
 
 @pytest.mark.row("S2-49")

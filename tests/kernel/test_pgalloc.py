@@ -207,6 +207,25 @@ def test_more_than_fifty_spare_tables_are_trimmed_to_twenty_five() -> None:
     assert entry(check_frames)(k) == (0, 0)
 
 
+def test_a_configuration_chooses_whether_cpus_keep_spare_tables() -> None:
+    def program(task: Any) -> Any:
+        for _ in range(5):
+            heap = yield task.mmap("4KiB", at=0x4000_0000)
+            yield task.touch(heap, write=1.0)
+            yield task.munmap(heap)
+
+    seen = {}
+    for on in (True, False):
+        nodes, kernel = [{"memory": "4MiB", "cpus": "0"}], {"switches": {"table_cache": on}}
+        made = Machine.of(nodes=nodes, distances=[[10]], kernel=kernel)
+        made.add(program)
+        made.run_to_end()
+        seen[on] = [counter(made.kernel, name) for name in ("pgt_cache_kept", "pgt_cache_hit", "table_pages")]
+    assert seen[False][:2] == [0, 0]
+    assert min(seen[True][:2]) >= 4, "one table goes to and fro"
+    assert seen[True][2] <= seen[False][2] - 4
+
+
 @pytest.mark.row("S3-107")
 def test_2_4_0_frees_tables_at_once() -> None:
     k = machine(profile="linux-2.4.0").kernel

@@ -7,7 +7,7 @@ from golden_traces import Command, replay
 from kernel.reclaim_replay import Replay
 
 
-@pytest.mark.row("S3-122", "S3-123")
+@pytest.mark.row("S3-076", "S3-122", "S3-123")
 @pytest.mark.parametrize("subject", ["reclaim-lists", "swap-out"])
 def test_every_recorded_command_gives_the_recorded_result_log_and_state(subject: str) -> None:
     def start(init: Command) -> Callable[[Command], None]:

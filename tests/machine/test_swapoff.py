@@ -6,6 +6,7 @@ from errno import EBUSY, EINVAL, ENOMEM, EPERM
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from machine.small import MIB_PAGES, PAGE, ZRAM, counters, finish, parts, small
 from machine.test_invariants import Shadow, contents
@@ -183,6 +184,25 @@ def test_a_file_is_swap_as_well_as_a_partition_but_not_with_holes() -> None:
 # Bringing pages back -------------------------------------------------------------------------------------------------
 
 
+def slots_taken_while_off(machine: Machine) -> list[int]:
+    """While area 0 gives no slots: how many of its slots are taken nevertheless, and how many of area 1 are."""
+    k, enter = machine.kernel, machine.enter_kernel
+    taken, before = [0, 0], [np.zeros(0, bool)]
+
+    def watch(task: int, cpu: int) -> None:
+        used, off = k.swap_map != 0, k.swap_info[0].flags not in (0, SWP_WRITEOK)
+        if off and before[0].size:
+            new = np.flatnonzero(used & ~before[0])
+            for area in (0, 1):
+                start = int(k.swap_info[area].map_start)
+                taken[area] += int(((new >= start) & (new < start + int(k.swap_info[area].max))).sum())
+        before[0] = used if off else before[0][:0]
+        enter(task, cpu)
+
+    machine.enter_kernel = watch  # type: ignore[method-assign]
+    return taken
+
+
 @pytest.mark.row("S3-138", "S3-139", "S2-09")
 @pytest.mark.parametrize("profile", ["linux-2.4.0", "linux-2.4.37"])
 @pytest.mark.parametrize("area", [A, {**ZRAM, "size": "2MiB", "name": "a"}])
@@ -190,6 +210,7 @@ def test_swapoff_under_load_brings_every_page_back(area: dict[str, Any], profile
     kernel = {"profile": profile}
     machine = small(swap=(area, B), kernel=kernel, run={"check": "full", "record_events": 1 << 18})
     same: list[bool] = []
+    taken = slots_taken_while_off(machine)
 
     def compare(shadow: Shadow) -> None:
         same.append(contents(machine, 2).items() >= shadow.tags.items())
@@ -200,6 +221,7 @@ def test_swapoff_under_load_brings_every_page_back(area: dict[str, Any], profile
     assert finish(machine).exit_state == "ok"
     assert answers == [None]
     assert same == [True, True]
+    assert taken[0] == 0 < taken[1], "no new slot comes from an area being removed"
     assert machine.kernel.swap_info[0].flags == 0
     assert machine.vm.total_swap_pages == 2047
     assert counters(machine)["swapoff_pages"] > 200

@@ -20,6 +20,9 @@ from numa_sim.state.constants import (
     PTE_DIRTY,
     PTE_PRESENT,
     PTE_RW,
+    VM_READ,
+    VM_SHARED,
+    VM_WRITE,
     PG_locked,
     PG_reserved,
 )
@@ -159,7 +162,7 @@ def test_a_request_for_dma_takes_no_other_pages(class_zone: int, taken_from: set
     assert len(gone) == 64
 
 
-@pytest.mark.row("S3-123")
+@pytest.mark.row("S3-076", "S3-123")
 def test_a_page_used_lately_gets_a_second_chance() -> None:
     m, start = with_pages(64)
     for page in range(0, 64, 2):
@@ -171,6 +174,44 @@ def test_a_page_used_lately_gets_a_second_chance() -> None:
     set_flags(m, start + 3, add=PTE_ACCESSED)
     look_at_page_tables(m.k, int(m.k.zonelists[0, 2, 0]))
     assert not m.pte(start + 5) & PTE_PRESENT
+
+
+def evict(m: FileMachine, start: int, pages: int = 1) -> None:
+    """Nobody has used the pages lately: they are unmapped, written if need be, and freed."""
+    for vpn in range(start, start + pages):
+        set_flags(m, vpn, clear=PTE_ACCESSED)
+    assert visit(m) == [True] * pages
+    m.k.vm[0].vm_cache_scan_ratio = 1
+    for _ in range(2):
+        m.take(1)
+        m.finish_io()
+
+
+@pytest.mark.row("S3-077")
+def test_a_dirty_page_is_written_when_it_goes_and_a_clean_one_dropped() -> None:
+    m, vpn = with_pages(1)
+    m.k.tags[m.pte(vpn) >> PAGE_SHIFT] = 4711
+    written = []
+    for write in (0, 1, 0):
+        evict(m, vpn)
+        assert not m.k.swap_cache.any()
+        written.append(m.counter("pswpout"))
+        m.fault(vpn, write)
+        assert bool(m.pte(vpn) & PTE_DIRTY) is (write == 1)
+        assert m.mapped_tag(vpn) == 4711
+    assert written == [1, 1, 2], "read back and only read, it went without a write"
+
+
+@pytest.mark.row("S3-077")
+def test_of_a_mapped_file_only_the_dirty_pages_are_written_when_they_go() -> None:
+    m = FileMachine()
+    file = m.file(4, 100)
+    start = do_mmap(m.k, TASK, 4, NIL, VM_READ | VM_WRITE | VM_SHARED, file)
+    for page in range(4):
+        m.fault(start + page, page % 2)
+    evict(m, start, 4)
+    assert m.counter("file_writepages") == 2
+    assert m.cached(file) == {}
 
 
 @pytest.mark.row("S3-124")

@@ -207,7 +207,7 @@ def test_locked_areas_are_passed_by() -> None:
     assert machine.count("swap_out_ptes") == 0
 
 
-@pytest.mark.row("S3-123")
+@pytest.mark.row("S3-076", "S3-123")
 def test_a_page_used_since_the_last_look_is_made_old_and_goes_the_next_time() -> None:
     machine = filled(3)
     machine.touch(0, 0)
