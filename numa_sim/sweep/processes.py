@@ -29,6 +29,8 @@ _SPAWN: Final = multiprocessing.get_context("spawn")  # a forked child may hang 
 _NEVER: Final = float("inf")
 _FALSE_STARTS: Final = 3
 """Workers in a row that may end before they are ready."""
+_STARTED_BY_A_STARTING_ONE: Final = 1
+"""How a worker ends that was asked for workers before it was one."""
 
 
 class WorkerDied(SimulationError):  # noqa: N818 - reads as what it reports
@@ -55,6 +57,16 @@ class SerialExecutor(Executor):
         return future
 
 
+def _leave_if_starting() -> None:
+    """End this process at once if it is itself a worker that only just starts, by importing the caller's script.
+
+    A script that begins a sweep without ``if __name__ == "__main__":`` begins it again in each worker.  Who started us
+    tells the user so, once; the page of text by which multiprocessing refuses it would come from every worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(_STARTED_BY_A_STARTING_ONE)
+
+
 @dataclass(eq=False)
 class _Worker:
     """A process, the way to it, and what it is doing."""
@@ -78,6 +90,7 @@ class ProcessExecutor(Executor):
     """
 
     def __init__(self, workers: int, patience_s: float | None = None) -> None:
+        _leave_if_starting()
         self._patience_s = patience_s
         self._queue: deque[tuple[Future[Any], bytes]] = deque()
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import threading
@@ -143,6 +144,14 @@ def test_workers_that_cannot_start_are_said_with_what_to_do(tmp_path: Path, monk
     monkeypatch.setattr("numa_sim.sweep.processes._work", _dies_at_once)
     with pytest.raises(SimulationError, match=r"workers cannot start: .* code 9; in a script, .*__main__"):
         run_sweep(tiny.config(), tmp_path / "sweep", jobs=1)
+
+
+def test_a_script_without_a_guard_is_told_once_not_by_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that imports such a script is asked for workers itself: it leaves at once, without a traceback."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match="1"):
+        ProcessExecutor(1)
 
 
 def _dies_at_once(_pipe: object) -> None:
