@@ -22,8 +22,8 @@ from numa_sim.compiled import part, rule
 from numa_sim.kernel.buffer import write_buffer
 from numa_sim.kernel.filemap import clear_page_dirty, move_to_page_list, node_of, try_lock_page, unlock_page
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
+from numa_sim.kernel.pageout import writepage
 from numa_sim.kernel.v2_4_0.pressure import free_shortage, inactive_target, nr_free_pages, nr_inactive_clean_pages
-from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.answers import FLUSH_AGAIN, FLUSH_SLEEP
 from numa_sim.state.constants import (
     BUF_DIRTY,

@@ -25,13 +25,13 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.inode import get_block
+from numa_sim.kernel.pageout import free_cached_page, launder_page
 from numa_sim.kernel.pgtable import get_pte, leaf_row
 from numa_sim.kernel.shmem_swap import shmem_writepage
 from numa_sim.kernel.swap_out import unmap_page
 from numa_sim.kernel.swap_state import find_swap_cache, read_swap_cache_async
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.kernel.vmscan import free_cached_page, launder_page
 from numa_sim.state.constants import (
     BUFFERS_BUSY,
     BUFFERS_DIRTY,

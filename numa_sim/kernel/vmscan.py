@@ -18,22 +18,18 @@ from __future__ import annotations
 from typing import Final
 
 from numa_sim.compiled import part, rule
-from numa_sim.kernel.buffer import block_write_full_page, must_wait_on_buffer, try_to_release_page
+from numa_sim.kernel.buffer import must_wait_on_buffer, try_to_release_page
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.dcache import shrink_vfs
 from numa_sim.kernel.filemap import (
-    clear_page_dirty,
-    in_swap_cache,
     page_cache_release,
-    remove_inode_page,
     try_lock_page,
     unlock_page,
-    users,
 )
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for, spin_lock, spin_unlock
 from numa_sim.kernel.oom_kill import OOM_NOBODY, out_of_memory
-from numa_sim.kernel.shmem_swap import shmem_writepage
+from numa_sim.kernel.pageout import free_cached_page, launder_page
 from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.swap import (
     add_page_to_inactive_list,
@@ -41,8 +37,6 @@ from numa_sim.kernel.swap import (
     lru_cache_del,
 )
 from numa_sim.kernel.swap_out import memclass, swap_out
-from numa_sim.kernel.swap_state import leave_swap_cache, swap_writepage
-from numa_sim.kernel.swapfile import swap_free
 from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     BUFFERS_NONE,
@@ -58,18 +52,12 @@ from numa_sim.state.constants import (
     PF_NOIO,
     SWAP_CLUSTER_MAX,
     WMARK_HIGH,
-    WRITEPAGE_FILE,
-    WRITEPAGE_NONE,
-    WRITEPAGE_REFUSE,
-    WRITEPAGE_SHMEM,
-    WRITEPAGE_SWAP,
-    WRITEPAGE_SYNC,
     PG_dirty,
     PG_launder,
     PG_referenced,
 )
 from numa_sim.state.counters import PGDEACTIVATE, PGREFILL, PGSCAN_DIRECT, PGSCAN_KSWAPD, PGSTEAL_DIRECT, PGSTEAL_KSWAPD
-from numa_sim.state.event_codes import EV_LEAVE_PAGE_CACHE, EV_WAIT_ON_PAGE, EV_WRITEPAGE, EV_YIELD
+from numa_sim.state.event_codes import EV_WAIT_ON_PAGE, EV_YIELD
 from numa_sim.state.events import count, log_event
 from numa_sim.state.kernel import Kernel
 from numa_sim.state.lists import active_add, active_del, inactive_add, inactive_del
@@ -141,24 +129,6 @@ def refill_inactive(k: Kernel, nr_pages: int, class_zone: int) -> None:
     spin_unlock(k, PAGEMAP_LRU_LOCK, outer)
 
 
-@rule
-def writepage(k: Kernel, pfn: int) -> None:
-    """Call the writepage method of a locked page's mapping."""
-    log_event(k, EV_WRITEPAGE, pfn, 0)
-    method = k.mappings[k.pages[pfn].mapping].writepage
-    if method == WRITEPAGE_SWAP:
-        swap_writepage(k, pfn)
-    elif method == WRITEPAGE_FILE:
-        block_write_full_page(k, pfn)
-    elif method == WRITEPAGE_SHMEM:
-        shmem_writepage(k, pfn)
-    elif method == WRITEPAGE_REFUSE:
-        k.pages[pfn].flags |= PG_dirty
-        unlock_page(k, pfn)
-    elif method == WRITEPAGE_SYNC:
-        unlock_page(k, pfn)
-
-
 @part
 def _stolen(k: Kernel, t: int, node: int) -> int:
     """One page fewer is wanted; whether the scan goes on."""
@@ -186,35 +156,6 @@ def _page_mapped(k: Kernel, t: int) -> int:
     task.reclaim_max_mapped = task.reclaim_nr * k.vm[0].vm_mapped_ratio
     refill_inactive(k, task.reclaim_nr, task.reclaim_zone)
     return _GO_ON
-
-
-@part
-def launder_page(k: Kernel, t: int, pfn: int) -> bool:
-    """Start writing a locked, dirty page nobody else uses, if its mapping can and the caller may; whether it did."""
-    page = k.pages[pfn]
-    if page.flags & PG_dirty == 0 or users(k, pfn) != 1 or page.mapping == MAPPING_NONE:
-        return False
-    if k.tasks[t].reclaim_gfp & GFP_FS_BIT == 0 or k.mappings[page.mapping].writepage == WRITEPAGE_NONE:
-        return False
-    clear_page_dirty(k, pfn)
-    page.flags |= PG_launder
-    page.count += 1
-    writepage(k, pfn)
-    page_cache_release(k, pfn)
-    return True
-
-
-@part
-def free_cached_page(k: Kernel, pfn: int) -> None:
-    """Take a clean, locked page nobody uses out of its mapping and off the lists, and free it."""
-    if in_swap_cache(k, pfn):
-        swap_free(k, leave_swap_cache(k, pfn))
-    else:
-        log_event(k, EV_LEAVE_PAGE_CACHE, pfn, 0)
-        remove_inode_page(k, pfn)
-    lru_cache_del(k, pfn)
-    unlock_page(k, pfn)
-    page_cache_release(k, pfn)
 
 
 @part

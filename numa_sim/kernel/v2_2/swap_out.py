@@ -20,6 +20,7 @@ from numa_sim.kernel.buddy import is_reserved
 from numa_sim.kernel.costs import charge
 from numa_sim.kernel.filemap import clear_page_dirty, in_page_cache, in_swap_cache, node_of, page_cache_release
 from numa_sim.kernel.hiwater import update_hiwater_rss
+from numa_sim.kernel.pageout import writepage
 from numa_sim.kernel.pgtable import leaf_row, set_pte
 from numa_sim.kernel.rmap import page_remove_rmap
 from numa_sim.kernel.swapfile import get_swap_page, swap_duplicate
@@ -28,7 +29,6 @@ from numa_sim.kernel.tlb import flush_tlb_page
 from numa_sim.kernel.v2_2.buddy import can_dma
 from numa_sim.kernel.v2_2.page_io import rw_swap_page
 from numa_sim.kernel.vma_index.areas import find_vma
-from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
     GFP_DMA_BIT,
     GFP_IO_BIT,

@@ -34,11 +34,11 @@ from numa_sim.kernel.filemap import (
     users,
 )
 from numa_sim.kernel.ll_rw_blk import io_ring_is_full
+from numa_sim.kernel.pageout import free_cached_page, writepage
 from numa_sim.kernel.slab.reap import kmem_cache_reap
 from numa_sim.kernel.swapfile import slot_index
 from numa_sim.kernel.v2_2.buddy import can_dma
 from numa_sim.kernel.v2_2.swap_out import swap_out
-from numa_sim.kernel.vmscan import free_cached_page, writepage
 from numa_sim.state.answers import RECLAIM_DONE, RECLAIM_FAILED, RECLAIM_WAIT, RECLAIM_YIELD
 from numa_sim.state.constants import (
     BUF_CLEAN,

@@ -12,6 +12,7 @@ from typing import Final
 from numa_sim.compiled import part
 from numa_sim.kernel.filemap import clear_page_dirty, node_of, page_cache_release, try_lock_page, unlock_page
 from numa_sim.kernel.locks import PAGEMAP_LRU_LOCK, spin_for
+from numa_sim.kernel.pageout import writepage
 from numa_sim.kernel.v2_4_0.buffer import (
     CLEAN_BUFFERS,
     WAIT_FOR_BUFFERS,
@@ -31,7 +32,6 @@ from numa_sim.kernel.v2_4_0.swap import (
     move_to_inactive_dirty,
     page_ramdisk,
 )
-from numa_sim.kernel.vmscan import writepage
 from numa_sim.state.constants import (
     BUFFERS_NONE,
     GFP_IO_BIT,
