@@ -26,6 +26,7 @@ from numa_sim.config.quantities import PositiveTime, Section, refuse, size
 
 MAX_RUNS = 100_000
 """Most runs one sweep may ask for."""
+HOUR_NS = 3_600_000_000_000
 HONEST_MIN = 10
 """Replicas from which on stopping at the first precise mean leaves the coverage of its interval above 93 %."""
 _VALUES = 'a table of lists, like { "machine.memory_per_node" = ["1GiB", "2GiB"] }'
@@ -321,11 +322,20 @@ class Replicas(Section):
         return float(self.within.removesuffix("%")) / 100
 
 
+def _none_said(value: object) -> object:
+    """What TOML has no word for."""
+    return None if value == "none" else value
+
+
 class RunLimits(Section):
     """Table ``[sweep.limits]``: what one run may take before it is stopped."""
 
-    wall: PositiveTime | None = Field(None, description="host time")
-    memory: MemoryLimit | None = Field(None, description="host memory of its process")
+    wall: Annotated[PositiveTime | None, BeforeValidator(_none_said)] = Field(
+        HOUR_NS, description='host time; "none": no limit'
+    )
+    memory: Annotated[MemoryLimit | None, BeforeValidator(_none_said)] = Field(
+        None, description='host memory of its process; "none", as by default: what the host has'
+    )
 
 
 class Sweep(Design):

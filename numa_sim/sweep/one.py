@@ -161,7 +161,7 @@ def log_tail(log: Path) -> str:
 def why_it_was_ended(log: str) -> str:
     """What a log says of the limit that ended its process; empty if nothing."""
     if _TIMEOUT in log:
-        return "it took longer than sweep.limits.wall: "
+        return "it took longer than sweep.limits.wall (if it needs that long, raise it and give --retry): "
     if _TOO_MUCH in log:
         return "it took more than sweep.limits.memory: "
     return ""

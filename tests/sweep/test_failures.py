@@ -13,9 +13,10 @@ import pytest
 from sweep import faulty, tiny
 
 from numa_sim.cli.app import main
+from numa_sim.config.model import Config
 from numa_sim.results.durable import FileLayer
 from numa_sim.results.sweep import open_sweep
-from numa_sim.sweep import run_sweep, sweep_status
+from numa_sim.sweep import SerialExecutor, run_sweep, sweep_status
 from numa_sim.sweep.design import make_plan
 
 DESIGN = {
@@ -179,3 +180,20 @@ def test_ctrl_c_ends_with_130_leaves_whole_results_and_says_how_to_go_on(
     status = sweep_status(tmp_path / "sweep")
     assert (status.done, status.under_way) == (5, 0)
     tiny.result_set(tmp_path / "sweep")
+
+
+def test_a_run_that_hangs_is_ended_after_an_hour_unless_told_otherwise(tmp_path: Path) -> None:
+    """R14: also by who asked for no limit."""
+    jobs = []
+
+    class Listening(SerialExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            jobs.append(args[0])
+            return super().submit(fn, *args, **kwargs)
+
+    run_sweep(tiny.config(), tmp_path / "sweep", Listening())
+    assert (jobs[0].wall_ns, jobs[0].memory_bytes) == (3600 * 10**9, None)
+    switched_off = tiny.config(limits={"wall": "none", "memory": "none"})
+    assert switched_off.sweep is not None
+    assert (switched_off.sweep.limits.wall, switched_off.sweep.limits.memory) == (None, None)
+    assert Config.model_validate(switched_off.resolved()).resolved() == switched_off.resolved()
