@@ -163,7 +163,7 @@ def draw_lines(
             axes.update_datalim([(place, 0.0) for place in scale.at.values()])
             bars[0].sticky_edges.y.append(0.0)
     if scale.categories:
-        axes.set_xticks(list(scale.at.values()), [text_of(value) for value in scale.at])
+        style.category_ticks(axes, scale.at.values(), [text_of(value) for value in scale.at])
         axes.margins(x=0.12)
     elif joined:
         if scale.spread:

@@ -8,7 +8,7 @@ lightness too, so that a grey print can be read.  Text is 7 points or larger at 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "axes_of",
     "caption",
+    "category_ticks",
     "colour_scale",
     "empty",
     "finish",
@@ -116,6 +117,16 @@ def finish(axes: Axes, title: str, ylabel: str = "", *, grid: bool = True) -> Ax
     if grid:
         axes.grid(alpha=0.3, linewidth=0.5)
     return axes
+
+
+def category_ticks(axes: Axes, places: Iterable[float], names: Sequence[str]) -> None:
+    """Name places of the x axis; names that would touch each other are written aslant."""
+    axes.set_xticks(list(places), names)
+    room_pt = inches(axes)[0] * 72 / max(len(names), 1)
+    if max(map(len, names), default=0) * _LETTER * SMALL_PT > 0.9 * room_pt:
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
 
 
 def caption(axes: Axes, text: str) -> None:

@@ -232,9 +232,9 @@ class Rows:
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:
-    """Each value once, numbers ascending, others in their order."""
+    """Each value once, numbers ascending, others (truths, too) in their order."""
     once = [value for value in dict.fromkeys(values) if value is not None]
-    return sorted(once) if all(isinstance(value, int | float) for value in once) else once
+    return sorted(once) if all(type(value) in (int, float) for value in once) else once
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,26 @@ def test_categories_stand_in_the_order_of_the_design():
     assert [label.get_text() for label in axes.get_xticklabels()] == list(POLICIES)
 
 
+def test_long_names_of_categories_do_not_touch():
+    zones = {"lru": "[256, 256, 256]", "clock": "[128, 128, 128]"}
+    rows = [{**row, "memfrac": zones[row["kernel.reclaim"]]} for row in ROWS if row["machine.swap.0.device"] == "nvme"]
+    for size, slanted in ((4.6, False), (1.6, True)):
+        axes = facets.plot(
+            rows,
+            Figure(figsize=(size, 3), layout="constrained").add_subplot(),
+            metric="pgmajfault",
+            x="memfrac",
+            by="machine.memory_per_node",
+        )
+        axes.figure.draw_without_rendering()
+        assert [label.get_rotation() > 0 for label in axes.get_xticklabels()] == [slanted, slanted]
+
+
+def test_switches_stand_in_the_order_of_the_design():
+    assert Rows.of([{"replica": 0, "n": n} for n in (3, 1, 2)]).values("n") == [1, 2, 3]
+    assert Rows.of([{"replica": 0, "on": on} for on in (True, False)]).values("on") == [True, False]
+
+
 def test_a_factor_with_several_values_is_not_averaged_over():
     with pytest.raises(ConfigError, match=r"machine\.swap\.0\.device: has several values.*allowed: nvme, hdd"):
         facets.plot(ROWS, metric="pgmajfault")
