@@ -11,6 +11,7 @@ from errno import errorcode
 __all__ = [
     "BudgetError",
     "ConfigError",
+    "FontWarning",
     "InvariantViolation",
     "NumaSimError",
     "PolicyError",
@@ -125,6 +126,26 @@ class TraceFormatError(NumaSimError):
         self.file = str(file)
         self.where = where
         self.message = message
+
+
+class FontWarning(UserWarning):
+    """No font on this machine has some characters of a picture, which are drawn as boxes.
+
+    Parameters
+    ----------
+    characters : str
+        Each once.
+    """
+
+    def __init__(self, characters: str) -> None:
+        super().__init__(characters)
+        self.characters = characters
+
+    def __str__(self) -> str:
+        return (
+            f"no font for pictures has {' '.join(self.characters)}: drawn as boxes "
+            "(matplotlib finds them in a font like Noto Sans CJK, if it is installed)"
+        )
 
 
 class InvariantViolation(NumaSimError):  # noqa: N818  (reads as what it reports)

@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from numa_sim.cli.arguments import ConfigFile, Force, Overrides
+from numa_sim.cli.font_note import fonts_told_once
 from numa_sim.cli.output import refuse_existing
 from numa_sim.cli.sweep_commands import sweep_app
 from numa_sim.errors import BudgetError, NumaSimError
@@ -387,7 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; a user's mistake is one line on stderr, never a traceback."""
     sys.unraisablehook = _redeliver_interrupt
     try:
-        app(args=list(arguments) if arguments is not None else None, prog_name="numa-sim")
+        with fonts_told_once():
+            app(args=list(arguments) if arguments is not None else None, prog_name="numa-sim")
     except NumaSimError as problem:
         print(f"numa-sim: error: {problem}", file=sys.stderr)  # noqa: T201 - the one place errors are printed
         if isinstance(problem, BudgetError):

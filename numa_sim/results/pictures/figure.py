@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from numa_sim.errors import ConfigError, RunFolderError
 from numa_sim.results.durable import replace_file
+from numa_sim.results.pictures.fonts import drawn_with_fallbacks
 
 __all__ = ["FORMATS", "Picture", "ShownAxes", "contents", "save"]
 
@@ -76,7 +77,11 @@ def save(drawn: Axes | Figure, file: Path | str, *, dpi: int = _DPI) -> Path:
 def contents(drawn: Axes | Figure, form: str, dpi: int = _DPI) -> bytes:
     """Return a picture (or the figure of some axes) as a file's contents; `form` is one of `FORMATS`."""
     figure: Any = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
-    file = io.BytesIO()
-    with rc_context({"svg.hashsalt": "numa_sim"}):  # names of the file's parts, else random
-        figure.savefig(file, format=form, dpi=dpi, metadata=_METADATA[form])
-    return file.getvalue()
+
+    def draw() -> bytes:
+        file = io.BytesIO()
+        with rc_context({"svg.hashsalt": "numa_sim"}):  # names of the file's parts, else random
+            figure.savefig(file, format=form, dpi=dpi, metadata=_METADATA[form])
+        return file.getvalue()
+
+    return drawn_with_fallbacks(figure, draw)
