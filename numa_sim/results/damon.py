@@ -24,11 +24,14 @@ import numpy as np
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results.run import Run
+from numa_sim.units import format_ns
 
 __all__ = ["MAX_REGIONS", "damon_file", "damon_records"]
 
 MAX_REGIONS: Final = 1000
 """Regions of a snapshot, as DAMON's own default."""
+MAX_RECORDED: Final = 400_000
+"""Regions of all snapshots of a file of JSON: some 100 MB.  A compressed file may have ten times as many."""
 _GAPS: Final = 2
 
 
@@ -48,12 +51,19 @@ class _Grid(NamedTuple):
 
 
 def damon_file(run: Run, *, compress: bool = False, max_regions: int = MAX_REGIONS) -> bytes:
-    """A file of `damon_records`: JSON, or (`compress`) that compressed with zlib, as ``damo record`` writes it."""
-    text = (json.dumps(damon_records(run, max_regions=max_regions), indent=4) + "\n").encode()
+    """A file of `damon_records`: JSON, or (`compress`) that compressed with zlib, as ``damo record`` writes it.
+
+    Raises
+    ------
+    RunFolderError
+        As `damon_records`, and if the file would be larger than anybody wants.
+    """
+    most = 10 * MAX_RECORDED if compress else MAX_RECORDED
+    text = (json.dumps(damon_records(run, max_regions=max_regions, most=most), indent=4) + "\n").encode()
     return zlib.compress(text) if compress else text
 
 
-def damon_records(run: Run, *, max_regions: int = MAX_REGIONS) -> list[dict[str, Any]]:
+def damon_records(run: Run, *, max_regions: int = MAX_REGIONS, most: int | None = None) -> list[dict[str, Any]]:
     """DAMON's records of a run with an access map, of JSON types; numbers are texts, as damo writes them.
 
     Parameters
@@ -62,22 +72,30 @@ def damon_records(run: Run, *, max_regions: int = MAX_REGIONS) -> list[dict[str,
         Recorded with ``run.observe = ["access_map"]``.
     max_regions : int
         Regions a snapshot may have, 3 or more.
+    most : int, optional
+        Regions all snapshots may have together.
 
     Raises
     ------
     RunFolderError
-        If the run has no access map.
+        If the run has no access map, or its snapshots have more regions than `most`.
     """
     if max_regions < _GAPS + 1:
         raise RunFolderError(run.folder or "<memory>", f"{max_regions} regions are not enough: 3 or more")
     table = run.access_map
     asked = {name.decode(): int(value) for name, value in table.schema.metadata.items() if name != b"format_version"}
     columns = {name: table[name].to_numpy() for name in ("t_ns", "process", "start", "nr_accesses")}
-    records = []
+    records: list[dict[str, Any]] = []
+    recorded = 0
     for process in np.unique(columns["process"]).tolist():
         mine = columns["process"] == process
         bins = _Bins(*(columns[name][mine] for name in ("t_ns", "start", "nr_accesses")))
-        snapshots = [_snapshot(*each) for each in _snapshots(run, process, bins, asked, max_regions)]
+        snapshots = []
+        for start_ns, end_ns, regions in _snapshots(run, process, bins, asked, max_regions):
+            snapshots.append(_snapshot(start_ns, end_ns, regions))
+            recorded += len(regions)
+            if most is not None and recorded > most:
+                raise RunFolderError(run.folder or "<memory>", _too_much(run, asked["aggregate_ns"], most))
         records.append(
             {
                 "kdamond_idx": 0,
@@ -94,6 +112,16 @@ def damon_records(run: Run, *, max_regions: int = MAX_REGIONS) -> list[dict[str,
             }
         )
     return records
+
+
+def _too_much(run: Run, aggregate_ns: int, most: int) -> str:
+    """Why there is no file, and what to do."""
+    end_ns = run.summary["run"]["end_ns"]
+    return (
+        f"has more than {most} regions in the snapshots of {format_ns(end_ns)}, one each {format_ns(aggregate_ns)}: "
+        "as DAMON's JSON too large (--format damon-compressed takes ten times as many; run it with a longer "
+        "run.access_map.aggregate)"
+    )
 
 
 def _snapshot(start_ns: int, end_ns: int, regions: list[tuple[int, int, int, int]]) -> dict[str, Any]:

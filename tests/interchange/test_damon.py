@@ -19,6 +19,7 @@ from trace_model import check_items
 from numa_sim import Config, Machine, Run, from_arrays, trace_program, uniform, write_run
 from numa_sim.cli.app import main
 from numa_sim.errors import ConfigError, RunFolderError, TraceFormatError
+from numa_sim.results import damon
 from numa_sim.results.damon import damon_file, damon_records
 from numa_sim.workloads.traces import MapCall, Runs, Wait, read_items
 from numa_sim.workloads.traces.items import READ, WRITE
@@ -47,6 +48,18 @@ def run() -> Run:
     machine = Machine.of(**MACHINE, run=OBSERVE)
     machine.add(phases, name="phases")
     return Run.of(machine.run_to_end())
+
+
+def test_a_file_that_nobody_could_read_is_refused_with_what_helps(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10: an hour of a small map would be hundreds of megabytes of JSON."""
+    recorded = sum(len(snapshot["regions"]) for snapshot in damon_records(run)[0]["snapshots"])
+    monkeypatch.setattr(damon, "MAX_RECORDED", recorded - 1)
+    said = rf"more than {recorded - 1} regions .* one each 1ms: .*damon-compressed .* longer run\.access_map\.aggregate"
+    with pytest.raises(RunFolderError, match=said):
+        damon_file(run)
+    assert damo_reader.read(damon_file(run, compress=True))
+    monkeypatch.setattr(damon, "MAX_RECORDED", recorded)
+    assert damo_reader.read(damon_file(run))
 
 
 def test_a_file_holds_the_map_in_damos_form(run: Run) -> None:
