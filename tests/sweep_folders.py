@@ -89,3 +89,13 @@ def make_sweep(folder, points, replicas=3, base=BASE, leave_out=()):
         if position not in leave_out and not target.exists():
             write_run(Machine(Config.of(**config)).run_to_end(), target, picture=False)
     return folder
+
+
+def write_failure(folder, run, error, message="", version=1):
+    """Record in the sweep `folder` that `run` (of its ``sweep.json``) failed once."""
+    attempt = {"stage": "run", "error": error, "message": message, "traceback": "", "log": ""}
+    told = {key: run[key] for key in ("run", "seed", "factors")}
+    file = Path(folder) / "failures" / f"{run['run']}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(canonical_json({"format_version": version, **told, "quarantined": False, "attempts": [attempt]}))
+    return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results import sweep_table
+from numa_sim.results.failure_records import failure_files, read_failure
 from numa_sim.results.frames import frame_library
 from numa_sim.results.readable import plural, readable_interval
 from numa_sim.results.run import Run, open_run
 from numa_sim.results.sweep_columns import METRIC_COLUMNS
 from numa_sim.results.sweep_factors import factor_values, text_of
-from numa_sim.results.sweep_folder import FAILURES, PlannedRun, SweepDesign, read_design
+from numa_sim.results.sweep_folder import PlannedRun, SweepDesign, read_design
 from numa_sim.results.sweep_means import NUMBERS, checked_metric, compared, means
 from numa_sim.results.sweep_precision import precision_notes
 from numa_sim.statistics import Comparison, Interval
@@ -265,18 +265,11 @@ class Sweep:
         Raises
         ------
         RunFolderError
-            If one cannot be read.
+            If one cannot be read, or was written by a newer numa_sim.
         """
         order = {planned.run: i for i, planned in enumerate(self.design.runs)}
-        folder = self.folder / FAILURES
-        files = sorted(folder.glob("[!.]*.json"), key=lambda file: (order.get(file.stem, len(order)), file.stem))
-        return tuple(self._failure(file) for file in files)
-
-    def _failure(self, file: Path) -> dict[str, Any]:
-        try:
-            return {**json.loads(file.read_bytes()), "run": file.stem}
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise RunFolderError(self.folder, f"{FAILURES}/{file.name} cannot be read: {error}") from error
+        files = sorted(failure_files(self.folder), key=lambda file: order.get(file.stem, len(order)))
+        return tuple(read_failure(file) for file in files)
 
     @property
     def headline(self) -> str:

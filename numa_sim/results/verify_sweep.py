@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from numa_sim.errors import RunFolderError
+from numa_sim.results.failure_records import failure_files, read_failure
 from numa_sim.results.run import open_run
-from numa_sim.results.sweep_folder import FAILURES, RESULTS, RUNS, SWEEP, SweepDesign, read_design
+from numa_sim.results.sweep_folder import RESULTS, RUNS, SWEEP, SweepDesign, read_design
 from numa_sim.results.tables import read_parquet
 from numa_sim.results.verify import verify_run
 
@@ -64,13 +64,11 @@ def _in_runs(design: SweepDesign) -> Iterator[str]:
 
 
 def _in_failures(design: SweepDesign) -> Iterator[str]:
-    for file in sorted((design.folder / FAILURES).glob("[!.]*.json")):
+    for file in failure_files(design.folder):
         try:
-            record = json.loads(file.read_bytes())
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict) or record.get("run") != file.stem or not record.get("attempts"):
-            yield f"{FAILURES}/{file.name}: is no record of a failure"
+            read_failure(file)
+        except RunFolderError as problem:
+            yield problem.message
 
 
 def _in_table(design: SweepDesign) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any, Final
 from numa_sim.errors import RunFolderError
 from numa_sim.results.canonical import canonical_json, ordered_json, seal
 from numa_sim.results.durable import FileLayer, replace_file
+from numa_sim.results.failure_records import FAILURE_VERSIONS, failure_file, failure_files, read_failure
 from numa_sim.results.manifest import MANIFEST
 from numa_sim.results.run_folder import is_temporary
 from numa_sim.results.sweep_folder import FAILURES, RUNS, SWEEP, SWEEP_VERSIONS, SweepDesign, read_design
@@ -21,8 +21,6 @@ from numa_sim.sweep.design import Plan
 
 __all__ = ["ATTEMPTS", "Failure", "SweepFolder"]
 
-FAILURE_VERSION: Final = 1
-"""Format version of a failure's record."""
 STARTED: Final = ".started"
 """Folder of the logs of runs under way; a log is gone when its run has ended."""
 ATTEMPTS: Final = 3
@@ -113,37 +111,34 @@ class SweepFolder:
     def failure(self, run: str, seed: int, factors: dict[str, Any]) -> Failure:
         """Attempts at a run that failed so far."""
         try:
-            document = json.loads((self.path / FAILURES / f"{run}.json").read_bytes())
+            return Failure(run, seed, factors, list(read_failure(failure_file(self.path, run))["attempts"]))
         except FileNotFoundError:
             return Failure(run, seed, factors)
-        except (OSError, ValueError) as error:
-            raise RunFolderError(self.path, f"{FAILURES}/{run}.json cannot be read: {error}") from error
-        return Failure(run, seed, factors, list(document["attempts"]))
 
     def add_attempt(self, failure: Failure, attempt: dict[str, Any]) -> None:
         """Record one more failed attempt."""
         failure.attempts.append(attempt)
         document = {
-            "format_version": FAILURE_VERSION,
+            "format_version": FAILURE_VERSIONS[-1],
             "run": failure.run,
             "seed": failure.seed,
             "factors": failure.factors,
             "quarantined": failure.quarantined,
             "attempts": failure.attempts,
         }
-        replace_file(self.path / FAILURES / f"{failure.run}.json", canonical_json(document), self._files)
+        replace_file(failure_file(self.path, failure.run), canonical_json(document), self._files)
 
     def forget_failure(self, run: str) -> None:
         """Let a run be tried afresh."""
         with contextlib.suppress(FileNotFoundError):
-            (self.path / FAILURES / f"{run}.json").unlink()
+            failure_file(self.path, run).unlink()
 
     def failed(self) -> dict[str, dict[str, Any]]:
-        """Records of failures, by run."""
+        """Records of failures, by run; RunFolderError if one is damaged or of a newer numa_sim."""
         found = {}
-        for file in sorted((self.path / FAILURES).glob("*.json")):
-            with contextlib.suppress(OSError, ValueError):
-                found[file.stem] = json.loads(file.read_bytes())
+        for file in failure_files(self.path):
+            with contextlib.suppress(FileNotFoundError):  # another shard has just mended it
+                found[file.stem] = read_failure(file)
         return found
 
     def under_way(self) -> list[str]:

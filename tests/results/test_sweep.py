@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from sweep_folders import grid, make_sweep, write_design
+from sweep_folders import grid, make_sweep, write_design, write_failure
 
 from numa_sim.errors import RunFolderError
 from numa_sim.results import sweep_table
@@ -34,11 +34,9 @@ def sweep(folder):
 def partial(tmp_path_factory):
     """The same without the second replica of the first point and the whole last point."""
     path = make_sweep(tmp_path_factory.mktemp("sweeps") / "part", POINTS, replicas=3, leave_out=(1, 9, 10, 11))
-    (path / "failures").mkdir()
     runs = json.loads((path / "sweep.json").read_bytes())["runs"]
     for position in (9, 1):
-        failure = {"stage": "run", "seed": runs[position]["seed"], "error": "killed"}
-        (path / "failures" / f"{runs[position]['run']}.json").write_text(json.dumps(failure))
+        write_failure(path, runs[position], "killed")
     return path
 
 
@@ -135,7 +133,7 @@ def test_sweeps_say_how_much_of_them_is_there(sweep, partial):
     assert repr(part).endswith("only 8 of 12 runs are there, 2 failed>")
     assert [(run.point, run.replica) for run in part.missing] == [(0, 1), (3, 0), (3, 1), (3, 2)]
     assert [failure["run"] for failure in part.failures] == [part.missing[0].run, part.missing[1].run]
-    assert part.failures[0]["error"] == "killed"
+    assert part.failures[0]["attempts"][-1]["error"] == "killed"
 
 
 def test_sweeps_until_a_mean_is_precise_do_not_miss_what_they_need_not_make(tmp_path):

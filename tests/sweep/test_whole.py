@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sweep import killed, tiny
+from sweep_folders import write_failure
 
 from numa_sim.cli.app import main
 from numa_sim.errors import RunFolderError
@@ -147,7 +148,7 @@ def test_every_kind_of_damage_is_named(sweep: Path) -> None:
     problems = verify_sweep(sweep)
     assert problems[0] == "runs/0123456789abcdef: is not in the design"
     assert problems[1].startswith(f"runs/{runs[1].name}: seed is ")
-    assert problems[2] == "failures/x.json: is no record of a failure"
+    assert problems[2] == "failures/x.json is no record of a failure of run x"
     assert problems[3].startswith("results.parquet: cannot be read")
     assert len(problems) == 4
     shutil.rmtree(runs[1])
@@ -201,3 +202,51 @@ def test_a_changed_design_is_found(sweep: Path) -> None:
 def test_a_run_of_a_sweep_can_be_made_again_by_itself(sweep: Path) -> None:
     for run in (sweep / "runs").iterdir():
         assert reproduce(run).same
+
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "format_version 2 of failures/": {"format_version": 2},
+    "format_version None of failures/": {"format_version": None},
+    "see its attempts": {"attempts": []},
+    "see its seed, attempts": {"seed": "7", "attempts": None},
+    "is no record of a failure of run": {"run": "x"},
+}
+
+
+@pytest.mark.parametrize("said", DAMAGED)
+def test_records_of_failures_that_are_newer_or_damaged_are_said_by_every_command(
+    said: str, sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R16, and no traceback (R10)."""
+    run = json.loads((sweep / "sweep.json").read_bytes())["runs"][0]
+    shutil.rmtree(sweep / "runs" / run["run"])
+    file = write_failure(sweep, run, "ValueError")
+    assert main_says(["sweep", "status", str(sweep)], capsys) == (0, "")
+    file.write_bytes(canonical_json({**json.loads(file.read_bytes()), **DAMAGED[said]}))
+    for command in (["sweep", "status", str(sweep)], ["report", str(sweep), "--force"]):
+        code, text = main_says(command, capsys)
+        assert (code, said in text, text.count("\n")) == (2, True, 1), text
+    assert verified(sweep) == 1
+    assert said in capsys.readouterr().err
+    with pytest.raises(RunFolderError, match="failures/"):
+        run_sweep(tiny.config(replicas=2), sweep, jobs=0)
+
+
+@pytest.mark.parametrize("command", [["sweep", "status"], ["report"], ["plot"], ["sweep", "table"]])
+def test_a_sweep_of_a_newer_numa_sim_is_refused_by_every_command(
+    command: list[str], sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R16."""
+    document = json.loads((sweep / "sweep.json").read_bytes())
+    del document["self_sha256"]
+    (sweep / "sweep.json").write_bytes(canonical_json(seal({**document, "format_version": 2})))
+    code, text = main_says([*command, str(sweep)], capsys)
+    said = f"{sweep}: format_version 2 of sweep.json is unknown, this numa_sim reads 1"
+    assert (code, text) == (2, f"numa-sim: error: {said}\n")
+
+
+def main_says(command: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, capsys.readouterr().err

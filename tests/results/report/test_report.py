@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from sweep.tiny import config
-from sweep_folders import grid, make_sweep
+from sweep_folders import grid, make_sweep, write_failure
 
 from numa_sim import Machine, write_run
 from numa_sim.cli.app import main
@@ -72,9 +72,7 @@ def sweep(tmp_path_factory):
     points = grid({MEMORY: ["6MiB", "8MiB", "9MiB"]})
     folder = make_sweep(tmp_path_factory.mktemp("sweeps") / "sizes", points, replicas=2, leave_out=(5,))
     lost = json.loads((folder / "sweep.json").read_bytes())["runs"][5]
-    (folder / "failures").mkdir()
-    attempts = [{"error": "MemoryError", "message": "no <room>"}]
-    (folder / "failures" / f"{lost['run']}.json").write_text(json.dumps({"seed": lost["seed"], "attempts": attempts}))
+    write_failure(folder, lost, "MemoryError", "no <room>")
     return folder
 
 
