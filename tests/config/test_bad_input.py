@@ -384,6 +384,21 @@ def test_any_bytes_are_explained(tmp_path: Path, data: bytes, suffix: str) -> No
         load(file)
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ("manifest.json", "numa-sim reproduce {folder}"),
+        ("sweep.json", "numa-sim sweep status {folder}"),
+        ("thesis.txt", "Is a directory"),
+    ],
+)
+def test_a_folder_where_a_configuration_belongs_names_the_command_for_it(tmp_path: Path, held: str, said: str) -> None:
+    (tmp_path / held).write_text("")
+    with pytest.raises(ConfigError, match="cannot be read: ") as found:
+        load(tmp_path)
+    assert said.format(folder=tmp_path) in str(found.value)
+
+
 def test_the_documents_themselves_are_right(tmp_path: Path) -> None:
     for document in documents.DOCUMENTS.values():
         config = load(documents.write(tmp_path, document))
