@@ -30,8 +30,8 @@ __all__ = ["MAX_REGIONS", "damon_file", "damon_records"]
 
 MAX_REGIONS: Final = 1000
 """Regions of a snapshot, as DAMON's own default."""
-MAX_RECORDED: Final = 400_000
-"""Regions of all snapshots of a file of JSON: some 100 MB.  A compressed file may have ten times as many."""
+MAX_RECORDED: Final = 300_000
+"""Snapshots and their regions in a file of JSON: some 100 MB.  A compressed file may have ten times as many."""
 _GAPS: Final = 2
 
 
@@ -73,12 +73,12 @@ def damon_records(run: Run, *, max_regions: int = MAX_REGIONS, most: int | None 
     max_regions : int
         Regions a snapshot may have, 3 or more.
     most : int, optional
-        Regions all snapshots may have together.
+        Snapshots and regions there may be in all.
 
     Raises
     ------
     RunFolderError
-        If the run has no access map, or its snapshots have more regions than `most`.
+        If the run has no access map, or there are more than `most`.
     """
     if max_regions < _GAPS + 1:
         raise RunFolderError(run.folder or "<memory>", f"{max_regions} regions are not enough: 3 or more")
@@ -93,7 +93,7 @@ def damon_records(run: Run, *, max_regions: int = MAX_REGIONS, most: int | None 
         snapshots = []
         for start_ns, end_ns, regions in _snapshots(run, process, bins, asked, max_regions):
             snapshots.append(_snapshot(start_ns, end_ns, regions))
-            recorded += len(regions)
+            recorded += 1 + len(regions)
             if most is not None and recorded > most:
                 raise RunFolderError(run.folder or "<memory>", _too_much(run, asked["aggregate_ns"], most))
         records.append(
@@ -118,7 +118,7 @@ def _too_much(run: Run, aggregate_ns: int, most: int) -> str:
     """Why there is no file, and what to do."""
     end_ns = run.summary["run"]["end_ns"]
     return (
-        f"has more than {most} regions in the snapshots of {format_ns(end_ns)}, one each {format_ns(aggregate_ns)}: "
+        f"has more than {most} snapshots and regions in {format_ns(end_ns)}, one each {format_ns(aggregate_ns)}: "
         "as DAMON's JSON too large (--format damon-compressed takes ten times as many; run it with a longer "
         "run.access_map.aggregate)"
     )

@@ -52,9 +52,9 @@ def run() -> Run:
 
 def test_a_file_that_nobody_could_read_is_refused_with_what_helps(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """R10: an hour of a small map would be hundreds of megabytes of JSON."""
-    recorded = sum(len(snapshot["regions"]) for snapshot in damon_records(run)[0]["snapshots"])
+    recorded = sum(1 + len(snapshot["regions"]) for snapshot in damon_records(run)[0]["snapshots"])
     monkeypatch.setattr(damon, "MAX_RECORDED", recorded - 1)
-    said = rf"more than {recorded - 1} regions .* one each 1ms: .*damon-compressed .* longer run\.access_map\.aggregate"
+    said = rf"more than {recorded - 1} snapshots and regions .* one each 1ms: .*damon-compressed .* longer run\.access_map\.aggregate"
     with pytest.raises(RunFolderError, match=said):
         damon_file(run)
     assert damo_reader.read(damon_file(run, compress=True))
