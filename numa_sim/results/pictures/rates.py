@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["plot_rates"]
 
 
+_ROOM = 0.05
+"""Decades between a value and the end of the axis, at least."""
+
+
 def _whole_decades(axes: Axes, values: Any) -> None:
-    """Make the y axis logarithmic, from one power of ten to another: only those have labels, which never touch."""
-    low, high = np.log10(values.min()), np.log10(values.max())
+    """Make the y axis logarithmic, from one power of ten to another: only those have labels, which never touch.
+
+    No value lies on an end, where half of its dot would be cut off.
+    """
+    low, high = np.floor(np.log10(values.min()) - _ROOM), np.ceil(np.log10(values.max()) + _ROOM)
     axes.set_yscale("log")
-    axes.set_ylim(10 ** np.floor(low), 10 ** max(np.ceil(high), np.floor(low) + 1))
+    axes.set_ylim(10**low, 10**high)
     axes.yaxis.set_minor_formatter("")
 
 

@@ -188,7 +188,7 @@ def _means(sweep: Sweep, metrics: Sequence[str]) -> Table:
 
 
 def _confidence(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
-    counts = sorted({interval.n for _, interval in sweep.intervals(metrics[0])})
+    counts = sorted({interval.n for _, interval in sweep.intervals(metrics[0])} - {0})
     said = []
     if counts and counts[0] < 2:
         said.append("Points with one replica have no interval: nothing is known about chance there.")

@@ -217,6 +217,7 @@ def test_values_without_a_pair_are_a_dash_with_its_reason_and_the_report_goes_on
     assert page.cells[at + 7] != "–"
     assert "–: no replica has pgmajfault for both 0.0 and 0.5." in page.text
     assert "2 of 6 runs are not there; means are over those that are." in page.text
+    assert "Points with one replica" not in page.text  # it is points with none
     (again,) = re.findall(r"numa-sim reproduce (sweep/runs/\S+)", page.text)
     assert (tmp_path / again).is_dir()
 
