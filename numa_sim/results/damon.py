@@ -118,7 +118,7 @@ def _too_much(run: Run, aggregate_ns: int, most: int) -> str:
     """Why there is no file, and what to do."""
     end_ns = run.summary["run"]["end_ns"]
     return (
-        f"has more than {most} snapshots and regions in {format_ns(end_ns)}, one each {format_ns(aggregate_ns)}: "
+        f"has more than {most} snapshots and regions ({format_ns(end_ns)}, a snapshot each {format_ns(aggregate_ns)}): "
         "as DAMON's JSON too large (--format damon-compressed takes ten times as many; run it with a longer "
         "run.access_map.aggregate)"
     )
