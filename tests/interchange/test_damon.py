@@ -54,7 +54,7 @@ def test_a_file_that_nobody_could_read_is_refused_with_what_helps(run: Run, monk
     """R10: an hour of a small map would be hundreds of megabytes of JSON."""
     recorded = sum(1 + len(snapshot["regions"]) for snapshot in damon_records(run)[0]["snapshots"])
     monkeypatch.setattr(damon, "MAX_RECORDED", recorded - 1)
-    said = rf"more than {recorded - 1} snapshots and regions .* each 1ms\): .*damon-compressed .* longer run\.access_map"
+    said = rf"more than {recorded - 1} snapshots and regions .* each 1ms\): .*damon-compressed .* longer run\.acc"
     with pytest.raises(RunFolderError, match=said):
         damon_file(run)
     assert damo_reader.read(damon_file(run, compress=True))
