@@ -145,12 +145,14 @@ class DeclaredRule:
 
     def entry_point(self) -> Callable[..., Any]:
         """The compiled rule as Python calls it."""
-        self.python_calls_it = True
-        self.load()
-        if not self._has_entry_point:
-            self._compiled = self._load_or_compile()
-        return self._compiled.entry_point  # type: ignore[no-any-return]
+        with global_compiler_lock:  # threads may each boot a machine
+            self.python_calls_it = True
+            self.load()
+            if not self._has_entry_point:
+                self._compiled = self._load_or_compile()
+            return self._compiled.entry_point  # type: ignore[no-any-return]
 
+    @global_compiler_lock
     def load(self) -> None:
         """Have the machine code of the rule, and of all it calls, in this process."""
         if self._compiled is not None:

@@ -279,3 +279,20 @@ def test_the_other_process_visits_what_is_called_from_the_end(monkeypatch: pytes
     monkeypatch.setattr(rule_calls, "last_called_first", True)
     rule_calls.load_called(even)
     assert visited == ["even", "both", "both", "even"]
+
+
+@compiled_only
+def test_threads_may_load_rules_at_once() -> None:
+    code = (
+        "import threading\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from numa_sim.kernel import buddy, memory, vmscan\n"
+        "begin = threading.Barrier(3)\n"
+        "def loaded(rule):\n"
+        "    begin.wait()\n"
+        "    return rule.entry_point()\n"
+        "with ThreadPoolExecutor(3) as threads:\n"
+        "    rules = buddy.free_pages, memory.handle_mm_fault, vmscan.shrink_caches_begin\n"
+        "    assert all(list(threads.map(loaded, rules)))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
