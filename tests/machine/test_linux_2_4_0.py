@@ -303,3 +303,16 @@ def test_the_last_pages_are_the_reserve_of_who_frees_memory() -> None:
 def test_a_machine_with_nobody_to_kill_panics() -> None:
     with pytest.raises(SimulationError, match="kernel panic: out of memory and no killable processes"):
         kill_a_process(old())
+
+
+@pytest.mark.parametrize(("fallback", "outcome"), [("strict24", ""), ("nearest", "exited")])
+def test_a_full_node_without_swap_is_waited_for_though_its_neighbour_is_empty(fallback: str, outcome: str) -> None:
+    """C-1: requests for one page never leave their node, and out_of_memory() looks at the free pages of all nodes."""
+    kernel = {"profile": "linux-2.4.0", "numa_fallback": fallback}
+    machine = small(nodes=(4, 4), swap=(), kernel=kernel, run={"until": "200ms"})
+    machine.add(sweep(5 * MIB_PAGES))
+    result = machine.run_to_end()
+    full, empty = machine.kernel.zones["free_pages"][machine.kernel.zones["size"] > 0].tolist()
+    assert machine.tasks[0].outcome == outcome
+    assert result.exit_state == ("ok" if outcome else "until")
+    assert (full < machine.vm.freepages_min < empty) == (fallback == "strict24")

@@ -138,7 +138,8 @@ def test_a_thousand_random_machines_end_within_their_budget(seeds: range) -> Non
     """R9: with those above 1,000 seeds, none of which runs past its budget of simulated time, events or host time.
 
     Some thrash for hours, as the kernels did: what has not ended after 4 s must still get its pages in the second half,
-    or end later, for 2.4.37 waits for a second before it kills, and for five before it kills again.
+    or end later, for 2.4.37 waits for a second before it kills, and for five before it kills again.  Only 2.4.0 may wait
+    for ever: for a node that is full while another has room.
     """
     for seed in seeds:
         machine = random_machine(seed, until="12s", budget={"events": 1_000_000_000, "wall": "200s"})
@@ -149,9 +150,21 @@ def test_a_thousand_random_machines_end_within_their_budget(seeds: range) -> Non
             result = machine.run_to_end()
             stopped = machine.now_ns >= 12_000_000_000
             check_the_end(machine, result, stopped=stopped)
-            assert not stopped or faults(machine) > half, f"seed {seed} hangs"
+            assert not stopped or faults(machine) > half or waits_for_a_node(machine), f"seed {seed} hangs"
 
 
 def faults(machine: Machine) -> int:
     """Page faults so far, of all nodes."""
     return int(machine.kernel.vmstat[:, [VMSTAT.index("pgfault"), VMSTAT.index("pgmajfault")]].sum())
+
+
+def waits_for_a_node(machine: Machine) -> bool:
+    """Whether this is what 2.4.0 does without swap: no page from another node, and no kill, for there are free ones.
+
+    `tests/machine/test_linux_2_4_0.py` has it on a machine of two nodes.
+    """
+    vm, zones = machine.vm, machine.kernel.zones
+    free = zones["free_pages"][zones["size"] > 0]
+    kernel = machine.config.kernel
+    is_2_4_0 = (kernel.profile, kernel.numa_fallback) == ("linux-2.4.0", "strict24")
+    return is_2_4_0 and bool(free.min() < vm.freepages_min < free.sum())
