@@ -138,8 +138,8 @@ def test_a_thousand_random_machines_end_within_their_budget(seeds: range) -> Non
     """R9: with those above 1,000 seeds, none of which runs past its budget of simulated time, events or host time.
 
     Some thrash for hours, as the kernels did: what has not ended after 4 s must still get its pages in the second half,
-    or end later, for 2.4.37 waits for a second before it kills, and for five before it kills again.  Only 2.4.0 may wait
-    for ever: for a node that is full while another has room.
+    or end later, for 2.4.37 waits for a second before it kills, and for five before it kills again.  Only 2.4.0 may
+    wait for ever: for a node that is full while another has room.
     """
     for seed in seeds:
         machine = random_machine(seed, until="12s", budget={"events": 1_000_000_000, "wall": "200s"})
