@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reproduction.cases import TWO_NODES, hog, pressed, replaying, write_all, write_inputs
+from reproduction.cases import NAMES, TWO_NODES, hog, pressed, replaying, write_all, write_inputs
 
 from numa_sim.cli.app import main
 from numa_sim.config.model import Config
@@ -24,11 +24,6 @@ from numa_sim.processes.machine import Machine
 from numa_sim.reproduction import reproduce, version_changes
 from numa_sim.results import open_run, verify_run, write_run
 from numa_sim.results.canonical import canonical_json, seal
-
-NAMES = (
-    "linux-2.2", "linux-2.4.0", "linux-2.4.22", "policy", "files", "watched", "preset", "machine file", "header",
-    "text trace", "csv trace", "shipped trace", "random 3",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
